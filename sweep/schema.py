@@ -1,0 +1,86 @@
+"""What a record is: columns, units and statuses of the two result tables (standard library only).
+
+This is the one leaf that both `sweep` (which writes) and `analysis` (which reads) import.
+Accuracies lie in [0, 1]. `*_grid_radius` is the value in the paper's grid; `train_radius` and
+`attack_radius` are the true radii in the scaled input space (times sqrt(D) for L1 and L2).
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+SCHEMA_VERSION: Final = 1
+
+Status = Literal["complete", "diverged", "failed"]
+STATUSES: Final[tuple[str, ...]] = ("complete", "diverged", "failed")
+SPLITS: Final[tuple[str, ...]] = ("validation", "test")
+
+CERTIFIED: Final = "certified-l1"
+CERTIFIED_TIGHT: Final = "certified-l1-tight"
+
+# Column name -> (Arrow type name, nullable). One row per trial x split x attack x radius.
+# A diverged or failed trial has the same rows with null accuracies.
+RECORD_COLUMNS: Final[dict[str, tuple[str, bool]]] = {
+    "schema_version": ("int32", False),
+    "experiment": ("string", False),
+    "trial_id": ("string", False),
+    "pack_id": ("string", False),
+    "status": ("string", False),
+    "diverged_step": ("int64", True),
+    "dataset": ("string", False),
+    "dataset_hash": ("string", False),
+    "network": ("string", False),
+    "defense": ("string", False),
+    "grid_radius": ("float64", False),
+    "train_radius": ("float64", False),
+    "learning_rate": ("float64", False),
+    "batch_size": ("int64", False),
+    "scaling": ("string", False),
+    "steps": ("int64", False),
+    "seed": ("int64", False),
+    "split": ("string", False),
+    "attack": ("string", False),
+    "attack_norm": ("string", False),
+    "attack_grid_radius": ("float64", False),
+    "attack_radius": ("float64", False),
+    "accuracy": ("float64", True),
+    "num_samples": ("int64", False),
+    # Networks x steps per second of the pack this trial was trained in; a pack of one gives
+    # the single-network rate of the paper's Tables 2 and 6.
+    "train_steps_per_second": ("float64", True),
+    "git_commit": ("string", False),
+    # Beyond the columns that outside tools rely on:
+    "split_seed": ("int64", False),
+    "num_features": ("int64", False),
+    "num_classes": ("int64", False),
+    "pack_size": ("int64", False),
+    "train_seconds": ("float64", True),  # this trial's share of its pack's training time
+    "evaluation_seconds": ("float64", True),  # likewise
+    "device": ("string", False),
+    "leaky": ("bool", False),  # the label was kept as a feature (data.keep_target_column)
+    "simulated": ("bool", False),  # made-up record of a `simulate=true` run
+    "flags": ("string", False),  # space-separated health flags, empty if healthy
+    "error": ("string", True),  # one line, only where status is failed
+}
+
+# The second table: what was measured while training. One row per trial x step x quantity.
+# quantity: validation_accuracy | loss | objective | adversarial_loss | bound_holds
+CURVE_COLUMNS: Final[dict[str, tuple[str, bool]]] = {
+    "schema_version": ("int32", False),
+    "experiment": ("string", False),
+    "trial_id": ("string", False),
+    "pack_id": ("string", False),
+    "dataset": ("string", False),
+    "network": ("string", False),
+    "defense": ("string", False),
+    "grid_radius": ("float64", False),
+    "learning_rate": ("float64", False),
+    "batch_size": ("int64", False),
+    "scaling": ("string", False),
+    "seed": ("int64", False),
+    "step": ("int64", False),
+    "quantity": ("string", False),
+    "norm": ("string", True),  # l1 | l2 | linf where the quantity depends on a ball
+    "radius": ("float64", True),  # grid radius of that ball
+    "value": ("float64", True),
+}
