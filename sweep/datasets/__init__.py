@@ -1,0 +1,17 @@
+"""Data sets: named, verified, split by the paper's protocol, scaled from training statistics."""
+
+from __future__ import annotations
+
+from sweep.datasets.loading import describe, load, names, planned
+from sweep.datasets.values import DataOptions, Dataset, DatasetInfo, Split
+
+__all__ = [
+    "DataOptions",
+    "Dataset",
+    "DatasetInfo",
+    "Split",
+    "describe",
+    "load",
+    "names",
+    "planned",
+]

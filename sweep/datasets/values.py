@@ -1,0 +1,122 @@
+"""The values that data sets are made of, before and after splitting and scaling.
+
+Legend: N rows, D input features (the paper's M), K classes, H W C image height, width, channels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+
+UNLOADED = "unloaded"  # DatasetInfo.hash of a data set that only the catalog describes
+
+
+@dataclass(frozen=True)
+class DataOptions:
+    """Where data sets come from; the `data` part of the config.
+
+    Args:
+        source: a name in `sweep.datasets.sources.SOURCES`.
+        root: folder of the files (`authors`, `folder`) or of the cache (`openml`).
+        keep_target_column: keep the label as the last feature, to reproduce the leak in the
+            authors' release; every record is then marked leaky.
+    """
+
+    source: str = "bundled"
+    root: str | None = None
+    keep_target_column: bool = False
+
+
+@dataclass(frozen=True)
+class Indices:
+    """Row numbers of the three splits, each ascending and disjoint from the others."""
+
+    train: IntArray
+    validation: IntArray
+    test: IntArray
+
+
+@dataclass(frozen=True)
+class RawData:
+    """What a source reads: arrays before the split and the scaling.
+
+    Args:
+        x: [N, D] float64 with NaN where missing (tabular), or [N, H, W, C] uint8 (vision).
+        y: [N] class codes 0..K-1, every one of which occurs.
+        classes: the K original labels, in the order of their codes.
+        features: the D feature names; empty for vision.
+        num_test: if positive, the last `num_test` rows are the test split, as published.
+        split: the whole split, where the source publishes it.
+        leaky: the label is the last feature.
+        notes: what a user should know about this data, one line each.
+    """
+
+    x: NDArray[np.generic]
+    y: IntArray
+    classes: tuple[str, ...]
+    features: tuple[str, ...] = ()
+    num_test: int = 0
+    split: Indices | None = None
+    leaky: bool = False
+    notes: tuple[str, ...] = ()
+
+    @property
+    def is_vision(self) -> bool:
+        """Whether the rows are images."""
+        return self.x.ndim == 4
+
+
+@dataclass(frozen=True)
+class DatasetInfo:
+    """What planning needs to know of a data set under one split.
+
+    Args:
+        hash: 16 hex digits over the raw arrays, the labels and the split, or `UNLOADED`.
+        num_features: D, of the arrays that a network sees (after one-hot encoding).
+        input_shape: (D,), or (H, W, C) for images, which are flattened in this order.
+        leaky: the label is one of the features.
+        scalings: the scalings that this data set allows.
+        notes: doubts and findings, one line each.
+    """
+
+    name: str
+    source: str
+    hash: str
+    num_features: int
+    num_classes: int
+    num_train: int
+    num_validation: int
+    num_test: int
+    input_shape: tuple[int, ...]
+    leaky: bool
+    scalings: tuple[str, ...]
+    notes: tuple[str, ...] = field(default=(), compare=False)
+
+
+@dataclass(frozen=True)
+class Split:
+    """One part of a data set: x [N, D] float32, y [N] int64."""
+
+    x: NDArray[np.float32]
+    y: IntArray
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A data set as networks see it.
+
+    The arrays are shared by everybody who loads the same data set in this process: do not write
+    to them. `bounds` is the valid input range, (0, 1) for scaling `unit`, else unbounded.
+    """
+
+    info: DatasetInfo
+    scaling: str
+    train: Split
+    validation: Split
+    test: Split
+    bounds: tuple[float, float]
