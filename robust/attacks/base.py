@@ -1,0 +1,104 @@
+"""What an attack is: inputs within a ball at which networks of a pack err.
+
+Legend: P networks in the pack, N inputs (examples, or examples x radii), B batch, D input
+features, K classes.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from robust.checks import Radius, check_bounds, check_inputs, check_labels, pack_radius
+from robust.networks.linearization import Network
+from robust.norms import Norm
+from robust.registry import Registry
+
+UNBOUNDED = (-float("inf"), float("inf"))
+
+
+@dataclass(frozen=True)
+class Attack(ABC):
+    """An attack on packs.
+
+    Attributes:
+        name: as in the registry.
+        norm: of the ball.
+        random: whether it starts at random.
+    """
+
+    name: str
+    norm: Norm
+    random: bool = False
+
+    @abstractmethod
+    def perturb(
+        self,
+        net: Network,
+        x: Tensor,
+        y: Tensor,
+        radius: Tensor,
+        bounds: tuple[float, float],
+        generator: torch.Generator | None,
+        random_start: bool = True,
+        noise: Tensor | None = None,
+    ) -> Tensor:
+        """Return adversarial inputs, [P, N, D]; arguments are not checked.
+
+        Args:
+            net: P networks.
+            x: [N, D] or [P, N, D].
+            y: labels, [N] or [P, N].
+            radius: true radius of each input's ball, broadcastable to [P, N].
+            bounds: the result is clipped to them.
+            generator: source of the random start.
+            random_start: whether to start at random, where the attack can.
+            noise: the start in the unit ball, [N, D] or [P, N, D]; None draws it, one start
+                for each input and the same for all networks, so that a network's result does
+                not depend on its pack.
+        """
+
+    def __call__(
+        self,
+        net: Network,
+        x: Tensor,
+        y: Tensor,
+        radius: Radius,
+        bounds: tuple[float, float] = UNBOUNDED,
+        generator: torch.Generator | None = None,
+        random_start: bool = True,
+    ) -> Tensor:
+        """Return adversarial inputs for every network.
+
+        Args:
+            net: P networks.
+            x: inputs, [B, D] or [P, B, D], in scaled input units.
+            y: labels in 0..K-1, [B], int64.
+            radius: true radius of the ball, a number or [P], finite and >= 0.
+            bounds: (lo, hi) of the inputs; the result is clipped to them.
+            generator: source of the random start; None is torch's global one.
+            random_start: whether to start at random, where the attack can.
+
+        Returns:
+            [P, B, D], within the ball and the bounds.
+
+        Raises:
+            ValueError: inputs that are not finite, shapes that do not fit, labels, radii or
+                bounds out of range.
+        """
+        check_inputs(x, net.num_networks, net.num_features)
+        check_labels(y, x.shape[-2], net.num_classes)
+        check_bounds(bounds)
+        radii = pack_radius(radius, net.num_networks, x).unsqueeze(1)
+        return self.perturb(net, x, y, radii, bounds, generator, random_start)
+
+
+ATTACKS: Registry[Attack] = Registry("attack")
+
+
+def register(attack: Attack) -> Attack:
+    """Add an attack to the registry, and so to the grid and the contract tests."""
+    return ATTACKS.add(attack.name, attack)

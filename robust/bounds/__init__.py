@@ -1,0 +1,1 @@
+"""Upper bounds of the class differences over a perturbation set."""

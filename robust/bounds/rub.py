@@ -1,0 +1,53 @@
+"""RUB: the certified bound of Theorem 11, for every network that has one.
+
+Legend: P networks in the pack, B batch, K classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor
+
+from robust.bounds import rub_mlp
+from robust.networks import MLP
+from robust.networks.linearization import Network
+
+# Network class -> (bounds with gradient, search for the worst vertices without gradient).
+_BOUNDS: dict[type, tuple[Callable[..., Tensor], Callable[..., tuple[Tensor, Tensor]]]] = {
+    MLP: (rub_mlp.worst_case_differences, rub_mlp.worst_vertices),
+}
+
+
+def _bound_of(net: Network) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    for kind, functions in _BOUNDS.items():
+        if isinstance(net, kind):
+            return functions
+    known = ", ".join(kind.__name__ for kind in _BOUNDS)
+    raise ValueError(f"no RUB bound for a network of type {type(net).__name__}; known: {known}")
+
+
+def worst_case_differences(net: Network, x: Tensor, y: Tensor, radius: Tensor) -> Tensor:
+    """Return certified upper bounds of max z_k - z_y over the L1 ball, with gradient.
+
+    Args:
+        net: P networks.
+        x: [B, D] or [P, B, D], in scaled input units.
+        y: labels, [B].
+        radius: true L1 radius >= 0, [P, 1] or [P, B].
+
+    Returns:
+        [P, B, K-1], classes k != y in increasing order.
+
+    Raises:
+        ValueError: the network has no such bound.
+    """
+    differences: Tensor = _bound_of(net)[0](net, x, y, radius)
+    return differences
+
+
+def search(net: Network, x: Tensor, y: Tensor, radius: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the same bounds without gradient, and the vertices at which they are attained."""
+    values, vertices = _bound_of(net)[1](net, x, y, radius)
+    return values, vertices

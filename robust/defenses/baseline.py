@@ -1,0 +1,45 @@
+"""Baseline-Lp: the linearised loss at its worst perturbation (Eq. 7).
+
+Minimises L(y, z(x)) + rho ||grad_x L(y, z(x))||_q with 1/p + 1/q = 1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from robust.bounds.first_order import difference_cotangents
+from robust.defenses.base import Defense, register
+from robust.losses import class_differences
+from robust.networks.linearization import Network
+from robust.norms import dual_norm
+
+
+@dataclass(frozen=True)
+class Baseline(Defense):
+    """L(y, z) + rho ||grad_x L(y, z)||_q."""
+
+    def example_losses(
+        self, net: Network, x: Tensor, y: Tensor, radius: Tensor, generator: torch.Generator | None
+    ) -> Tensor:
+        """Return Eq. 7 for each example, [P, B]."""
+        assert self.norm is not None
+        expansion = net.linearize(x)
+        differences = class_differences(expansion.logits, y)
+        with torch.enable_grad():
+            at = differences if differences.requires_grad else differences.detach()
+            at.requires_grad_()
+            losses = self.loss_function(at)
+            # Chain rule: grad_x L = sum_k dL/dd_k grad_x d_k; create_graph keeps dL/dd_k
+            # differentiable in the parameters.
+            (slope,) = torch.autograd.grad(losses.sum(), at, create_graph=True)
+        cotangents = difference_cotangents(y, net.num_classes, differences)
+        gradient = expansion.pullback(torch.einsum("pbk,bkc->pbc", slope, cotangents).unsqueeze(2))
+        return losses + radius.unsqueeze(1) * dual_norm(gradient.squeeze(2), self.norm)
+
+
+register(Baseline(name="baseline-l1", norm="l1"))
+register(Baseline(name="baseline-l2", norm="l2"))
+register(Baseline(name="baseline-linf", norm="linf"))

@@ -1,0 +1,156 @@
+"""Packs of multi-layer perceptrons: every parameter has a leading dimension P.
+
+Legend: P networks in the pack, B batch, C cotangents per example, D input features (the
+paper's M), H hidden units, K classes, L affine layers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from robust.networks.linearization import Linearization
+
+Array = NDArray[np.floating] | Tensor
+
+
+def affine(h: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Return h W + b for every network of the pack.
+
+    Args:
+        h: [B, in], shared by all networks, or [P, B, in].
+        weight: [P, in, out].
+        bias: [P, out].
+
+    Returns:
+        [P, B, out].
+    """
+    if h.dim() == 2:
+        # One product for the whole pack: the networks' weights stand side by side.
+        return torch.matmul(h, weight) + bias.unsqueeze(1)
+    return torch.baddbmm(bias.unsqueeze(1), h, weight)
+
+
+class MLP(nn.Module):
+    """P fully connected ReLU networks of one shape (paper, section 3).
+
+    z_1 = W_1'x + b_1, z_l = W_l'[z_{l-1}]^+ + b_l; the logits are z_L.
+    """
+
+    def __init__(self, weights: Sequence[Tensor], biases: Sequence[Tensor]) -> None:
+        super().__init__()
+        _check_shapes(weights, biases)
+        self.weights = nn.ParameterList([nn.Parameter(w) for w in weights])
+        self.biases = nn.ParameterList([nn.Parameter(b) for b in biases])
+
+    @classmethod
+    def from_arrays(cls, weights: Sequence[Array], biases: Sequence[Array]) -> MLP:
+        """Make a pack from arrays, which are copied; their dtype is kept.
+
+        Args:
+            weights: over layers; (in, out) for one network or (P, in, out).
+            biases: over layers; (out,) or (P, out).
+
+        Raises:
+            ValueError: numbers of layers, networks or units that do not fit together.
+        """
+        ws = [torch.as_tensor(w).detach().clone() for w in weights]
+        bs = [torch.as_tensor(b).detach().clone() for b in biases]
+        return cls(
+            [w.unsqueeze(0) if w.dim() == 2 else w for w in ws],
+            [b.unsqueeze(0) if b.dim() == 1 else b for b in bs],
+        )
+
+    @property
+    def num_networks(self) -> int:
+        """P."""
+        return int(self.weights[0].shape[0])
+
+    @property
+    def num_features(self) -> int:
+        """D."""
+        return int(self.weights[0].shape[1])
+
+    @property
+    def num_classes(self) -> int:
+        """K."""
+        return int(self.weights[-1].shape[2])
+
+    def subset(self, networks: Sequence[int] | Tensor) -> MLP:
+        """Return a pack of copies of some of the networks, by index."""
+        index = torch.as_tensor(networks, dtype=torch.int64, device=self.weights[0].device)
+        return MLP(
+            [w.detach().index_select(0, index) for w in self.weights],
+            [b.detach().index_select(0, index) for b in self.biases],
+        )
+
+    def pre_activations(self, x: Tensor) -> list[Tensor]:
+        """Return z_1 ... z_L at x.
+
+        Args:
+            x: [B, D] or [P, B, D].
+
+        Returns:
+            L tensors, [P, B, H] and last the logits [P, B, K].
+        """
+        z = affine(x, self.weights[0], self.biases[0])
+        layers = [z]
+        for weight, bias in zip(self.weights[1:], self.biases[1:], strict=True):
+            z = affine(torch.relu(z), weight, bias)
+            layers.append(z)
+        return layers
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the logits.
+
+        Args:
+            x: [B, D] or [P, B, D].
+
+        Returns:
+            [P, B, K].
+        """
+        return self.pre_activations(x)[-1]
+
+    def linearize(self, x: Tensor) -> Linearization:
+        """Return the logits at x and the pullback of the input Jacobian there.
+
+        Args:
+            x: [B, D] or [P, B, D].
+        """
+        *hidden, logits = self.pre_activations(x)
+        masks = [(z > 0).to(z.dtype).unsqueeze(2) for z in hidden]  # [P, B, 1, H]
+
+        def pullback(cotangents: Tensor) -> Tensor:
+            batch, rows = cotangents.shape[1:3]
+            v = cotangents.expand(self.num_networks, -1, -1, -1)
+            for weight, mask in zip(
+                reversed(list(self.weights)), [*reversed(masks), None], strict=True
+            ):
+                v = torch.bmm(v.reshape(self.num_networks, batch * rows, -1), weight.mT)
+                v = v.view(self.num_networks, batch, rows, -1)
+                if mask is not None:
+                    v = v * mask
+            return v
+
+        return Linearization(logits, pullback)
+
+
+def _check_shapes(weights: Sequence[Tensor], biases: Sequence[Tensor]) -> None:
+    if len(weights) != len(biases) or len(weights) < 2:
+        raise ValueError(
+            "expected one bias per weight and at least two layers, "
+            f"got {len(weights)} weights and {len(biases)} biases"
+        )
+    previous: int | None = None
+    for layer, (w, b) in enumerate(zip(weights, biases, strict=True), start=1):
+        fits = w.dim() == 3 and tuple(b.shape) == (w.shape[0], w.shape[2])
+        if not fits or w.shape[0] != weights[0].shape[0] or previous not in (None, w.shape[1]):
+            raise ValueError(
+                f"layer {layer}: weight {tuple(w.shape)} and bias {tuple(b.shape)} do not fit "
+                f"(P, in, out) and (P, out) with P = {weights[0].shape[0]} and in = {previous}"
+            )
+        previous = int(w.shape[2])

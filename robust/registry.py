@@ -1,0 +1,49 @@
+"""A registry: name -> object, with errors that list the known names."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Registry(Generic[T]):
+    """Names of one kind of thing, in the order in which they were registered."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self._items: dict[str, T] = {}
+
+    def add(self, name: str, item: T) -> T:
+        """Register `item` under `name`.
+
+        Raises:
+            ValueError: the name is taken.
+        """
+        if name in self._items:
+            raise ValueError(f"{self.kind} {name!r} is registered twice")
+        self._items[name] = item
+        return item
+
+    def names(self) -> tuple[str, ...]:
+        """All registered names."""
+        return tuple(self._items)
+
+    def get(self, name: str) -> T:
+        """Return the object registered under `name`.
+
+        Raises:
+            ValueError: the name is unknown; the message lists the known ones.
+        """
+        if name not in self._items:
+            close = difflib.get_close_matches(str(name), self._items, n=1)
+            hint = f" (did you mean {close[0]!r}?)" if close else ""
+            raise ValueError(
+                f"unknown {self.kind} {name!r}{hint}; known: {', '.join(self._items)}"
+            )
+        return self._items[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._items)
