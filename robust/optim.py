@@ -1,0 +1,56 @@
+"""Adam for packs: one learning rate per network, diverged networks frozen.
+
+Legend: P networks in the pack.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+BETA1 = 0.9
+BETA2 = 0.999
+EPS = 1e-7  # the paper's authors train with TensorFlow's default, not torch's 1e-8
+
+
+class PackedAdam:
+    """Adam (Kingma, Ba 2015, Algorithm 1) over parameters with a leading dimension P.
+
+    m <- b1 m + (1 - b1) g, v <- b2 v + (1 - b2) g^2,
+    p <- p - lr (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + eps).
+    """
+
+    def __init__(self, parameters: Sequence[Tensor], learning_rate: Tensor) -> None:
+        """Start at step 0.
+
+        Args:
+            parameters: each [P, ...]; updated in place.
+            learning_rate: one per network, [P], > 0.
+        """
+        self.parameters = list(parameters)
+        self.learning_rate = learning_rate
+        self.first = [torch.zeros_like(p) for p in self.parameters]
+        self.second = [torch.zeros_like(p) for p in self.parameters]
+        self.step_count = 0
+
+    @torch.no_grad()
+    def step(self, gradients: Sequence[Tensor], alive: Tensor) -> None:
+        """Update the networks that are alive; the others keep their parameters.
+
+        Args:
+            gradients: one per parameter; those of dead networks may be anything.
+            alive: [P], boolean.
+        """
+        self.step_count += 1
+        scale = self.learning_rate * alive / (1 - BETA1**self.step_count)
+        root = math.sqrt(1 - BETA2**self.step_count)
+        for p, g, m, v in zip(self.parameters, gradients, self.first, self.second, strict=True):
+            per_network = (-1, *[1] * (p.dim() - 1))
+            # A dead network's gradient may be NaN, which no factor would remove.
+            g = torch.where(alive.view(per_network), g, 0.0)
+            m.lerp_(g, 1 - BETA1)
+            v.mul_(BETA2).addcmul_(g, g, value=1 - BETA2)
+            p.sub_(m / v.sqrt().div_(root).add_(EPS) * scale.view(per_network))

@@ -1,0 +1,156 @@
+"""Train a pack: every network with its own learning rate and radius, in one program.
+
+Legend: P networks in the pack, N training examples, B batch, D input features.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from robust import defenses
+from robust.checks import check_inputs, check_labels, pack_radius
+from robust.defenses.base import UNBOUNDED
+from robust.evaluate import correct
+from robust.losses import LOSSES
+from robust.networks.linearization import Network
+from robust.optim import PackedAdam
+from robust.seeds import derived_seed
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What training a pack leaves beside its parameters.
+
+    Attributes:
+        diverged_step: for each network the step at which its loss or gradient was first not
+            finite; None where it stayed finite.
+        seconds: wall time of the whole pack.
+        curve: (step, validation accuracy of each network), in [0, 1]; None once diverged.
+    """
+
+    diverged_step: tuple[int | None, ...]
+    seconds: float
+    curve: tuple[tuple[int, tuple[float | None, ...]], ...]
+
+
+def train(
+    net: Network,
+    x: Tensor,
+    y: Tensor,
+    *,
+    defense: str,
+    radius: Tensor,
+    learning_rate: Tensor,
+    batch_size: int,
+    steps: int,
+    seed: int,
+    bounds: tuple[float, float] = UNBOUNDED,
+    loss: str = "cross-entropy",
+    validation: tuple[Tensor, Tensor] | None = None,
+    curve_every: int = 500,
+    on_step: Callable[[int], None] | None = None,
+) -> TrainResult:
+    """Train the networks of a pack in place.
+
+    All networks see the same minibatches, and the same random starts scaled by their radius,
+    so what becomes of one does not depend on the others.
+
+    Args:
+        net: P networks; changed in place.
+        x: training inputs, [N, D], on the device of `net`.
+        y: labels, [N].
+        defense: name of the training method.
+        radius: true radius of each network, [P].
+        learning_rate: of each network, [P], > 0.
+        batch_size: B, capped at N.
+        steps: optimizer updates.
+        seed: of the order of examples and of random starts.
+        bounds: of the inputs, for attacks made while training.
+        loss: cross-entropy or hinge.
+        validation: (inputs, labels) for the curve.
+        curve_every: steps between points of the curve; the last step always has one.
+        on_step: called with the number of finished steps after each.
+
+    Returns:
+        Divergences, time and validation curve.
+
+    Raises:
+        ValueError: an unknown defense or loss; shapes, labels, radii or rates out of range.
+    """
+    check_inputs(x, net.num_networks, net.num_features)
+    check_labels(y, x.shape[-2], net.num_classes)
+    radius = pack_radius(radius, net.num_networks, x)
+    method = replace(defenses.get(defense), loss_function=LOSSES.get(loss), bounds=bounds)
+    rates = _check_rates(learning_rate, net.num_networks, x)
+    order = minibatches(x.shape[0], batch_size, steps, seed).to(x.device)
+    generator = torch.Generator(x.device).manual_seed(derived_seed(seed, "training noise"))
+    parameters = list(net.parameters())
+    optimizer = PackedAdam(parameters, rates)
+    alive = torch.ones_like(rates, dtype=torch.bool)
+    diverged = torch.zeros_like(rates, dtype=torch.int64)
+    curve: list[tuple[int, tuple[float | None, ...]]] = []
+    start = time.perf_counter()
+    for step in range(1, steps + 1):
+        batch = order[step - 1]
+        losses = method.example_losses(net, x[batch], y[batch], radius, generator).mean(dim=1)
+        gradients = torch.autograd.grad(losses.sum(), parameters)
+        finite = _finite(losses, gradients)
+        diverged = torch.where(alive & ~finite, step, diverged)
+        alive = alive & finite
+        optimizer.step(gradients, alive)
+        if validation is not None and (step % curve_every == 0 or step == steps):
+            curve.append((step, _validation_point(net, validation, alive)))
+        if on_step is not None:
+            on_step(step)
+    steps_lost = tuple(int(s) or None for s in diverged.tolist())
+    return TrainResult(steps_lost, time.perf_counter() - start, tuple(curve))
+
+
+def minibatches(num_examples: int, batch_size: int, steps: int, seed: int) -> Tensor:
+    """Return the examples of every minibatch: one fresh permutation after another, cut up.
+
+    Args:
+        num_examples: N.
+        batch_size: B, capped at N.
+        steps: how many minibatches.
+        seed: of the permutations.
+
+    Returns:
+        [steps, B], int64; a prefix of the result for more steps.
+    """
+    size = min(batch_size, num_examples)
+    generator = torch.Generator().manual_seed(derived_seed(seed, "minibatches"))
+    epochs = -(-steps * size // num_examples)
+    stream = [torch.randperm(num_examples, generator=generator) for _ in range(epochs)]
+    return torch.cat(stream)[: steps * size].view(steps, size)
+
+
+def _check_rates(learning_rate: Tensor, num_networks: int, like: Tensor) -> Tensor:
+    rates = torch.as_tensor(learning_rate, dtype=like.dtype, device=like.device)
+    if tuple(rates.shape) != (num_networks,) or not bool((rates > 0).all()):
+        raise ValueError(
+            f"learning_rate must be positive, one per network ({num_networks},), "
+            f"got {rates.tolist()}"
+        )
+    return rates
+
+
+def _finite(losses: Tensor, gradients: tuple[Tensor, ...]) -> Tensor:
+    # A network's sum of squares is finite only if all of its entries are; squares that
+    # overflow belong to a network that has diverged as well.
+    total = losses.detach()
+    for g in gradients:
+        total = total + torch.linalg.vector_norm(g.flatten(1), dim=1)
+    return torch.isfinite(total)
+
+
+def _validation_point(
+    net: Network, validation: tuple[Tensor, Tensor], alive: Tensor
+) -> tuple[float | None, ...]:
+    accuracies = correct(net, *validation).double().mean(dim=1).tolist()
+    return tuple(a if lives else None for a, lives in zip(accuracies, alive.tolist(), strict=True))
