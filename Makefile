@@ -1,0 +1,57 @@
+# Every command a person needs. `make` alone lists them.
+.DEFAULT_GOAL := help
+.PHONY: help install quickstart test slow lint format bench ui clean
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+TEST   := $(VENV)/.installed-test
+
+help:  ## List the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Python 3.11 or newer is needed; name it with make PYTHON=..." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(STAMP): pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@touch $@
+
+$(TEST): $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,lint]'
+	@touch $@
+
+install: $(STAMP)  ## Make .venv and install the tested environment
+
+quickstart: $(STAMP)  ## Train 128 networks on four real data sets and draw the results
+	$(BIN)/python sweep/run.py +experiment=quickstart
+	$(BIN)/python analysis/make_tables.py experiment=quickstart
+	@echo
+	@echo "Browse every run: make ui   (MLflow on http://127.0.0.1:5000, this machine only)"
+
+ui: $(STAMP)  ## Open MLflow's pages on the results (localhost only)
+	$(BIN)/mlflow ui --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1 --port 5000
+
+test: $(TEST)  ## Run the whole test suite (slow and gpu ones apart)
+	$(BIN)/python -m pytest -q
+
+slow: $(TEST)  ## Run the tests that take minutes
+	$(BIN)/python -m pytest -q -m slow
+
+lint: $(TEST)  ## Check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(TEST)  ## Rewrite the code in the project's style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(STAMP)  ## Measure steps per second of every defense and of evaluation
+	$(BIN)/python -m benchmarks.throughput
+
+clean:  ## Remove the environment and caches (results stay)
+	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
