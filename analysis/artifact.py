@@ -1,0 +1,111 @@
+"""What a table and a figure are: data from `build`; apart from it, how to print or draw it."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from types import ModuleType
+
+import pandas as pd
+from matplotlib.figure import Figure as Canvas
+
+from analysis.records import Records
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One printed cell: its text in plain form, and its marks."""
+
+    text: str
+    bold: bool = False
+    marked: bool = False  # within half a point of the best of its column
+
+
+@dataclass(frozen=True)
+class Row:
+    """A label (plain text, TeX) and the cells beside it."""
+
+    label: str
+    tex_label: str
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True)
+class Block:
+    """A printed table, or one norm's part of it: a header line and rows.
+
+    Attributes:
+        title: printed above, such as a data set; equal titles of neighbours make one table.
+        corner: head of the label column, such as `L2, ρ =`, as plain text and as TeX.
+        columns: the heads of the other columns.
+    """
+
+    title: str
+    corner: tuple[str, str]
+    columns: tuple[str, ...]
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of the report. `build` returns tidy rows, unrounded; `layout` prints them."""
+
+    name: str
+    title: str
+    caption: str
+    build: Callable[[Records], pd.DataFrame]
+    layout: Callable[[pd.DataFrame], tuple[Block, ...]]
+    paper: bool = False  # one of the paper's twelve
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure of the report. `build` returns what is drawn as tidy rows; `draw` draws it."""
+
+    name: str
+    title: str
+    caption: str
+    build: Callable[[Records], pd.DataFrame]
+    draw: Callable[[pd.DataFrame], Canvas]
+    paper: bool = False  # one of the paper's four
+
+
+def _modules(package: str) -> list[ModuleType]:
+    folder = importlib.import_module(package)
+    return [
+        importlib.import_module(f"{package}.{module.name}")
+        for module in pkgutil.iter_modules(folder.__path__)
+    ]
+
+
+@cache
+def tables() -> dict[str, Table]:
+    """Return every table by name: the `TABLE` of each module in `analysis/tables`."""
+    found = (getattr(module, "TABLE", None) for module in _modules("analysis.tables"))
+    return {table.name: table for table in found if table is not None}
+
+
+@cache
+def figures() -> dict[str, Figure]:
+    """Return every figure by name: the `FIGURE` of each module in `analysis/figures`."""
+    found = (getattr(module, "FIGURE", None) for module in _modules("analysis.figures"))
+    return {figure.name: figure for figure in found if figure is not None}
+
+
+def chosen(only: tuple[str, ...]) -> tuple[list[Table], list[Figure]]:
+    """Return the tables and figures named, or all of them.
+
+    Raises:
+        ValueError: a name that is neither.
+    """
+    known = [*tables(), *figures()]
+    for name in only:
+        if name not in known:
+            raise ValueError(f"only={name!r} is unknown; allowed: {', '.join(known)}")
+    return (
+        [table for name, table in tables().items() if not only or name in only],
+        [figure for name, figure in figures().items() if not only or name in only],
+    )

@@ -1,0 +1,86 @@
+"""Figure 2: average rank of each defense across the tabular data sets, per attack and radius."""
+
+from __future__ import annotations
+
+import matplotlib as mpl
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Canvas
+
+from analysis.artifact import Figure
+from analysis.figures.drawing import RC, canvas, defense_legend, line, radius_axis
+from analysis.names import norm_symbol, ordered, style
+from analysis.ranks import attacked_accuracies, mean_ranks
+from analysis.records import Records
+
+# Fast gradient left, projected gradient right; L2, Linf, L1 from the top.
+PANELS = (
+    (("fgm-l2", "l2"), ("pgd-l2", "l2")),
+    (("fgsm-linf", "linf"), ("pgd-linf", "linf")),
+    (("fgm-l1", "l1"), ("pgd-l1", "l1")),
+)
+FEW = 10  # data sets, below which intervals are drawn as bars
+_BALL = {"l1": r"$\rho\sqrt{D}$", "l2": r"$\rho\sqrt{D}$", "linf": r"$\rho$"}
+
+
+def build(records: Records) -> pd.DataFrame:
+    """Return mean rank and 95% interval per attack, grid radius and defense."""
+    attacks = [attack for row in PANELS for attack, _ in row]
+    ranks = mean_ranks(attacked_accuracies(records, records.tabular_datasets))
+    return ranks[ranks["attack"].isin(attacks)].reset_index(drop=True)
+
+
+def draw(frame: pd.DataFrame) -> Canvas:
+    """Draw the six panels."""
+    figure = canvas(3, 2)
+    with mpl.rc_context(RC):
+        panels = figure.subplots(3, 2, sharey=True)
+        for i, row in enumerate(PANELS):
+            for j, (attack, norm) in enumerate(row):
+                letter = "abcdef"[2 * i + j]
+                _panel(panels[i, j], frame[frame["attack"] == attack], letter, attack, norm)
+                if j == 0:
+                    panels[i, j].set_ylabel("average rank")
+        most = max(2, frame["defense"].nunique())
+        panels[0, 0].set_ylim(most + 0.3, 0.7)
+        panels[0, 0].set_yticks(range(1, most + 1))
+        fullest = max(panels.flat, key=lambda axes: len(axes.lines))
+        defense_legend(figure, fullest, list(frame["defense"]))
+    return figure
+
+
+def _panel(axes: Axes, frame: pd.DataFrame, letter: str, attack: str, norm: str) -> None:
+    kind = "PGD" if attack.startswith("pgd") else ("FGSM" if norm == "linf" else "FGM")
+    counts = sorted(set(frame["datasets"]))
+    number = f"{counts[0]}–{counts[-1]}" if len(counts) > 1 else "".join(map(str, counts))
+    axes.set_title(f"({letter}) {kind}-${norm_symbol(norm)}$, {number or 'no'} data sets")
+    axes.set_xlabel(rf"grid radius $\rho$ (ball {_BALL[norm]})")
+    if frame.empty:
+        return
+    positions = radius_axis(axes, list(frame["attack_grid_radius"]))
+    few = counts[0] < FEW
+    names = ordered(set(frame["defense"]))
+    for index, defense in enumerate(names):
+        rows = frame[frame["defense"] == defense].sort_values("attack_grid_radius")
+        # Bars of neighbours stand side by side; bands lie on top of one another.
+        shift = 0.03 * (index - (len(names) - 1) / 2) if few else 0.0
+        x = [positions[r] + shift for r in rows["attack_grid_radius"]]
+        line(axes, x, list(rows["mean_rank"]), defense)
+        low, high = rows["ci_low"].clip(lower=1), rows["ci_high"].clip(upper=len(names))
+        color = style(defense).color
+        if few:
+            axes.vlines(x, low, high, color=color, linewidth=0.8, alpha=0.6)
+        else:
+            axes.fill_between(x, low, high, color=color, alpha=0.15, linewidth=0)
+
+
+FIGURE = Figure(
+    name="figure2",
+    title="Figure 2: average rank across data sets",
+    caption="Average dense rank by test accuracy (1 is best) and its 95% confidence interval "
+    "across the tabular data sets on which every defense has a result. Fast gradient attacks "
+    "left, projected gradient right; L2, L∞ and L1 from the top.",
+    build=build,
+    draw=draw,
+    paper=True,
+)

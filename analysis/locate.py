@@ -1,0 +1,104 @@
+"""Find an experiment's files under the results folder, or those of a given path."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Source:
+    """The files to read and, where manifests name them, the trials that count."""
+
+    name: str
+    record_files: tuple[Path, ...]
+    curve_files: tuple[Path, ...]
+    out: Path  # where tables go unless told otherwise
+    trial_ids: frozenset[str] | None = None
+    manifests: tuple[Mapping[str, object], ...] = ()
+
+
+def locate(experiments: Sequence[str], records: str, results: Path) -> Source:
+    """Return the source that `experiment=` or `records=` names, or the latest experiment.
+
+    Raises:
+        ValueError: nothing there, or both given.
+    """
+    if experiments and records:
+        raise ValueError("give experiment= or records=, not both")
+    if records:
+        return _from_path(Path(records))
+    return _from_experiments(experiments or (_latest(results),), results)
+
+
+def _parquet_files(folder: Path) -> tuple[Path, ...]:
+    # Writers use hidden or differently named temporary files until a pack is whole.
+    return tuple(sorted(p for p in folder.rglob("*.parquet") if not p.name.startswith((".", "_"))))
+
+
+def _from_path(path: Path) -> Source:
+    if not path.exists():
+        raise ValueError(f"records={str(path)!r} does not exist; give a Parquet file or a folder")
+    if path.is_file():
+        return Source(path.stem, (path,), (), path.parent / "tables")
+    curves = _parquet_files(path / "curves") if (path / "curves").is_dir() else ()
+    found = _parquet_files(path / "records" if (path / "records").is_dir() else path)
+    if not found:
+        raise ValueError(f"no records: no *.parquet file in records={str(path)!r}")
+    return Source(path.name, found, curves, path / "tables", None, _manifests([path]))
+
+
+def experiments_in(results: Path) -> list[str]:
+    """Return the names of the experiments with records, the most recently changed last."""
+    folders = [p.parent for p in results.glob("*/records") if _parquet_files(p)]
+    return [p.name for p in sorted(folders, key=lambda p: (p / "records").stat().st_mtime)]
+
+
+def _latest(results: Path) -> str:
+    known = experiments_in(results)
+    if not known:
+        raise ValueError(
+            f"no records under {str(results)!r}; run `python sweep/run.py +experiment=quickstart`"
+            " first, or give records=PATH"
+        )
+    return known[-1]
+
+
+def _manifests(folders: Sequence[Path]) -> tuple[Mapping[str, object], ...]:
+    return tuple(
+        json.loads((folder / "manifest.json").read_text())
+        for folder in folders
+        if (folder / "manifest.json").is_file()
+    )
+
+
+def _from_experiments(names: Sequence[str], results: Path) -> Source:
+    known = experiments_in(results)
+    folders = [results / name for name in names]
+    manifests = _manifests(folders)
+    for name, folder in zip(names, folders, strict=True):
+        if name not in known and not (folder / "manifest.json").is_file():
+            raise ValueError(
+                f"unknown experiment={name!r}; with records under {str(results)!r}: "
+                + (", ".join(sorted(known)) or "none")
+            )
+    ids: frozenset[str] | None = None
+    searched = folders
+    if len(manifests) == len(folders):
+        ids = frozenset(i for m in manifests for i in _ids(m))
+        searched = [results / name for name in known]  # a trial may lie in another's folder
+    record_files = tuple(f for folder in searched for f in _parquet_files(folder / "records"))
+    curve_files = tuple(f for folder in searched for f in _parquet_files(folder / "curves"))
+    if not record_files:
+        raise ValueError(f"no records yet for experiment={','.join(names)!r}")
+    return Source(
+        "+".join(names), record_files, curve_files, folders[0] / "tables", ids, manifests
+    )
+
+
+def _ids(manifest: Mapping[str, object]) -> list[str]:
+    ids = manifest.get("trial_ids", [])
+    assert isinstance(ids, list)
+    return ids

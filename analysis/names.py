@@ -1,0 +1,112 @@
+"""How things are called and drawn in print: the paper's names, symbols, order and colours.
+
+The colours are those of Okabe and Ito, told apart with any common colour blindness; markers and
+dashes tell the lines apart in grey print too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+VISION = ("mnist", "fashion-mnist", "cifar10")
+NORMS = ("l2", "l1", "linf")  # the order of the paper's tables
+CERTIFICATES = ("certified-l1", "certified-l1-tight")
+
+DATASET_TITLES = {"mnist": "MNIST", "fashion-mnist": "Fashion MNIST", "cifar10": "CIFAR"}
+# Norm -> (subscript in mathematics, in plain text).
+_NORM_SUBSCRIPTS = {"l1": ("1", "1"), "l2": ("2", "2"), "linf": (r"\infty", "∞")}
+_METHODS = {
+    "rub": "RUB",
+    "arub": "aRUB",
+    "baseline": "Baseline",
+    "pgd": "PGD",
+    "fgsm": "FGSM",
+    "fgm": "FGM",
+    "coap": "COAP",
+    "vertex": "Vertex",
+    "nominal": "Nominal",
+    "certified": "Certified",
+}
+_ORDER = tuple(_METHODS)
+
+
+@dataclass(frozen=True)
+class Style:
+    """How one defense is drawn."""
+
+    color: str
+    marker: str
+    dash: str | tuple[float, tuple[float, ...]]
+
+
+_STYLES = {
+    "rub": Style("#D55E00", "o", "-"),
+    "arub-l1": Style("#56B4E9", "^", "--"),
+    "arub-l2": Style("#004D80", "v", (0, (3, 1, 1, 1, 1, 1))),
+    "arub-linf": Style("#0072B2", "s", "-"),
+    "baseline-linf": Style("#E69F00", "D", "-."),
+    "pgd-linf": Style("#009E73", "p", "-"),
+    "fgsm-linf": Style("#CC79A7", "X", "--"),
+    "coap-linf": Style("#8C510A", "*", ":"),
+    "nominal": Style("#000000", "x", ":"),
+}
+_SPARE = (
+    Style("#7F7F7F", "<", "--"),
+    Style("#882255", ">", "-."),
+    Style("#44AA99", "h", ":"),
+    Style("#999933", "p", "--"),
+)
+
+
+def _parts(name: str) -> tuple[str, str | None]:
+    method, _, norm = name.partition("-")
+    return method, norm if norm in _NORM_SUBSCRIPTS else None
+
+
+def label(name: str) -> str:
+    """Return the paper's name of a defense or attack as plain text: `aRUB-L∞`."""
+    method, norm = _parts(name)
+    if method not in _METHODS or (norm is None and "-" in name):
+        return name
+    return _METHODS[method] + ("" if norm is None else f"-L{_NORM_SUBSCRIPTS[norm][1]}")
+
+
+def math_label(name: str) -> str:
+    """Return the paper's name with its symbols in TeX mathematics: `aRUB-$L_\\infty$`."""
+    method, norm = _parts(name)
+    if method not in _METHODS or (norm is None and "-" in name):
+        return name.replace("_", r"\_")
+    return _METHODS[method] + ("" if norm is None else f"-${norm_symbol(norm)}$")
+
+
+def norm_symbol(norm: str) -> str:
+    """Return a norm's symbol in TeX mathematics, without dollar signs."""
+    return f"L_{{{_NORM_SUBSCRIPTS[norm][0]}}}"
+
+
+def norm_label(norm: str) -> str:
+    """Return a norm's symbol as plain text: `L∞`."""
+    return f"L{_NORM_SUBSCRIPTS[norm][1]}"
+
+
+def dataset_title(name: str) -> str:
+    """Return a data set's name as the paper prints it."""
+    return DATASET_TITLES.get(name, name)
+
+
+def order_key(defense: str) -> tuple[int, str]:
+    """Return the sort key that puts defenses in the order of the paper's tables."""
+    method, _ = _parts(defense)
+    return (_ORDER.index(method) if method in _ORDER else len(_ORDER), defense)
+
+
+def ordered(defenses: list[str] | set[str]) -> list[str]:
+    """Return the defenses in the order of the paper's tables."""
+    return sorted(set(defenses), key=order_key)
+
+
+def style(defense: str) -> Style:
+    """Return how a defense is drawn; names unknown to the paper share a few spare styles."""
+    if defense in _STYLES:
+        return _STYLES[defense]
+    return _SPARE[sum(map(ord, defense)) % len(_SPARE)]

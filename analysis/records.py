@@ -1,0 +1,61 @@
+"""Records in memory: a table of trials, and their accuracies on validation and on test apart."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import polars as pl
+
+from analysis.names import VISION
+
+REPETITION = ("seed", "split_seed")  # trials that differ in these alone repeat one experiment
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where records came from, for the report's last section."""
+
+    name: str
+    files: int
+    manifests: tuple[Mapping[str, object], ...] = ()
+    notes: tuple[str, ...] = ()  # what was left out or looks odd, one line each
+    folder: Path | None = None
+
+
+@dataclass(frozen=True)
+class Records:
+    """All that tables and figures are built from.
+
+    Attributes:
+        trials: one row per trial, numbered by `trial` in the order that settles ties of
+            selection: smaller grid radius, then smaller learning rate, then trial id.
+        validation: `trial, attack, attack_norm, attack_grid_radius, attack_radius, accuracy,
+            num_samples`, one row per trial x attack x radius, measured on validation data.
+        test: the same, measured on test data.
+        curves: what was measured while training (`sweep.schema.CURVE_COLUMNS`), lazily.
+        provenance: where all this came from.
+    """
+
+    trials: pl.DataFrame
+    validation: pl.DataFrame
+    test: pl.DataFrame
+    curves: pl.LazyFrame
+    provenance: Provenance = field(default_factory=lambda: Provenance("records", 0))
+
+    @cached_property
+    def datasets(self) -> tuple[str, ...]:
+        """The data sets that occur, sorted."""
+        return tuple(sorted(self.trials["dataset"].unique().to_list()))
+
+    @property
+    def tabular_datasets(self) -> tuple[str, ...]:
+        """The data sets that are not images."""
+        return tuple(name for name in self.datasets if name not in VISION)
+
+    @cached_property
+    def simulated(self) -> bool:
+        """Whether any trial is made up."""
+        return bool(self.trials["simulated"].any())

@@ -1,0 +1,123 @@
+"""Blocks of cells as Markdown, LaTeX (booktabs) and HTML; frames as CSV."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from itertools import groupby
+
+import pandas as pd
+
+from analysis.artifact import Block, Cell, Row
+
+_TEX_SPECIAL = {"%": r"\%", "&": r"\&", "_": r"\_", "#": r"\#", "±": r"$\pm$", "–": "--"}
+_TEX_SYMBOLS = {
+    "ρ": r"$\rho$",
+    "√": r"$\surd$",
+    "∞": r"$\infty$",
+    "≤": r"$\leq$",
+    "×": r"$\times$",
+}
+PREAMBLE = r"""% \usepackage{booktabs,colortbl,xcolor}
+\providecolor{nearbest}{RGB}{204,229,246}
+"""
+
+
+def to_csv(frame: pd.DataFrame) -> str:
+    """Return the tidy frame as CSV, numbers unrounded."""
+    text: str = frame.to_csv(index=False, lineterminator="\n")
+    return text
+
+
+def to_markdown(blocks: Sequence[Block]) -> str:
+    """Return the blocks as Markdown tables; best in bold, near the best in italics."""
+    parts = []
+    for title, group in groupby(blocks, key=lambda block: block.title):
+        parts += [f"### {title}", ""] if title else []
+        for block in group:
+            head = [block.corner[0], *block.columns]
+            parts.append(_markdown_line(head))
+            parts.append("|" + "---|" + "---:|" * len(block.columns))
+            parts += [_markdown_line([r.label, *map(_markdown_cell, r.cells)]) for r in block.rows]
+            parts.append("")
+    return "\n".join(parts)
+
+
+def _markdown_line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def _markdown_cell(cell: Cell) -> str:
+    if cell.bold:
+        return f"**{cell.text}**"
+    return f"*{cell.text}*" if cell.marked else cell.text
+
+
+def tex(text: str) -> str:
+    """Return plain text with TeX's special characters escaped."""
+    return "".join(_TEX_SPECIAL.get(c, _TEX_SYMBOLS.get(c, c)) for c in text)
+
+
+def to_latex(blocks: Sequence[Block], caption: str, label: str) -> str:
+    """Return the blocks as booktabs tables, one float per title."""
+    floats = []
+    for index, (title, group) in enumerate(groupby(blocks, key=lambda block: block.title)):
+        suffix = f"-{index + 1}" if index else ""
+        head = f"{title}: {caption}" if title else caption
+        floats.append(_latex_float(list(group), head, f"tab:{label}{suffix}"))
+    return PREAMBLE + "\n".join(floats)
+
+
+def _latex_float(blocks: Sequence[Block], caption: str, label: str) -> str:
+    width = max(len(block.columns) for block in blocks)
+    lines = [r"\begin{table}[htbp]", r"\centering\small", rf"\begin{{tabular}}{{l{'r' * width}}}"]
+    for index, block in enumerate(blocks):
+        lines.append(r"\toprule" if index == 0 else r"\midrule")
+        padding = [""] * (width - len(block.columns))
+        lines.append(_latex_line([block.corner[1], *map(tex, block.columns), *padding]))
+        lines.append(r"\midrule")
+        lines += [_latex_row(row, padding) for row in block.rows]
+    lines += [r"\bottomrule", r"\end{tabular}", rf"\caption{{{tex(caption)}}}"]
+    return "\n".join([*lines, rf"\label{{{label}}}", r"\end{table}", ""])
+
+
+def _latex_row(row: Row, padding: Sequence[str]) -> str:
+    return _latex_line([row.tex_label, *map(_latex_cell, row.cells), *padding])
+
+
+def _latex_line(cells: Sequence[str]) -> str:
+    return " & ".join(cells) + r" \\"
+
+
+def _latex_cell(cell: Cell) -> str:
+    text = rf"\textbf{{{tex(cell.text)}}}" if cell.bold else tex(cell.text)
+    return rf"\cellcolor{{nearbest}}{text}" if cell.marked or cell.bold else text
+
+
+def to_html(blocks: Sequence[Block]) -> str:
+    """Return the blocks as HTML tables, each in a box that scrolls sideways on its own."""
+    parts = []
+    for title, group in groupby(blocks, key=lambda block: block.title):
+        parts += [f"<h4>{escape(title)}</h4>"] if title else []
+        parts += [_html_table(block) for block in group]
+    return "\n".join(parts)
+
+
+def _html_table(block: Block) -> str:
+    head = "".join(f"<th>{escape(c)}</th>" for c in (block.corner[0], *block.columns))
+    body = "".join(
+        f"<tr><th>{escape(row.label)}</th>{''.join(map(_html_cell, row.cells))}</tr>"
+        for row in block.rows
+    )
+    return (
+        f'<div class="wide"><table><thead><tr>{head}</tr></thead>'
+        f"<tbody>{body}</tbody></table></div>"
+    )
+
+
+def _html_cell(cell: Cell) -> str:
+    classes = " ".join(
+        name for name, on in (("best", cell.bold), ("near", cell.marked or cell.bold)) if on
+    )
+    attribute = f' class="{classes}"' if classes else ""
+    return f"<td{attribute}>{escape(cell.text)}</td>"

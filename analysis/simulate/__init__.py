@@ -1,0 +1,1 @@
+"""Made-up records of any size, marked `simulated`, to try tables and time them."""

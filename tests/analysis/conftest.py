@@ -1,0 +1,17 @@
+"""Made-up records shared by the tests of this folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from analysis.simulate.__main__ import write
+
+
+@pytest.fixture(scope="session")
+def simulated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a results folder with the small made-up experiment."""
+    folder = tmp_path_factory.mktemp("results")
+    write(folder, "small")
+    return folder
