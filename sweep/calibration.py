@@ -1,0 +1,70 @@
+"""How fast packs have run here: learnt from the logs of every sweep under the results folder."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+# Operations per second assumed before anything was measured: one core of a laptop.
+_DEFAULT_RATE = 2e10
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Operations per second of a pack's share of the device."""
+
+    training: Mapping[str, float] = field(default_factory=dict)  # by defense
+    evaluation: float | None = None
+    overhead: float = 0.0  # seconds per pack beside training and evaluation
+    packs: int = 0  # that this was learnt from
+    error: float | None = None  # median |predicted - measured| / measured of past predictions
+
+    def seconds(self, defense: str, train_flops: float, evaluation_flops: float) -> float:
+        """The predicted time of a pack."""
+        known = self.training.get(defense)
+        rate = known if known is not None else self._typical()
+        evaluation = self.evaluation if self.evaluation is not None else _DEFAULT_RATE
+        return train_flops / rate + evaluation_flops / evaluation + self.overhead
+
+    def _typical(self) -> float:
+        return median(self.training.values()) if self.training else _DEFAULT_RATE
+
+
+def learn(root: Path, device: str) -> Rates:
+    """Read the rates from the logs of packs that ran on this device."""
+    lines = [line for line in _lines(root) if line["device"] == device and not line["failed"]]
+    if not lines:
+        return Rates()
+    flops: dict[str, float] = defaultdict(float)
+    seconds: dict[str, float] = defaultdict(float)
+    for line in lines:
+        flops[line["defense"]] += line["train_flops"]
+        seconds[line["defense"]] += line["train_seconds"]
+    evaluation_seconds = sum(line["evaluation_seconds"] for line in lines)
+    return Rates(
+        training={name: flops[name] / seconds[name] for name in flops if seconds[name] > 0},
+        evaluation=sum(line["evaluation_flops"] for line in lines) / evaluation_seconds
+        if evaluation_seconds > 0
+        else None,
+        overhead=median(
+            line["seconds"] - line["train_seconds"] - line["evaluation_seconds"] for line in lines
+        ),
+        packs=len(lines),
+        error=median(
+            abs(line["predicted_seconds"] - line["seconds"]) / line["seconds"] for line in lines
+        ),
+    )
+
+
+def _lines(root: Path) -> Iterable[dict[str, Any]]:
+    for path in sorted(root.glob("*/logs/packs.jsonl")):
+        for text in path.read_text(encoding="utf-8").splitlines():
+            try:
+                yield json.loads(text)
+            except ValueError:  # a line that a killed driver left half-written
+                continue

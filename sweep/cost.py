@@ -1,0 +1,116 @@
+"""What a trial costs: floating-point operations and bytes, as functions of its setting.
+
+The model counts matrix products only. It orders packs and splits the work evenly; how long an
+operation takes on the device at hand is measured (sweep/calibration.py).
+
+Legend: P networks in the pack, B batch, D input features, H hidden units, K classes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+_MLP = re.compile(r"mlp-(\d+)x(\d+)")
+_PGD_STEPS = 40
+_FLOAT_BYTES = 4
+
+
+@dataclass(frozen=True)
+class NetworkSize:
+    """What the cost of one network depends on."""
+
+    num_features: int
+    num_classes: int
+    parameters: int
+    products: int  # multiply-adds of one example's forward pass
+    first_layer: int  # those of the first layer
+    units: int  # activations kept per example
+
+
+def network_size(network: str, num_features: int, num_classes: int) -> NetworkSize:
+    """Count one network's parameters, products and activations.
+
+    Any network that is no mlp-LxH is taken for Madry's convolutional one.
+    """
+    match = _MLP.fullmatch(network)
+    if match is None:
+        return _convolutional_size(num_features, num_classes)
+    depth, width = int(match[1]), int(match[2])
+    sizes = [num_features, *[width] * depth, num_classes]
+    products = sum(a * b for a, b in zip(sizes, sizes[1:], strict=False))
+    return NetworkSize(
+        num_features=num_features,
+        num_classes=num_classes,
+        parameters=products + sum(sizes[1:]),
+        products=products,
+        first_layer=num_features * width,
+        units=sum(sizes[1:]),
+    )
+
+
+def _convolutional_size(num_features: int, num_classes: int) -> NetworkSize:
+    channels = 3 if num_features % 3 == 0 else 1
+    side = round((num_features / channels) ** 0.5)
+    first = side**2 * 25 * channels * 32
+    second = (side // 2) ** 2 * 25 * 32 * 64
+    flat = (side // 4) ** 2 * 64
+    dense = flat * 1024 + 1024 * num_classes
+    return NetworkSize(
+        num_features=num_features,
+        num_classes=num_classes,
+        parameters=25 * channels * 32 + 25 * 32 * 64 + dense,
+        products=first + second + dense,
+        first_layer=first,
+        units=side**2 * 40 + (side // 2) ** 2 * 80 + 1024,
+    )
+
+
+# Multiply-adds of one training step per example. A forward and backward pass is three forward
+# passes; without the parameters' gradient (an attack) it is two.
+_TRAINING: dict[str, Callable[[NetworkSize], float]] = {
+    "nominal": lambda n: 3 * n.products,
+    "baseline": lambda n: 6 * n.products,
+    # The Jacobian of K logits, forward and backward.
+    "arub": lambda n: 3 * n.products * (1 + n.num_classes),
+    # 2D vertices, two streams, of which the first layer costs nothing, then K vertices again.
+    "rub": lambda n: (
+        4 * n.num_features * (n.products - n.first_layer) + 6 * n.num_classes * n.products
+    ),
+    "fgsm": lambda n: 5 * n.products,
+    "pgd": lambda n: (3 + 2 * _PGD_STEPS) * n.products,
+    "coap": lambda n: 6 * n.products * (1 + n.num_classes),
+}
+
+
+def training_flops(
+    defense: str, size: NetworkSize, batch_size: int, steps: int, num_train: int
+) -> float:
+    """Floating-point operations of training one network."""
+    products = _TRAINING.get(defense.split("-")[0], _TRAINING["pgd"])(size)
+    adam = 6 * size.parameters
+    return steps * (2 * products * min(batch_size, num_train) + adam)
+
+
+def evaluation_flops(
+    size: NetworkSize, attacks: tuple[str, ...], num_radii: int, num: int
+) -> float:
+    """Floating-point operations of evaluating one network on `num` samples."""
+    passes = 0.0
+    for attack in attacks:
+        if attack.startswith("certified"):
+            passes += _TRAINING["rub"](size) / size.products
+        else:
+            passes += (2 * _PGD_STEPS if attack.startswith("pgd") else 2) + 1
+    return 2.0 * passes * size.products * num_radii * num
+
+
+def pack_bytes(defense: str, size: NetworkSize, batch_size: int, num_networks: int) -> float:
+    """Memory of training a pack: parameters, gradients, Adam's moments and activations."""
+    state = 4 * size.parameters * _FLOAT_BYTES
+    kept = {"nominal": 2, "baseline": 6, "arub": 3 * (1 + size.num_classes)}
+    kept["rub"] = 8 * size.num_classes
+    streams = kept.get(defense.split("-")[0], 4)
+    widest = max(size.units, size.num_features)
+    return num_networks * (state + streams * batch_size * widest * _FLOAT_BYTES)

@@ -1,0 +1,163 @@
+"""Drive a sweep: lock, plan, run the packs, keep records, log, display and MLflow in step."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from sweep import calibration, files, log, provenance, store, worker
+from sweep.config import SweepConfig
+from sweep.dry_run import show
+from sweep.errors import StorageError
+from sweep.lock import locked
+from sweep.plan import Plan, Task, make_plan, make_tasks
+from sweep.progress import Progress, duration
+from sweep.worker import Job, Summary
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a sweep came to."""
+
+    trained: int
+    failed: int
+    diverged: int
+
+
+def dry_run(parts: Sequence[SweepConfig]) -> None:
+    """Print what would run."""
+    plan = make_plan(parts)
+    tasks, rates = _tasks(plan, "unknown")
+    show(plan, tasks, rates, provenance.slots(plan.config.ray))
+
+
+def sweep(parts: Sequence[SweepConfig]) -> int:
+    """Run what is missing of a sweep.
+
+    Returns:
+        The exit code: 0, or 1 if any trial failed.
+
+    Raises:
+        UserError: one line that says what must change.
+        ValueError: a data set cannot be had.
+        KeyboardInterrupt: on Ctrl-C, after every worker has been stopped.
+    """
+    config, name = parts[0], parts[0].name
+    assert name is not None
+    folder = store.Folder(Path(config.paths.results).absolute(), name)
+    _check_writable(folder)
+    with locked(folder.path):
+        files.remove_temporaries(folder.path)
+        store.consolidate(folder)
+        plan = make_plan(parts)
+        commit = provenance.git_commit()
+        tasks, _ = _tasks(plan, commit)
+        _write_manifest(plan, commit)
+        print(_opening(plan, tasks), flush=True)
+        driver = Driver(plan, tasks)
+        driver.run()
+        store.consolidate(folder)
+        return driver.close()
+
+
+def _tasks(plan: Plan, commit: str) -> tuple[list[Task], calibration.Rates]:
+    device = provenance.local_device(plan.config.ray)
+    rates = calibration.learn(plan.folder.root, worker.device_name(device))
+    return make_tasks(plan, rates, git_commit=commit, device=device), rates
+
+
+def _opening(plan: Plan, tasks: Sequence[Task]) -> str:
+    total, complete = len(plan.trials), len(plan.finished)
+    if not tasks:
+        return f"{plan.name}: all {total:,} trials are complete; nothing to train"
+    before = f", {complete:,} of {total:,} complete before" if complete else ""
+    return f"{plan.name}: {total - complete:,} trials in {len(tasks):,} packs{before}"
+
+
+def _check_writable(folder: store.Folder) -> None:
+    try:
+        folder.path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder.path):
+            pass
+    except OSError as error:
+        raise StorageError(
+            f"paths.results={folder.root}: cannot be written ({error.strerror}); "
+            "give a folder that can, as in paths.results=/path/to/folder"
+        ) from None
+
+
+def _write_manifest(plan: Plan, commit: str) -> None:
+    hashes = {
+        f"{name}/{seed}": info.hash
+        for part in plan.parts
+        for (name, seed), info in part.infos.items()
+    }
+    configs = [asdict(part.config) for part in plan.parts]
+    store.write_manifest(
+        plan.folder,
+        config=configs[0] if len(configs) == 1 else {"parts": configs},
+        git_commit=commit,
+        trial_ids=(trial.trial_id for trial in plan.trials),
+        data_hashes=hashes,
+    )
+
+
+class Driver:
+    """Hears of every pack and keeps the log and the display."""
+
+    def __init__(self, plan: Plan, tasks: Sequence[Task]) -> None:
+        self.plan = plan
+        self.tasks = {task.job.pack.pack_id: task for task in tasks}
+        self.slots = 1 if plan.config.debug else provenance.slots(plan.config.ray)
+        self.progress = Progress(plan.name, list(tasks), len(plan.finished), self.slots)
+
+    def run(self) -> None:
+        """Run every pack; return when all are recorded."""
+        if not self.tasks:
+            return
+        with self.progress:
+            if self.plan.config.debug:
+                self._run_here()
+            else:
+                from sweep import tune  # Ray takes seconds to import, and a dry run needs none
+
+                jobs = [task.job for task in self.tasks.values()]
+                tune.run(jobs, self.plan.config.ray, self)
+
+    def _run_here(self) -> None:
+        for task in self.tasks.values():
+            self.started(task.job)
+            self.finished(task.job, worker.run_pack(task.job))
+
+    def started(self, job: Job) -> None:
+        """A worker began with the pack."""
+        self.progress.started(job)
+
+    def finished(self, job: Job, summary: Summary) -> None:
+        """The pack's records are on disk, or could not be written."""
+        if summary.unwritten is not None:
+            raise StorageError(
+                f"{self.plan.folder.path}: records cannot be written ({summary.unwritten}); "
+                "make room there and run the same command again, which trains what is missing"
+            )
+        self.progress.finished(job, summary)
+        log.append(self.plan.folder, self.tasks[job.pack.pack_id], summary)
+
+    def lost(self, job: Job, error: str) -> None:
+        """The pack's worker died again and again: record its trials as failed."""
+        self.finished(job, worker.record_failure(job, error, error))
+
+    def close(self) -> int:
+        """Print how it went; return the exit code."""
+        progress = self.progress
+        if self.tasks:
+            elapsed = progress.elapsed()
+            overhead = 1 - progress.busy_seconds / max(elapsed * self.slots, 1e-9)
+            print(
+                f"{progress.trials_done:,} trials in {duration(elapsed)}: "
+                f"{progress.diverged:,} diverged, {progress.failed:,} failed; "
+                f"starting and scheduling took {max(overhead, 0):.0%} of the workers' time"
+            )
+        return 1 if progress.failed else 0

@@ -1,0 +1,187 @@
+"""What a sweep consists of, what of it is finished, and what the rest costs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sweep import cost, datasets, grid, store
+from sweep.calibration import Rates
+from sweep.config import SweepConfig, data_options
+from sweep.datasets import DatasetInfo
+from sweep.packing import Pack, make_packs
+from sweep.records import Origin, evaluated_attacks
+from sweep.trial import Trial
+from sweep.worker import Job, Settings
+
+_ROW_BYTES = 2.5  # of a record on disk, measured on simulated and real packs
+
+
+@dataclass(frozen=True)
+class Part:
+    """The trials of one configuration; a sweep that includes experiments has several."""
+
+    config: SweepConfig
+    infos: grid.Infos
+    trials: tuple[Trial, ...]
+
+    def info(self, trial: Trial) -> DatasetInfo:
+        """The facts of a trial's data set."""
+        return self.infos[trial.dataset, trial.split_seed]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A whole sweep."""
+
+    name: str
+    parts: tuple[Part, ...]
+    finished: dict[str, str]  # trial id -> status, of this sweep's trials
+
+    @property
+    def config(self) -> SweepConfig:
+        """The configuration that all parts share outside of grid, training and evaluation."""
+        return self.parts[0].config
+
+    @property
+    def folder(self) -> store.Folder:
+        """Where the sweep's records go."""
+        return store.Folder(Path(self.config.paths.results).absolute(), self.name)
+
+    @property
+    def trials(self) -> list[Trial]:
+        """All trials, finished or not."""
+        return [trial for part in self.parts for trial in part.trials]
+
+    def missing(self, part: Part) -> list[Trial]:
+        """The trials of a part that are to be trained."""
+        return [trial for trial in part.trials if trial.trial_id not in self.finished]
+
+
+def make_plan(parts: Sequence[SweepConfig]) -> Plan:
+    """Expand the grids and look up what is finished.
+
+    Nothing is downloaded for a dry run or a simulation.
+
+    Raises:
+        ValueError: a data set cannot be had, or lacks a scaling.
+        SchemaError: records on disk have another schema version.
+    """
+    seen: set[str] = set()
+    made = []
+    for config in parts:
+        infos = _infos(config)
+        fresh = [t for t in grid.expand(config, infos) if t.trial_id not in seen]
+        seen.update(trial.trial_id for trial in fresh)
+        made.append(Part(config, infos, tuple(fresh)))
+    name = parts[0].name
+    assert name is not None
+    done = store.finished(Path(parts[0].paths.results))
+    return Plan(name, tuple(made), {trial: done[trial] for trial in seen if trial in done})
+
+
+def _infos(config: SweepConfig) -> grid.Infos:
+    look_up = datasets.planned if config.dry_run or config.simulate else datasets.describe
+    options = data_options(config)
+    return {
+        (name, seed): look_up(name, options, seed)
+        for name in config.grid.dataset
+        for seed in config.grid.split_seed
+    }
+
+
+@dataclass(frozen=True)
+class Price:
+    """What a trial or a pack costs."""
+
+    train_flops: float = 0.0
+    evaluation_flops: float = 0.0
+
+    @property
+    def flops(self) -> float:
+        """All of them."""
+        return self.train_flops + self.evaluation_flops
+
+    def times(self, count: int) -> Price:
+        """The price of `count` of them."""
+        return Price(self.train_flops * count, self.evaluation_flops * count)
+
+
+def price(config: SweepConfig, info: DatasetInfo, trial: Trial) -> Price:
+    """The operations that one trial takes."""
+    size = cost.network_size(trial.network, info.num_features, info.num_classes)
+    evaluation = config.evaluation
+    limit = evaluation.max_samples
+    samples = sum(
+        count if limit is None else min(limit, count)
+        for count in (info.num_validation, info.num_test)
+    )
+    return Price(
+        cost.training_flops(trial.defense, size, trial.batch_size, trial.steps, info.num_train),
+        cost.evaluation_flops(
+            size, evaluated_attacks(evaluation), len(evaluation.attack_grid_radii), samples
+        ),
+    )
+
+
+@dataclass(frozen=True)
+class Task:
+    """A pack to run, and what it should cost."""
+
+    job: Job
+    price: Price
+    seconds: float  # predicted, on one pack's share of the device
+
+
+def make_tasks(plan: Plan, rates: Rates, *, git_commit: str, device: str) -> list[Task]:
+    """Pack what is missing, the longest packs first."""
+    tasks = []
+    for part in plan.parts:
+        for pack in _packs(plan, part, rates):
+            info = part.info(pack.first)
+            total = price(part.config, info, pack.first).times(len(pack))
+            seconds = rates.seconds(pack.first.defense, total.train_flops, total.evaluation_flops)
+            settings = _settings(plan, part.config, git_commit, device)
+            tasks.append(Task(Job(pack, info, settings), total, seconds))
+    return sorted(tasks, key=lambda task: -task.seconds)
+
+
+def _packs(plan: Plan, part: Part, rates: Rates) -> list[Pack]:
+    packing = part.config.packing
+
+    def seconds(trial: Trial) -> float:
+        total = price(part.config, part.info(trial), trial)
+        return rates.seconds(trial.defense, total.train_flops, total.evaluation_flops)
+
+    def fitting(trial: Trial) -> int:
+        info = part.info(trial)
+        size = cost.network_size(trial.network, info.num_features, info.num_classes)
+        each = cost.pack_bytes(trial.defense, size, trial.batch_size, 1)
+        assert packing.max_memory_gb is not None
+        return int(packing.max_memory_gb * 1e9 / each)
+
+    return make_packs(
+        plan.missing(part),
+        max_trials=packing.max_trials,
+        cost=seconds,
+        fitting=None if packing.max_memory_gb is None else fitting,
+    )
+
+
+def _settings(plan: Plan, config: SweepConfig, git_commit: str, device: str) -> Settings:
+    return Settings(
+        results=str(plan.folder.root),
+        origin=Origin(plan.name, git_commit, config.simulate),
+        data=data_options(config),
+        evaluation=config.evaluation,
+        loss=config.training.loss,
+        curve_every=config.training.curve_every,
+        device=device,
+        threads=config.ray.cpus_per_pack,
+    )
+
+
+def record_bytes(parts: Iterable[tuple[SweepConfig, int]]) -> float:
+    """The disk space that the records of so many trials of each configuration take."""
+    return sum(grid.rows_per_trial(c.evaluation) * count * _ROW_BYTES for c, count in parts)

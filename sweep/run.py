@@ -1,0 +1,52 @@
+"""Run a sweep: python sweep/run.py +experiment=NAME [key=value ...] [dry_run=true].
+
+Composes the configuration, expands it, trains what is missing and records it. Running the same
+command again completes exactly the missing trials.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+_ROOT = Path(__file__).resolve().parent.parent
+# A script's own folder is first on the path, where our module names could shadow others'.
+if sys.path and Path(sys.path[0] or ".").resolve() == _ROOT / "sweep":
+    sys.path[0] = str(_ROOT)
+
+from sweep import compose, execute  # noqa: E402
+from sweep.errors import UserError  # noqa: E402
+
+_USAGE_ERROR = 2
+_INTERRUPTED = 130
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run what the command line asks for.
+
+    Returns:
+        0; 1 if any trial failed; 2 if the command or its surroundings are wrong; 130 on Ctrl-C.
+    """
+    try:
+        if any(text.startswith("-") for text in argv):
+            compose.show_help(argv)
+            return 0
+        parts = compose.compose(argv)
+        if parts[0].dry_run:
+            execute.dry_run(parts)
+            return 0
+        return execute.sweep(parts)
+    except (UserError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return _USAGE_ERROR
+    except KeyboardInterrupt:
+        print(
+            "\ninterrupted: what is finished is recorded; the same command completes the rest",
+            file=sys.stderr,
+        )
+        return _INTERRUPTED
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,192 @@
+"""Run packs as Ray Tune trials. The only module that imports Ray."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+# Ray and Tune read these when they are imported or started.
+os.environ.update(
+    {
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+        "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+        "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C must reach the driver at once
+        "TUNE_GLOBAL_CHECKPOINT_S": "86400",  # the records on disk are what resumes a sweep
+        "TUNE_WARN_THRESHOLD_S": "3600",
+        "RAY_AIR_NEW_OUTPUT": "0",
+    }
+)
+
+import ray
+from ray import tune
+
+from sweep import config as sweep_config
+from sweep.errors import RayError
+from sweep.worker import Job, Summary, run_pack
+
+
+class Listener(Protocol):
+    """Hears what becomes of each pack, in the driver."""
+
+    def started(self, job: Job) -> None:
+        """A worker began with the pack."""
+
+    def finished(self, job: Job, summary: Summary) -> None:
+        """The pack's records are on disk."""
+
+    def lost(self, job: Job, error: str) -> None:
+        """The pack's worker died again and again; it has no records."""
+
+
+class PackTrainable(tune.Trainable):  # type: ignore[misc]
+    """One Tune trial: its only step runs a whole pack."""
+
+    def setup(self, config: dict[str, Any], jobs: Sequence[Job], device: str) -> None:
+        """Called once per worker process; the process then takes one pack after another."""
+        # Ray puts the folder of the driver's script on the path, where our module names
+        # could shadow those of other packages.
+        here = str(Path(__file__).resolve().parent)
+        sys.path[:] = [path for path in sys.path if path != here]
+        self.jobs = jobs
+        self.device = device
+        self.job = jobs[config["job"]]
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Take the next pack without starting a new process."""
+        self.job = self.jobs[new_config["job"]]
+        return True
+
+    def step(self) -> dict[str, Any]:
+        """Run the pack."""
+        settings = replace(self.job.settings, device=self.device)
+        summary = run_pack(replace(self.job, settings=settings))
+        return {"summary": asdict(summary), "done": True}
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        """Nothing to keep: a pack that is finished is on disk."""
+
+
+class _Forward(tune.Callback):  # type: ignore[misc]
+    """Passes Tune's events on to a listener."""
+
+    def __init__(self, jobs: Sequence[Job], listener: Listener) -> None:
+        self.jobs = jobs
+        self.listener = listener
+
+    def _job(self, tune_trial: Any) -> Job:
+        job: int = tune_trial.config["job"]
+        return self.jobs[job]
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self.listener.started(self._job(trial))
+
+    def on_trial_complete(
+        self, iteration: int, trials: list[Any], trial: Any, **info: Any
+    ) -> None:
+        self.listener.finished(self._job(trial), Summary(**trial.last_result["summary"]))
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self.listener.lost(self._job(trial), "the worker process died each time it was tried")
+
+
+def run(jobs: Sequence[Job], ray_config: sweep_config.Ray, listener: Listener) -> None:
+    """Run every job, the first ones first, as many at a time as the resources allow.
+
+    Args:
+        jobs: packs in the order in which they should start.
+        ray_config: where to run and what each pack takes.
+        listener: called in this process, in the thread that called `run`.
+
+    Raises:
+        RayError: Ray cannot be started or joined, or lacks what was asked for.
+        KeyboardInterrupt: on Ctrl-C; every worker has been stopped then.
+    """
+    start(ray_config)
+    try:
+        gpus = gpus_per_pack(ray_config)
+        _check_resources(ray_config, gpus)
+        trainable = tune.with_resources(
+            tune.with_parameters(PackTrainable, jobs=list(jobs), device="cuda" if gpus else "cpu"),
+            {"cpu": ray_config.cpus_per_pack, "gpu": gpus},
+        )
+        with tempfile.TemporaryDirectory(prefix="sweep-tune-") as scratch:
+            _tuner(trainable, jobs, ray_config, listener, scratch).fit()
+    finally:
+        ray.shutdown()
+
+
+def _tuner(
+    trainable: Any,
+    jobs: Sequence[Job],
+    ray_config: sweep_config.Ray,
+    listener: Listener,
+    scratch: str,
+) -> tune.Tuner:
+    return tune.Tuner(
+        trainable,
+        param_space={"job": tune.grid_search(list(range(len(jobs))))},
+        tune_config=tune.TuneConfig(reuse_actors=True, trial_dirname_creator=_dirname),
+        run_config=tune.RunConfig(
+            name="packs",
+            storage_path=scratch,
+            verbose=0,
+            callbacks=[_Forward(jobs, listener)],
+            failure_config=tune.FailureConfig(max_failures=ray_config.max_failures),
+            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+        ),
+    )
+
+
+def _dirname(trial: Any) -> str:
+    return str(trial.trial_id)
+
+
+def start(ray_config: sweep_config.Ray) -> None:
+    """Start a local Ray, bound to the loopback address, or join a running cluster."""
+    quiet = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
+    if ray_config.address is not None:
+        try:
+            ray.init(address=ray_config.address, **quiet)
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            raise RayError(
+                f"ray.address={ray_config.address}: no Ray cluster answers there "
+                f"({' '.join(str(error).split())}); start one with `ray start --head`, "
+                "or use ray=local"
+            ) from None
+        return
+    ray.init(
+        num_cpus=ray_config.num_cpus,
+        num_gpus=ray_config.num_gpus,
+        include_dashboard=False,
+        _node_ip_address="127.0.0.1",
+        **quiet,
+    )
+
+
+def gpus_per_pack(ray_config: sweep_config.Ray) -> float:
+    """The share of a GPU that a pack takes: half a GPU unless told, none where there is none."""
+    if ray_config.gpus_per_pack is not None:
+        return ray_config.gpus_per_pack
+    return 0.5 if ray.cluster_resources().get("GPU", 0) else 0.0
+
+
+def _check_resources(ray_config: sweep_config.Ray, gpus: float) -> None:
+    largest: dict[str, float] = {"CPU": 0, "GPU": 0}
+    for node in ray.nodes():
+        for name in largest:
+            largest[name] = max(largest[name], node["Resources"].get(name, 0))
+    wanted: dict[str, tuple[str, float]] = {"CPU": ("ray.cpus_per_pack", ray_config.cpus_per_pack)}
+    wanted["GPU"] = ("ray.gpus_per_pack", gpus)
+    for name, (key, amount) in wanted.items():
+        if amount > largest[name]:
+            raise RayError(
+                f"{key}={amount}: no node has more than {largest[name]:g} {name}; "
+                f"lower {key} or add a node"
+            )

@@ -1,0 +1,316 @@
+"""Run one pack: load its data, train, evaluate, write its records. Knows nothing of Ray.
+
+Legend: P trials of the pack, R attack radii, D input features.
+"""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from robust import networks
+from robust.evaluate import evaluate
+from robust.networks.linearization import Network
+from robust.train import TrainResult, train
+from sweep import datasets, records, simulate, store
+from sweep.config import Evaluation
+from sweep.datasets import DataOptions, Dataset, DatasetInfo
+from sweep.grid import attack_radii
+from sweep.packing import Pack
+from sweep.records import Measured, Origin
+from sweep.trial import Trial, content_hash
+
+OnStep = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a worker must know beside its pack."""
+
+    results: str  # the folder of all experiments' results
+    origin: Origin
+    data: DataOptions
+    evaluation: Evaluation
+    loss: str
+    curve_every: int
+    device: str = "cpu"
+    threads: int | None = None  # of this process; None leaves torch's choice
+
+
+@dataclass(frozen=True)
+class Job:
+    """A pack and everything needed to run it in another process."""
+
+    pack: Pack
+    info: DatasetInfo
+    settings: Settings
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What became of a pack."""
+
+    pack_id: str
+    dataset: str
+    network: str
+    defense: str
+    trials: int
+    complete: int
+    diverged: int
+    failed: int
+    train_seconds: float
+    evaluation_seconds: float
+    seconds: float  # all of it: also loading data and writing records
+    device: str
+    error: str | None = None  # of failed trials
+    unwritten: str | None = None  # why the records could not be written
+
+
+def run_pack(job: Job, on_step: OnStep | None = None) -> Summary:
+    """Run a pack and write its records; whatever goes wrong inside is recorded, not raised.
+
+    Args:
+        job: the pack, its data set and the settings.
+        on_step: called with the number of the training step just made.
+
+    Returns:
+        How it went. Unless it says `unwritten`, the pack's records are on disk.
+    """
+    started = time.perf_counter()
+    if job.settings.threads is not None:
+        torch.set_num_threads(job.settings.threads)
+    try:
+        return _run_and_write(job, on_step, started)
+    except OSError as error:
+        return _finish(job, started, failed=len(job.pack), unwritten=one_line(error))
+
+
+def _run_and_write(job: Job, on_step: OnStep | None, started: float) -> Summary:
+    try:
+        measured = _measure(job, on_step)
+    except Exception as exception:  # one pack's failure must not stop the sweep
+        return record_failure(job, one_line(exception), traceback.format_exc(), started)
+    pack, settings = job.pack, job.settings
+    store.write_pack(
+        folder(job),
+        pack.pack_id,
+        records.build_records(pack, job.info, settings.evaluation, settings.origin, measured),
+        records.build_curves(pack, settings.origin, measured.curve),
+    )
+    diverged = sum(step is not None for step in measured.diverged_step)
+    return _finish(
+        job,
+        started,
+        complete=len(pack) - diverged,
+        diverged=diverged,
+        train_seconds=sum(measured.train_seconds),
+        evaluation_seconds=sum(measured.evaluation_seconds),
+        device=measured.device,
+    )
+
+
+def record_failure(job: Job, error: str, details: str, started: float | None = None) -> Summary:
+    """Record every trial of a pack as failed; the traceback goes to a file of its own."""
+    pack, settings = job.pack, job.settings
+    log = folder(job).logs / f"{pack.pack_id}.txt"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.write_text(details, encoding="utf-8")
+    table = records.build_failed_records(
+        pack, job.info, settings.evaluation, settings.origin, error
+    )
+    store.write_table(folder(job).records(pack.pack_id), table)
+    started = time.perf_counter() if started is None else started
+    return _finish(job, started, failed=len(pack), error=error)
+
+
+def folder(job: Job) -> store.Folder:
+    """Where the job's records go."""
+    return store.Folder(Path(job.settings.results), job.settings.origin.experiment)
+
+
+def one_line(exception: BaseException) -> str:
+    """An exception's type and message without line breaks."""
+    return " ".join(f"{type(exception).__name__}: {exception}".split())
+
+
+def _finish(
+    job: Job,
+    started: float,
+    *,
+    complete: int = 0,
+    diverged: int = 0,
+    failed: int = 0,
+    train_seconds: float = 0.0,
+    evaluation_seconds: float = 0.0,
+    device: str = "unknown",
+    error: str | None = None,
+    unwritten: str | None = None,
+) -> Summary:
+    first = job.pack.first
+    return Summary(
+        pack_id=job.pack.pack_id,
+        dataset=first.dataset,
+        network=first.network,
+        defense=first.defense,
+        trials=len(job.pack),
+        complete=complete,
+        diverged=diverged,
+        failed=failed,
+        train_seconds=train_seconds,
+        evaluation_seconds=evaluation_seconds,
+        seconds=time.perf_counter() - started,
+        device=device,
+        error=error,
+        unwritten=unwritten,
+    )
+
+
+def _measure(job: Job, on_step: OnStep | None) -> Measured:
+    if job.settings.origin.simulated:
+        return simulate.measure(job.pack, job.info, job.settings.evaluation)
+    data = datasets.load(
+        job.pack.first.dataset,
+        job.pack.first.scaling,
+        job.settings.data,
+        job.pack.first.split_seed,
+    )
+    if data.info.hash != job.pack.first.dataset_hash:
+        raise ValueError(
+            f"data set {data.info.name!r} has hash {data.info.hash} here and "
+            f"{job.pack.first.dataset_hash} where the sweep was planned"
+        )
+    return measure_within_memory(job.pack, data, job.settings, on_step)
+
+
+def measure_within_memory(
+    pack: Pack, data: Dataset, settings: Settings, on_step: OnStep | None = None
+) -> Measured:
+    """Train and evaluate a pack; halve it for as long as it does not fit into memory."""
+    try:
+        return train_and_evaluate(pack, data, settings, on_step)
+    except (torch.OutOfMemoryError, MemoryError):
+        if len(pack) == 1:
+            raise
+    if settings.device != "cpu":
+        torch.cuda.empty_cache()
+    half = len(pack) // 2
+    return records.join(
+        measure_within_memory(Pack(pack.trials[:half]), data, settings, on_step),
+        measure_within_memory(Pack(pack.trials[half:]), data, settings, on_step),
+    )
+
+
+def train_and_evaluate(
+    pack: Pack, data: Dataset, settings: Settings, on_step: OnStep | None = None
+) -> Measured:
+    """Train all networks of a pack in one program, and evaluate them on both splits."""
+    first, info, device = pack.first, data.info, settings.device
+    net = networks.build(
+        first.network,
+        info.num_features,
+        info.num_classes,
+        len(pack),
+        first.seed,
+        input_shape=info.input_shape,
+    ).to(device)
+    result = _train(net, pack, data, settings, on_step)
+    started = time.perf_counter()
+    accuracy, num_samples = _evaluate(net, first, data, settings)
+    evaluation_seconds = time.perf_counter() - started
+    count = len(pack)
+    return Measured(
+        diverged_step=tuple(result.diverged_step),
+        accuracy=accuracy,
+        num_samples=num_samples,
+        trained_together=(count,) * count,
+        steps_per_second=(count * first.steps / max(result.seconds, 1e-9),) * count,
+        train_seconds=(result.seconds / count,) * count,
+        evaluation_seconds=(evaluation_seconds / count,) * count,
+        curve=result.curve,
+        device=device_name(device),
+    )
+
+
+def _train(
+    net: Network, pack: Pack, data: Dataset, settings: Settings, on_step: OnStep | None
+) -> TrainResult:
+    first, device = pack.first, settings.device
+    x, y = _tensors(data.train.x, data.train.y, device)
+    radius = torch.tensor([trial.train_radius for trial in pack.trials], device=device)
+    learning_rate = torch.tensor([trial.learning_rate for trial in pack.trials], device=device)
+    curve_every = settings.curve_every
+    return train(
+        net,
+        x,
+        y,
+        defense=first.defense,
+        radius=radius,
+        learning_rate=learning_rate,
+        batch_size=min(first.batch_size, len(y)),
+        steps=first.steps,
+        seed=first.seed,
+        bounds=data.bounds,
+        loss=settings.loss,
+        validation=_tensors(data.validation.x, data.validation.y, device) if curve_every else None,
+        curve_every=curve_every or first.steps,
+        on_step=on_step,
+    )
+
+
+def _evaluate(
+    net: Network, first: Trial, data: Dataset, settings: Settings
+) -> tuple[dict[tuple[str, str], NDArray[np.float64]], dict[str, int]]:
+    accuracy: dict[tuple[str, str], NDArray[np.float64]] = {}
+    num_samples: dict[str, int] = {}
+    for split, part in (("validation", data.validation), ("test", data.test)):
+        chosen = sample(len(part.y), settings.evaluation.max_samples, first.dataset_hash, split)
+        x, y = _tensors(part.x[chosen], part.y[chosen], settings.device)
+        num_samples[split] = len(y)
+        for attack in records.evaluated_attacks(settings.evaluation):
+            norm = records.attack_norm(attack)
+            radii = attack_radii(settings.evaluation, norm, data.info.num_features)
+            accuracies = evaluate(
+                net,
+                x,
+                y,
+                attack=attack,
+                radii=torch.tensor(radii, dtype=torch.float32, device=settings.device),
+                bounds=data.bounds,
+                seed=_seed(first.dataset_hash, split, attack, first.seed),
+            )
+            accuracy[split, attack] = accuracies.numpy()
+    return accuracy, num_samples
+
+
+def sample(
+    count: int, max_samples: int | None, dataset_hash: str, split: str
+) -> NDArray[np.int64]:
+    """The rows to evaluate: all, or a random choice that is the same for every trial."""
+    if max_samples is None or count <= max_samples:
+        return np.arange(count)
+    generator = np.random.default_rng(_seed(dataset_hash, split, "sample"))
+    return np.sort(generator.choice(count, max_samples, replace=False))
+
+
+def _seed(*parts: str | int) -> int:
+    """A seed that depends on what it is for, and not on the pack or the order of packs."""
+    return int(content_hash(list(parts), length=12), 16)
+
+
+def _tensors(x: NDArray[np.float32], y: NDArray[np.int64], device: str) -> tuple[Tensor, Tensor]:
+    return torch.from_numpy(x).to(device), torch.from_numpy(y).to(device)
+
+
+@lru_cache(maxsize=1)
+def device_name(device: str) -> str:
+    """The name that records give a device."""
+    return device if device == "cpu" else str(torch.cuda.get_device_name(device))
