@@ -66,26 +66,36 @@ def hidden_streams(
 
     Args:
         centre: z_1 at each vertex, [P, B, V, H].
-        masks: t of each hidden layer, [P, B, 1, H], boolean.
+        masks: t of each hidden layer, 0 or 1, [P, B, 1, H].
         halves: (W/2, |W|/2, b) of the affine layers between hidden layers.
 
     Returns:
         s + m and s - m after the last hidden layer, each [P, B, V, H].
     """
     networks, batch, vertices, _ = centre.shape
-    up, down = centre, -centre
+    excess: Tensor | None = None  # 0 at the first layer
     for mask, (half, half_abs, bias) in zip(masks[:-1], halves, strict=True):
-        total, gap = _sum_and_difference(up, down, mask)
-        centre = torch.baddbmm(bias.unsqueeze(1), gap.flatten(1, 2), half)
-        excess = torch.bmm(total.flatten(1, 2), half_abs)
-        up = (centre + excess).view(networks, batch, vertices, -1)
-        down = (excess - centre).view(networks, batch, vertices, -1)
-    return _sum_and_difference(up, down, masks[-1])
+        total, gap = _sum_and_difference(centre, excess, mask)
+        rows = (networks, batch, vertices, -1)
+        centre = torch.baddbmm(bias.unsqueeze(1), gap.flatten(1, 2), half).view(rows)
+        excess = torch.bmm(total.flatten(1, 2), half_abs).view(rows)
+    return _sum_and_difference(centre, excess, masks[-1])
 
 
-def _sum_and_difference(up: Tensor, down: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    s, m = torch.relu(up), down * mask
-    return s + m, s - m
+def _sum_and_difference(
+    centre: Tensor, excess: Tensor | None, mask: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return s + m and s - m with s = [centre + excess]^+ and m = t (excess - centre).
+
+    Where t = 1, s + m = [-u]^+ + 2 excess and s - m = [-u]^+ + 2 centre; where t = 0, both
+    are [u]^+: what flips is [-u]^+ of the active units and [u]^+ of the others.
+    """
+    up = centre if excess is None else centre + excess
+    flipped = torch.relu_(up * (1 - 2 * mask))
+    gap = torch.addcmul(flipped, centre, mask, value=2)
+    if excess is None:
+        return flipped, gap
+    return torch.addcmul(flipped, excess, mask, value=2), gap
 
 
 def halved_layers(net: MLP) -> list[tuple[Tensor, Tensor, Tensor]]:
