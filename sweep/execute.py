@@ -14,6 +14,7 @@ from sweep.errors import StorageError
 from sweep.lock import locked
 from sweep.plan import Plan, Task, make_plan, make_tasks
 from sweep.progress import Progress, duration
+from sweep.tracker import SYNC_COMMAND, Tracker, check_uri
 from sweep.worker import Job, Summary
 
 
@@ -48,6 +49,8 @@ def sweep(parts: Sequence[SweepConfig]) -> int:
     assert name is not None
     folder = store.Folder(Path(config.paths.results).absolute(), name)
     _check_writable(folder)
+    if config.tracking.enabled:
+        check_uri(config.tracking.uri)
     with locked(folder.path):
         files.remove_temporaries(folder.path)
         store.consolidate(folder)
@@ -58,7 +61,6 @@ def sweep(parts: Sequence[SweepConfig]) -> int:
         print(_opening(plan, tasks), flush=True)
         driver = Driver(plan, tasks)
         driver.run()
-        store.consolidate(folder)
         return driver.close()
 
 
@@ -112,9 +114,13 @@ class Driver:
         self.tasks = {task.job.pack.pack_id: task for task in tasks}
         self.slots = 1 if plan.config.debug else provenance.slots(plan.config.ray)
         self.progress = Progress(plan.name, list(tasks), len(plan.finished), self.slots)
+        tracking = plan.config.tracking
+        self.tracker = Tracker(plan.folder, tracking.uri) if tracking.enabled else None
 
     def run(self) -> None:
         """Run every pack; return when all are recorded."""
+        if self.tracker is not None:
+            self.tracker.start()
         if not self.tasks:
             return
         with self.progress:
@@ -144,14 +150,19 @@ class Driver:
             )
         self.progress.finished(job, summary)
         log.append(self.plan.folder, self.tasks[job.pack.pack_id], summary)
+        if self.tracker is not None:
+            self.tracker.add(self.plan.folder.records(job.pack.pack_id))
 
     def lost(self, job: Job, error: str) -> None:
         """The pack's worker died again and again: record its trials as failed."""
         self.finished(job, worker.record_failure(job, error, error))
 
     def close(self) -> int:
-        """Print how it went; return the exit code."""
+        """Wait for MLflow, print how it went, return the exit code."""
         progress = self.progress
+        dropped = store.consolidate(self.plan.folder)
+        if self.tracker is not None and not self.tracker.close(resync=dropped > 0):
+            print(f"MLflow lacks some of these trials; `{SYNC_COMMAND}` logs them")
         if self.tasks:
             elapsed = progress.elapsed()
             overhead = 1 - progress.busy_seconds / max(elapsed * self.slots, 1e-9)

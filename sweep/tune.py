@@ -80,6 +80,10 @@ class _Forward(tune.Callback):  # type: ignore[misc]
         self.jobs = jobs
         self.listener = listener
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Tune saves its callbacks for a restore that a sweep never makes: nothing to save."""
+        return {}
+
     def _job(self, tune_trial: Any) -> Job:
         job: int = tune_trial.config["job"]
         return self.jobs[job]

@@ -1,0 +1,185 @@
+"""Keep MLflow up to date with the records, beside the sweep and without ever stopping it."""
+
+from __future__ import annotations
+
+import queue
+import sys
+import threading
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.error import URLError
+from urllib.parse import urlparse
+from urllib.request import urlopen
+
+from sweep import store
+from sweep.errors import TrackingError, UserError
+from sweep.headline import fingerprint, read_pack
+from sweep.lock import locked
+
+if TYPE_CHECKING:
+    from sweep.tracking import Backend
+
+SYNC_COMMAND = "python -m sweep.tracking sync"
+_DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
+_HEALTH_TIMEOUT_S = 10.0
+
+
+def check_uri(uri: str) -> None:
+    """Refuse an address that cannot be MLflow's, before anything is trained.
+
+    Raises:
+        TrackingError: the address is wrong or nothing answers there; says what to do.
+    """
+    scheme = urlparse(uri).scheme.split("+")[0]
+    advice = "correct it, or set tracking.enabled=false and sync later"
+    if scheme in ("http", "https"):
+        try:
+            with urlopen(f"{uri.rstrip('/')}/health", timeout=_HEALTH_TIMEOUT_S):
+                return
+        except (URLError, OSError, ValueError) as error:
+            raise TrackingError(
+                f"tracking.uri={uri}: no MLflow server answers there ({error}); start it, {advice}"
+            ) from None
+    if scheme not in _DATABASES:
+        raise TrackingError(
+            f"tracking.uri={uri}: must be a database (sqlite:///mlflow.db, postgresql://...) or a "
+            f"tracking server (http://...); {advice}"
+        )
+    folder = Path(urlparse(uri).path[1:] or "/").parent
+    if scheme == "sqlite" and not folder.is_dir():
+        raise TrackingError(f"tracking.uri={uri}: folder {folder} does not exist; {advice}")
+    if scheme != "sqlite":
+        from sweep.tracking import connect  # slow to import, and only a database needs it here
+
+        connect(uri, "Default", Path("results"))
+
+
+def sync(backend: Backend, paths: Iterable[Path]) -> int:
+    """Make MLflow show exactly these records files: log what it lacks, delete what is stale.
+
+    Returns:
+        How many packs were logged.
+    """
+    wanted = {fingerprint(trials): path for path, trials in store.scan(paths).items()}
+    stale = []
+    for parent, found in backend.logged().items():
+        if wanted.pop(found, None) is None:
+            stale.append(parent)
+    backend.delete(stale)
+    for path in wanted.values():
+        backend.log(read_pack(path))
+    return len(wanted)
+
+
+class Tracker:
+    """The one writer to MLflow: a thread of the driver."""
+
+    def __init__(self, folder: store.Folder, uri: str) -> None:
+        self.folder = folder
+        self.uri = uri
+        self.packs = 0  # logged
+        self.error: str | None = None
+        self._existing = folder.record_files()
+        self._queue: queue.Queue[Path | None] = queue.Queue()
+        self._thread = threading.Thread(target=self._work, name="mlflow", daemon=True)
+
+    def start(self) -> None:
+        """Begin by logging what MLflow lacks of the records that are there."""
+        self._thread.start()
+
+    def add(self, path: Path) -> None:
+        """Log a new records file soon."""
+        self._queue.put(path)
+
+    def close(self, *, resync: bool) -> bool:
+        """Wait until everything is logged.
+
+        Args:
+            resync: compare MLflow with the records once more, as packs were retried.
+
+        Returns:
+            Whether MLflow has all records.
+        """
+        self._queue.put(None)
+        self._thread.join()
+        if self.error is None and not resync:
+            return True
+        self.error = None
+        self._try_sync(self.folder.record_files())
+        return self.error is None
+
+    def _work(self) -> None:
+        backend = self._try_sync(self._existing)
+        while (path := self._queue.get()) is not None:
+            if backend is None:
+                continue
+            try:
+                backend.log(read_pack(path))
+                self.packs += 1
+            except Exception as error:  # MLflow must never stop the sweep
+                self._warn(error)
+                backend = None
+
+    def _try_sync(self, paths: Sequence[Path]) -> Backend | None:
+        try:
+            from sweep.tracking import connect  # takes seconds: not before it is needed
+
+            backend = connect(self.uri, self.folder.experiment, self.folder.root)
+            self.packs += sync(backend, paths)
+        except Exception as error:  # MLflow must never stop the sweep
+            self._warn(error)
+            return None
+        return backend
+
+    def _warn(self, error: Exception) -> None:
+        self.error = " ".join(str(error).split())[:300] or type(error).__name__
+        print(
+            f"warning: MLflow was not brought up to date ({self.error}); the sweep goes on, "
+            f"and `{SYNC_COMMAND}` logs what is missing",
+            file=sys.stderr,
+        )
+
+
+def main(argv: Sequence[str]) -> int:
+    """The command `python -m sweep.tracking sync [key=value ...]`."""
+    defaults = {"experiment": "", "results": "results", "uri": "sqlite:///mlflow.db"}
+    try:
+        options = _parse(argv, defaults)
+        root = Path(options["results"]).absolute()
+        check_uri(options["uri"])
+        for folder in _folders(root, options["experiment"]):
+            with locked(folder.path):
+                print(f"{folder.experiment}: {_sync_folder(folder, options['uri'])} packs logged")
+    except (UserError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _sync_folder(folder: store.Folder, uri: str) -> int:
+    from sweep.tracking import connect  # slow to import
+
+    store.consolidate(folder)
+    return sync(connect(uri, folder.experiment, folder.root), folder.record_files())
+
+
+def _parse(argv: Sequence[str], defaults: dict[str, str]) -> dict[str, str]:
+    if list(argv[:1]) != ["sync"]:
+        raise ValueError(f"usage: {SYNC_COMMAND} [experiment=NAME] [results=DIR] [uri=URI]")
+    options = dict(defaults)
+    for text in argv[1:]:
+        key, equals, value = text.partition("=")
+        if not equals or key not in defaults:
+            raise ValueError(f"unknown argument {text!r}; known: {', '.join(defaults)}")
+        options[key] = value
+    return options
+
+
+def _folders(root: Path, experiment: str) -> list[store.Folder]:
+    known = sorted(path.parent.name for path in root.glob("*/records"))
+    if experiment and experiment not in known:
+        raise ValueError(
+            f"experiment={experiment}: no records under {root}; known: {', '.join(known)}"
+        )
+    return [store.Folder(root, name) for name in ([experiment] if experiment else known)]
