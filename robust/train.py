@@ -54,6 +54,7 @@ def train(
     validation: tuple[Tensor, Tensor] | None = None,
     curve_every: int = 500,
     on_step: Callable[[int], None] | None = None,
+    keep_training: Callable[[int], Tensor] | None = None,
 ) -> TrainResult:
     """Train the networks of a pack in place.
 
@@ -75,6 +76,8 @@ def train(
         validation: (inputs, labels) for the curve.
         curve_every: steps between points of the curve; the last step always has one.
         on_step: called with the number of finished steps after each.
+        keep_training: called with the number of finished steps after each; returns which
+            networks train on, [P]. The others keep their parameters (early stopping).
 
     Returns:
         Divergences, time and validation curve.
@@ -92,6 +95,7 @@ def train(
     parameters = list(net.parameters())
     optimizer = PackedAdam(parameters, rates)
     alive = torch.ones_like(rates, dtype=torch.bool)
+    running = alive
     diverged = torch.zeros_like(rates, dtype=torch.int64)
     curve: list[tuple[int, tuple[float | None, ...]]] = []
     start = time.perf_counter()
@@ -102,7 +106,9 @@ def train(
         finite = _finite(losses, gradients)
         diverged = torch.where(alive & ~finite, step, diverged)
         alive = alive & finite
-        optimizer.step(gradients, alive)
+        optimizer.step(gradients, alive & running)
+        if keep_training is not None:
+            running = keep_training(step)
         if validation is not None and (step % curve_every == 0 or step == steps):
             curve.append((step, _validation_point(net, validation, alive)))
         if on_step is not None:

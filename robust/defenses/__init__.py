@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from robust.defenses import arub, baseline, nominal, pgd, rub  # noqa: F401  (they register)
+from robust.defenses import (  # noqa: F401  (they register)
+    arub,
+    baseline,
+    fgsm,
+    nominal,
+    pgd,
+    rub,
+)
 from robust.defenses.base import DEFENSES, Defense, register
 
 __all__ = ["Defense", "get", "names", "register"]

@@ -11,23 +11,22 @@ import torch
 from torch import Tensor
 
 from robust import attacks
-from robust.defenses.base import Defense, register
-from robust.losses import class_differences
+from robust.defenses.adversarial import AdversarialTraining
+from robust.defenses.base import register
 from robust.networks.linearization import Network
 
 
 @dataclass(frozen=True)
-class PGDTraining(Defense):
-    """The loss at adversarial inputs, which are held constant."""
+class PGDTraining(AdversarialTraining):
+    """The loss at the last iterate of PGD."""
 
-    def example_losses(
+    def adversarial_inputs(
         self, net: Network, x: Tensor, y: Tensor, radius: Tensor, generator: torch.Generator | None
     ) -> Tensor:
-        """Return L(y, z(x_adv)) for each example, [P, B]."""
-        assert self.norm is not None
+        """Return the points of the attack of this norm's ball, [P, B, D]."""
         attack = attacks.get(f"pgd-{self.norm}")
-        x_adv = attack.perturb(net, x, y, radius.unsqueeze(1), self.bounds, generator)
-        return self.loss_function(class_differences(net(x_adv), y))
+        start = attack.random_starts(x, generator)
+        return attack.perturb(net, x, y, radius.unsqueeze(1), self.bounds, start)
 
 
 register(PGDTraining(name="pgd-l1", norm="l1"))

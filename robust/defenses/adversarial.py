@@ -1,0 +1,43 @@
+"""Adversarial training: the loss at inputs that an attack finds (Madry et al. 2018).
+
+Minimises L(y, z(x + delta)) with delta held constant (Danskin's theorem: the gradient of a
+maximum is the gradient at the maximiser).
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from robust.defenses.base import Defense
+from robust.losses import class_differences
+from robust.networks.linearization import Network
+
+
+@dataclass(frozen=True)
+class AdversarialTraining(Defense):
+    """The loss at adversarial inputs, which carry no gradient."""
+
+    @abstractmethod
+    def adversarial_inputs(
+        self, net: Network, x: Tensor, y: Tensor, radius: Tensor, generator: torch.Generator | None
+    ) -> Tensor:
+        """Return the inputs at which the loss is taken, [P, B, D].
+
+        Args:
+            net: P networks.
+            x: [B, D] or [P, B, D].
+            y: labels, [B].
+            radius: true radius of each network's ball, [P].
+            generator: source of the random start.
+        """
+
+    def example_losses(
+        self, net: Network, x: Tensor, y: Tensor, radius: Tensor, generator: torch.Generator | None
+    ) -> Tensor:
+        """Return L(y, z(x_adv)) for each example, [P, B]."""
+        x_adv = self.adversarial_inputs(net, x, y, radius, generator)
+        return self.loss_function(class_differences(net(x_adv), y))
