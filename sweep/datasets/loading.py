@@ -1,17 +1,32 @@
-"""From a name to arrays: read, check, split, scale, and keep in memory what packs share."""
+"""From a name to arrays: read, check, split, audit, scale, and keep what packs share."""
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
 
+from sweep.datasets.audit import audit
+from sweep.datasets.cache import read_facts, write_facts
+from sweep.datasets.catalog import CatalogEntry, catalog
+from sweep.datasets.checks import catalog_differences, same_arrays
 from sweep.datasets.fingerprint import arrays_hash, dataset_hash
 from sweep.datasets.scaling import scalings
 from sweep.datasets.sources import source
-from sweep.datasets.splits import split_rows
-from sweep.datasets.values import DataOptions, Dataset, DatasetInfo, Indices, RawData, Split
+from sweep.datasets.splits import planned_sizes, split_rows
+from sweep.datasets.values import (
+    UNLOADED,
+    DataOptions,
+    Dataset,
+    DatasetInfo,
+    Indices,
+    RawData,
+    Split,
+)
+
+logger = logging.getLogger(__name__)
 
 
 def names(source_name: str, root: str | None = None) -> tuple[str, ...]:
@@ -28,7 +43,9 @@ def names(source_name: str, root: str | None = None) -> tuple[str, ...]:
 
 
 def check_name(name: str, options: DataOptions) -> None:
-    """Raise ValueError unless the source offers a data set of that name."""
+    """Raise ValueError unless the source can be used and offers a data set of that name."""
+    if source(options.source).NEEDS_ROOT:
+        options.folder()
     known = names(options.source, options.root)
     if name not in known:
         raise ValueError(
@@ -37,8 +54,13 @@ def check_name(name: str, options: DataOptions) -> None:
         )
 
 
-def _with_target_column(raw: RawData) -> RawData:
+def _with_target_column(raw: RawData, name: str) -> RawData:
     """Append the label as the last feature, as the authors' release has it."""
+    if raw.is_vision:
+        raise ValueError(
+            f"data.keep_target_column=true: {name} is a vision data set; "
+            "only tabular data sets can keep the target as a feature"
+        )
     return replace(
         raw,
         x=np.column_stack([raw.x.astype(np.float64), raw.y.astype(np.float64)]),
@@ -47,19 +69,37 @@ def _with_target_column(raw: RawData) -> RawData:
     )
 
 
-# Two raw sets at a time: a source is read once for all its splits and scalings.
+def _catalog_notes(name: str, options: DataOptions, raw: RawData, raw_hash: str) -> list[str]:
+    """Compare local data with the catalog; what differs is noted and logged.
+
+    Raises:
+        ValueError: these are the arrays of another data set of the catalog.
+    """
+    twin = same_arrays(name, options.source, raw_hash)
+    if twin is not None:
+        raise ValueError(f"data set {name}: the files hold the arrays of {twin}")
+    found = catalog_differences(name, options.source, raw, raw_hash)
+    for difference in found:
+        logger.warning("%s differs from the catalog: %s", name, difference)
+    return [f"differs from the catalog: {difference}" for difference in found]
+
+
+# Two raw sets at a time: a source is read once for all the splits and scalings of a set.
 @lru_cache(maxsize=2)
 def read_raw(name: str, options: DataOptions) -> tuple[RawData, str]:
-    """Return a data set's raw arrays and their hash."""
+    """Return a data set's raw arrays and their hash.
+
+    Raises:
+        ValueError: the source or the name is unknown, or the data are unusable.
+    """
     check_name(name, options)
     raw: RawData = source(options.source).read(name, options)
-    if options.keep_target_column and not raw.leaky:
-        if raw.is_vision:
-            raise ValueError(
-                f"data.keep_target_column=true: {name} is a vision data set; "
-                "only tabular data sets can keep the target as a feature"
-            )
-        raw = _with_target_column(raw)
+    raw_hash = arrays_hash(raw)
+    if not options.keep_target_column:
+        notes = _catalog_notes(name, options, raw, raw_hash)
+        return replace(raw, notes=(*raw.notes, *notes)), raw_hash
+    if not raw.leaky:
+        raw = _with_target_column(raw, name)
     return raw, arrays_hash(raw)
 
 
@@ -68,17 +108,28 @@ def _indices(name: str, options: DataOptions, split_seed: int) -> Indices:
     return split_rows(read_raw(name, options)[0], name, split_seed)
 
 
-@lru_cache(maxsize=4096)
-def describe(name: str, options: DataOptions, split_seed: int) -> DatasetInfo:
-    """Return the facts of a data set, reading it on the first call.
+def _absent_classes(raw: RawData, indices: Indices) -> tuple[str, ...]:
+    present = np.bincount(raw.y[indices.train], minlength=len(raw.classes)) > 0
+    absent = [label for label, there in zip(raw.classes, present, strict=True) if not there]
+    return (f"classes without a training row: {', '.join(absent)}",) if absent else ()
 
-    Raises:
-        ValueError: the source or the name is unknown, or the data are unusable.
-    """
+
+def _audit_notes(name: str, raw: RawData, indices: Indices) -> tuple[str, ...]:
+    """Run the leak audit; leaks are also logged, once per load."""
+    findings = audit(raw, indices)
+    for finding in findings:
+        if finding.is_leak:
+            logger.warning("%s: possible leak: %s", name, finding.detail)
+    return tuple(f"audit: {finding.detail}" for finding in findings)
+
+
+@lru_cache(maxsize=256)
+def _measured(name: str, options: DataOptions, split_seed: int) -> DatasetInfo:
+    """Read, split and audit a data set, and record its facts for other processes."""
     raw, raw_hash = read_raw(name, options)
     indices = _indices(name, options, split_seed)
     shape = raw.x.shape[1:]
-    return DatasetInfo(
+    info = DatasetInfo(
         name=name,
         source=options.source,
         hash=dataset_hash(raw_hash, indices),
@@ -90,13 +141,70 @@ def describe(name: str, options: DataOptions, split_seed: int) -> DatasetInfo:
         input_shape=shape,
         leaky=raw.leaky,
         scalings=tuple(scalings(raw.is_vision)),
-        notes=raw.notes,
+        notes=(
+            *raw.notes,
+            *_absent_classes(raw, indices),
+            *_audit_notes(name, raw, indices),
+        ),
     )
+    write_facts(info, options, split_seed, source(options.source).files(name, options))
+    return info
+
+
+@lru_cache(maxsize=256)
+def _recorded(name: str, options: DataOptions, split_seed: int) -> DatasetInfo | None:
+    check_name(name, options)
+    return read_facts(name, options, split_seed, source(options.source).files(name, options))
+
+
+def describe(name: str, options: DataOptions, split_seed: int) -> DatasetInfo:
+    """Return the facts of a data set; reads it, unless they were recorded and no file changed.
+
+    Raises:
+        ValueError: the source or the name is unknown, or the data are unusable.
+    """
+    return _recorded(name, options, split_seed) or _measured(name, options, split_seed)
 
 
 def planned(name: str, options: DataOptions, split_seed: int) -> DatasetInfo:
-    """Return what is known of a data set without downloading anything."""
-    return describe(name, options, split_seed)
+    """Return what is known of a data set without downloading anything.
+
+    For source openml this is what was recorded when it was first loaded, else the catalog's
+    facts with hash `UNLOADED`: enough to count trials and packs, not to name them. Other sources
+    are read.
+
+    Raises:
+        ValueError: the source or the name is unknown, or local data are unusable.
+    """
+    if options.source != "openml":
+        return describe(name, options, split_seed)
+    check_name(name, options)
+    entry = catalog()[name]
+    recorded = _recorded(name, options, split_seed) if entry.openml is not None else None
+    return recorded or _from_catalog(entry, options)
+
+
+def _from_catalog(entry: CatalogEntry, options: DataOptions) -> DatasetInfo:
+    known = entry.openml
+    whole_union = known is not None and known.paper_rows is None
+    rows = known.rows if known is not None and whole_union else entry.rows or 0
+    features = (known.inputs if known else None) or entry.features or 0
+    features += options.keep_target_column
+    train, validation, test = planned_sizes(rows, entry.num_test, entry.is_vision)
+    return DatasetInfo(
+        name=entry.name,
+        source=options.source,
+        hash=UNLOADED,
+        num_features=features,
+        num_classes=(known.classes if known else None) or entry.classes or 0,
+        num_train=train,
+        num_validation=validation,
+        num_test=test,
+        input_shape=entry.input_shape or (features,),
+        leaky=options.keep_target_column,
+        scalings=tuple(scalings(entry.is_vision)),
+        notes=() if entry.confidence == "confirmed" else (f"{entry.confidence}: {entry.notes}",),
+    )
 
 
 # Four scaled sets at a time: workers take packs of one data set after another.
@@ -111,7 +219,7 @@ def load(name: str, scaling: str, options: DataOptions, split_seed: int) -> Data
     Raises:
         ValueError: the source, the name or the scaling is unknown, or the data are unusable.
     """
-    info = describe(name, options, split_seed)
+    info = _measured(name, options, split_seed)
     if scaling not in info.scalings:
         raise ValueError(
             f"scaling={scaling!r} is not allowed for {name}; allowed: {', '.join(info.scalings)}"

@@ -20,15 +20,14 @@ MIN_STRATIFIED = 5
 def shuffled(num_rows: int, name: str, split_seed: int, purpose: str) -> IntArray:
     """Return a permutation of `num_rows` that depends on the three names only."""
     seed = int(content_hash([name, split_seed, purpose]), 16)
-    keys = np.random.PCG64(seed).random_raw(num_rows)
-    order: IntArray = np.argsort(keys, kind="stable").astype(np.int64)
-    return order
+    keys = np.asarray(np.random.PCG64(seed).random_raw(num_rows), dtype=np.uint64)
+    return keys.argsort(kind="stable").astype(np.int64)
 
 
 def _quotas(counts: IntArray, num_taken: int) -> IntArray:
     """Share `num_taken` among classes in proportion to `counts` (largest remainders)."""
-    exact = counts * num_taken / counts.sum()
-    quotas = np.floor(exact).astype(np.int64)
+    exact = counts * (num_taken / int(counts.sum()))
+    quotas = exact.astype(np.int64)
     by_remainder = np.argsort(quotas - exact, kind="stable")
     quotas[by_remainder[: num_taken - int(quotas.sum())]] += 1
     return quotas
@@ -58,12 +57,20 @@ def can_stratify(y: IntArray) -> bool:
 
 
 def _without(rows: IntArray, taken: IntArray) -> IntArray:
+    """Return the rows that were not taken, ascending."""
     return np.setdiff1d(rows, taken, assume_unique=True)
 
 
-def _inner(y: IntArray, rows: IntArray, num_taken: int, order: IntArray, flag: bool) -> IntArray:
-    codes = np.unique(y[rows], return_inverse=True)[1].astype(np.int64)
-    return rows[take(codes, num_taken, order, flag)]
+def planned_sizes(num_rows: int, num_test: int, is_vision: bool) -> tuple[int, int, int]:
+    """Return the rows of training, validation and test.
+
+    Args:
+        num_test: the published test rows; 0 takes a fifth of all rows.
+    """
+    test = num_test or num_rows - (8 * num_rows + 5) // 10
+    outer = num_rows - test
+    train = outer - VISION_VALIDATION_ROWS if is_vision else round(0.75 * outer)
+    return train, outer - train, test
 
 
 def split_rows(raw: RawData, name: str, split_seed: int) -> Indices:
@@ -76,30 +83,21 @@ def split_rows(raw: RawData, name: str, split_seed: int) -> Indices:
     if raw.split is not None:
         if split_seed != 0:
             raise ValueError(
-                f"data.split_seed={split_seed}: {name} comes with one published split; "
+                f"split_seed={split_seed}: {name} comes with one published split; "
                 "the only allowed value is 0"
             )
         return raw.split
-    y, num_rows = raw.y, len(raw.y)
-    stratified = can_stratify(y)
+    num_rows = len(raw.y)
+    sizes = planned_sizes(num_rows, raw.num_test, raw.is_vision)
+    if min(sizes) < 1:
+        raise ValueError(f"data set {name}: {num_rows} rows are too few for three splits")
+    stratified = can_stratify(raw.y)
     rows = np.arange(num_rows, dtype=np.int64)
     if raw.num_test:
         test = rows[num_rows - raw.num_test :]
     else:
-        num_test = num_rows - (8 * num_rows + 5) // 10
-        test = take(y, num_test, shuffled(num_rows, name, split_seed, "test"), stratified)
-    train = _without(rows, test)
-    num_validation = (
-        VISION_VALIDATION_ROWS if raw.is_vision else len(train) - protocol_train(train)
-    )
-    order = shuffled(len(train), name, split_seed, "validation")
-    validation = _inner(y, train, num_validation, order, stratified)
-    indices = Indices(_without(train, validation), validation, test)
-    if min(len(indices.train), len(indices.validation), len(indices.test)) == 0:
-        raise ValueError(f"data set {name}: {num_rows} rows are too few for three splits")
-    return indices
-
-
-def protocol_train(rows: IntArray) -> int:
-    """Number of rows left for training when a quarter goes to validation."""
-    return round(0.75 * len(rows))
+        test = take(raw.y, sizes[2], shuffled(num_rows, name, split_seed, "test"), stratified)
+    outer = _without(rows, test)
+    order = shuffled(len(outer), name, split_seed, "validation")
+    validation = outer[take(raw.y[outer], sizes[1], order, stratified)]
+    return Indices(_without(outer, validation), validation, test)

@@ -6,6 +6,7 @@ Legend: N rows, D input features (the paper's M), K classes, H W C image height,
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,21 @@ class DataOptions:
     source: str = "bundled"
     root: str | None = None
     keep_target_column: bool = False
+
+    def folder(self) -> Path:
+        """Return `root` as a folder.
+
+        Raises:
+            ValueError: it is not given, or not a folder.
+        """
+        if self.root is None:
+            raise ValueError(
+                f"data.root is not set: data.source={self.source} needs the folder of the files"
+            )
+        path = Path(self.root).expanduser()
+        if not path.is_dir():
+            raise ValueError(f"data.root={self.root!r} is not a folder")
+        return path
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from sweep.datasets.values import DataOptions, RawData
+
+NEEDS_ROOT = False
 
 _DIGITS_NOTE = (
     "scikit-learn ships UCI's test file (1797 rows); the paper used UCI's training file (3823)"
@@ -26,6 +29,11 @@ _LOADERS: dict[str, tuple[str, tuple[str, ...]]] = {
 def names(root: str | None = None) -> tuple[str, ...]:
     """Return the names of the bundled data sets."""
     return tuple(_LOADERS)
+
+
+def files(name: str, options: DataOptions) -> tuple[Path, ...]:
+    """Return no files: these sets are part of a package."""
+    return ()
 
 
 def read(name: str, options: DataOptions) -> RawData:

@@ -1,0 +1,66 @@
+"""`python -m sweep.datasets audit|verify`: what the catalog's data sets really hold."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from sweep.datasets.loading import check_name
+from sweep.datasets.report import TABLES, text_of
+from sweep.datasets.sources import SOURCES, source
+from sweep.datasets.values import DataOptions
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"error: {message}\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="python -m sweep.datasets",
+        description="Audit data sets for leaks, or verify them against conf/catalog. "
+        "Exit status: 0 if all is well, 1 if not, 2 for a mistake in the arguments.",
+    )
+    parser.add_argument("command", choices=list(TABLES))
+    parser.add_argument("names", nargs="*", metavar="NAME", help="data sets; default: all")
+    parser.add_argument(
+        "--source", default="openml", help=f"one of {', '.join(SOURCES)}; default: openml"
+    )
+    parser.add_argument("--root", help="the source's folder (openml: of its cache)")
+    parser.add_argument(
+        "--keep-target-column",
+        action="store_true",
+        help="keep the label as a feature, which the audit must find",
+    )
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit status."""
+    given = _parser().parse_intermixed_args(arguments)
+    logging.basicConfig(level=logging.ERROR, format="%(message)s")
+    logging.getLogger("openml").setLevel(logging.CRITICAL)
+    if sys.stderr.isatty():
+        logging.getLogger("sweep.datasets").setLevel(logging.INFO)
+    options = DataOptions(given.source, given.root, given.keep_target_column)
+    try:
+        if source(options.source).NEEDS_ROOT:
+            options.folder()
+        for name in given.names:
+            check_name(name, options)
+        table = TABLES[given.command](options, given.names)
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(text_of(table))
+    return 0 if table.ok else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

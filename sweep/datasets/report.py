@@ -1,0 +1,138 @@
+"""The tables of `python -m sweep.datasets`: one row per data set, plain text."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from sweep.datasets.audit import Finding, audit, audit_features
+from sweep.datasets.catalog import catalog
+from sweep.datasets.checks import catalog_differences
+from sweep.datasets.loading import names, read_raw
+from sweep.datasets.sources import authors
+from sweep.datasets.splits import split_rows
+from sweep.datasets.values import DataOptions
+
+logger = logging.getLogger(__name__)
+
+Row = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A heading, its rows, and whether every row is as it should be."""
+
+    heading: Row
+    rows: list[Row]
+    ok: bool
+    summary: str
+
+
+def text_of(table: Table) -> str:
+    """Return the table with aligned columns and its summary line."""
+    lines = [table.heading, *table.rows]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(table.heading))]
+    body = ["  ".join(f"{c:<{w}}" for c, w in zip(line, widths, strict=True)) for line in lines]
+    return "\n".join([*(line.rstrip() for line in body), "", table.summary])
+
+
+def _leaks(findings: Iterable[Finding]) -> str:
+    return "; ".join(f.detail for f in findings if f.is_leak) or "none"
+
+
+def _others(findings: Iterable[Finding]) -> str:
+    return "; ".join(f.detail for f in findings if not f.is_leak) or "-"
+
+
+def audit_table(options: DataOptions, chosen: Sequence[str]) -> Table:
+    """Audit data sets; those of source `authors` as they were released, label column included."""
+    if options.source == "authors":
+        return _audit_release(options, chosen)
+    rows: list[Row] = []
+    leaky = failed = 0
+    for name in chosen or names(options.source, options.root):
+        logger.info("reading %s", name)
+        try:
+            raw, _ = read_raw(name, options)
+            findings = audit(raw, split_rows(raw, name, 0))
+        except ValueError as error:
+            failed += 1
+            rows.append((name, "-", "-", "not read", str(error)))
+            continue
+        leaky += any(finding.is_leak for finding in findings)
+        shape = (str(len(raw.y)), str(raw.x[0].size))
+        rows.append((name, *shape, _leaks(findings), _others(findings)))
+    summary = f"{len(rows) - failed} data sets read, {leaky} with a leak, {failed} not read"
+    heading = ("data set", "rows", "features", "leaks", "also")
+    return Table(heading, rows, leaky == 0 and failed == 0, summary)
+
+
+def _release_part(name: str, options: DataOptions) -> tuple[str, list[Finding], int, int]:
+    """Audit one released set with all its columns; the test file alone where training is missing.
+
+    Returns:
+        which files, the findings, their rows and columns.
+    """
+    root = options.folder()
+    x, labels = authors.read_part(root, name, "test")
+    files = "test only"
+    if all(path.is_file() for path in authors.part_files(root, name, "train")):
+        train_x, train_labels = authors.read_part(root, name, "train")
+        x, labels = np.concatenate([train_x, x]), np.concatenate([train_labels, labels])
+        files = "train, test"
+    y = np.unique(labels, return_inverse=True)[1].astype(np.int64)
+    return files, audit_features(x, y), len(x), x.shape[1]
+
+
+def _audit_release(options: DataOptions, chosen: Sequence[str]) -> Table:
+    rows: list[Row] = []
+    carrying = failed = 0
+    for name in chosen or authors.names():
+        try:
+            files, findings, num_rows, num_columns = _release_part(name, options)
+        except ValueError as error:
+            failed += 1
+            rows.append((name, "-", "-", "-", "not read", str(error)))
+            continue
+        leaks = {column: f for f in findings if f.is_leak for column in f.columns}
+        label = leaks.pop(num_columns - 1, None)
+        carrying += label is not None
+        last = f"{label.kind} with the label" if label else "not the label"
+        others = ", ".join(f"column {c} {f.kind}" for c, f in sorted(leaks.items())) or "-"
+        rows.append((name, files, str(num_rows), str(num_columns), last, others))
+    summary = f"{carrying} of {len(rows)} released sets carry the label as their last column"
+    heading = ("data set", "files", "rows", "columns", "last column", "other leaks")
+    return Table(heading, rows, carrying == 0 and failed == 0, summary)
+
+
+def verify_table(options: DataOptions, chosen: Sequence[str]) -> Table:
+    """Download or read each catalog entry and compare it with what the catalog says."""
+    rows: list[Row] = []
+    good = 0
+    for name in chosen or [n for n in names(options.source, options.root) if n in catalog()]:
+        logger.info("reading %s", name)
+        try:
+            raw, raw_hash = read_raw(name, options)
+            findings = audit(raw, split_rows(raw, name, 0))
+        except ValueError as error:
+            rows.append((name, "-", "-", "-", "-", "-", str(error)))
+            continue
+        found = catalog_differences(name, options.source, raw, raw_hash)
+        good += not found
+        counts = (str(len(raw.y)), str(raw.x[0].size), str(len(raw.classes)))
+        state = "; ".join(found) or "ok"
+        if name in catalog() and catalog()[name].confidence != "confirmed":
+            state += " (entry marked unsure)"
+        rows.append((name, *counts, raw_hash, _leaks(findings), state))
+    summary = f"{good} of {len(rows)} data sets are as the catalog says"
+    heading = ("data set", "rows", "features", "classes", "hash", "leaks", "state")
+    return Table(heading, rows, good == len(rows), summary)
+
+
+TABLES: dict[str, Callable[[DataOptions, Sequence[str]], Table]] = {
+    "audit": audit_table,
+    "verify": verify_table,
+}
