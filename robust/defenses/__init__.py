@@ -5,6 +5,7 @@ from __future__ import annotations
 from robust.defenses import (  # noqa: F401  (they register)
     arub,
     baseline,
+    coap,
     fgsm,
     nominal,
     pgd,

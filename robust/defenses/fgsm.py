@@ -44,7 +44,8 @@ class FGSMTraining(AdversarialTraining):
         self, net: Network, x: Tensor, y: Tensor, radius: Tensor, generator: torch.Generator | None
     ) -> Tensor:
         """Return x + delta, [P, B, D]."""
-        return FAST_STEP.perturb(net, x, y, radius.unsqueeze(1), self.bounds, generator)
+        start = FAST_STEP.random_starts(x, generator)
+        return FAST_STEP.perturb(net, x, y, radius.unsqueeze(1), self.bounds, start)
 
 
 class OverfittingCheck:
@@ -111,8 +112,10 @@ class OverfittingCheck:
 
     def _watched_accuracy(self) -> Tensor:
         generator = torch.Generator(self.x.device).manual_seed(derived_seed(self.seed, "watch"))
-        x_adv = WATCH.perturb(self.net, self.x, self.y, self.radius, self.bounds, generator)
-        return (self.net(x_adv).argmax(dim=2) == self.y).float().mean(dim=1)
+        start = WATCH.random_starts(self.x, generator)
+        x_adv = WATCH.perturb(self.net, self.x, self.y, self.radius, self.bounds, start)
+        accuracy: Tensor = (self.net(x_adv).argmax(dim=2) == self.y).float().mean(dim=1)
+        return accuracy
 
 
 register(FGSMTraining(name="fgsm-linf", norm="linf"))

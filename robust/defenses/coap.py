@@ -1,0 +1,30 @@
+"""COAP-Linf: the loss of the dual network's bounds (Wong, Kolter 2018).
+
+Minimises L(y, -J(x)), J_k the certified lower bound of z_y - z_k over the Linf ball.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from robust.bounds.coap import worst_case_differences
+from robust.defenses.base import Defense, register
+from robust.networks.linearization import Network
+
+
+@dataclass(frozen=True)
+class COAP(Defense):
+    """The loss of the convex outer polytope's worst class differences."""
+
+    def example_losses(
+        self, net: Network, x: Tensor, y: Tensor, radius: Tensor, generator: torch.Generator | None
+    ) -> Tensor:
+        """Return L(y, -J) for each example, [P, B]."""
+        assert self.norm is not None
+        return self.loss_function(worst_case_differences(net, x, y, radius, self.norm))
+
+
+register(COAP(name="coap-linf", norm="linf"))
