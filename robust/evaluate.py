@@ -10,6 +10,8 @@ R radii, D input features.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -23,6 +25,7 @@ from robust.norms import sample_unit_ball
 from robust.seeds import derived_seed
 
 CERTIFIED = "certified-l1"
+ENGINES = ("packed", "foolbox")
 
 # Inputs (networks x examples x radii) attacked at once. On a CPU the activations of a chunk
 # should stay in the cache, on a GPU they should fill the device.
@@ -41,7 +44,6 @@ def correct(net: Network, x: Tensor, y: Tensor, chunk_rows: int = 2**14) -> Tens
     return torch.cat(parts, dim=1)
 
 
-@torch.no_grad()
 def evaluate(
     net: Network,
     x: Tensor,
@@ -55,34 +57,79 @@ def evaluate(
 ) -> Tensor:
     """Return the accuracy of every network at every radius.
 
+    Args and Raises are those of `survivors`.
+
+    Returns:
+        [P, R], float64, in [0, 1].
+    """
+    kept = survivors(net, x, y, attack=attack, radii=radii, bounds=bounds, seed=seed, chunk=chunk)
+    return kept.double().mean(dim=2)
+
+
+@torch.no_grad()
+def survivors(
+    net: Network,
+    x: Tensor,
+    y: Tensor,
+    *,
+    attack: str,
+    radii: Tensor,
+    bounds: tuple[float, float] = UNBOUNDED,
+    seed: int = 0,
+    chunk: int | None = None,
+    nested: bool = False,
+    engine: str = "packed",
+) -> Tensor:
+    """Return which examples keep their class under an attack, or are certified to.
+
     Args:
         net: P networks.
         x: inputs, [N, D], N >= 1.
         y: labels, [N].
-        attack: name of an attack, or certified-l1 for the share of examples certified by RUB.
+        attack: name of an attack, or certified-l1 for certificates by RUB.
         radii: true radii, [R], >= 0, strictly increasing.
         bounds: (lo, hi) of the inputs; attacks are clipped to them.
         seed: of the attack's random starts; each radius has its own.
         chunk: inputs attacked at once; None chooses by device. It changes no result.
+        nested: do not attack again what was broken at a smaller radius (the balls are nested).
+        engine: packed, or foolbox to run foolbox itself on one network at a time.
 
     Returns:
-        [P, R], float64, in [0, 1].
+        [P, R, N], boolean, on the CPU.
 
     Raises:
-        ValueError: an unknown attack; shapes, labels, radii or bounds out of range.
+        ValueError: an unknown attack or engine; shapes, labels, radii or bounds out of range.
     """
     check_inputs(x, net.num_networks, net.num_features)
     check_labels(y, x.shape[0], net.num_classes)
     check_bounds(bounds)
     _check_radii(radii)
-    chunk = chunk or CHUNK_ROWS.get(x.device.type, 2**11)
     clean = correct(net, x, y)
     if attack == CERTIFIED:
-        counts = _certified_counts(net, x, y, radii, clean)
-    else:
-        method = attacks.get(attack)
-        counts = _attacked_counts(net, x, y, method, radii, clean, bounds, seed, chunk)
-    return counts.double() / x.shape[0]
+        return _certified(net, x, y, radii, clean).cpu()
+    method = _with_engine(attack, engine)
+    width = chunk or CHUNK_ROWS.get(x.device.type, CHUNK_ROWS["cpu"])
+    run = _Run(net, x, y, method, bounds, seed, width)
+    kept = clean.unsqueeze(1).repeat(1, len(radii), 1)
+    positive = [r for r, radius in enumerate(radii.tolist()) if radius > 0]
+    blocks = [[r] for r in positive] if nested else [positive]
+    active = clean
+    for block in blocks:
+        kept[:, block] = _attacked(run, radii, block, active)
+        if nested:
+            active = kept[:, block[-1]]
+    return kept.cpu()
+
+
+def _with_engine(attack: str, engine: str) -> Attack:
+    method = attacks.get(attack)
+    if engine not in ENGINES:
+        raise ValueError(f"unknown engine {engine!r}; known: {', '.join(ENGINES)}")
+    if engine == "packed":
+        return method
+    from robust.attacks.foolbox_engine import FoolboxAttack  # foolbox is imported only here
+
+    return FoolboxAttack.of(method)
 
 
 def _check_radii(radii: Tensor) -> None:
@@ -92,96 +139,114 @@ def _check_radii(radii: Tensor) -> None:
         raise ValueError(f"radii must be finite, at least 0 and strictly increasing, got {values}")
 
 
-def _certified_counts(net: Network, x: Tensor, y: Tensor, radii: Tensor, clean: Tensor) -> Tensor:
-    # What is not certified at one radius is not at any larger one (the bound grows with the
-    # radius), so each radius looks only at what the one before certified.
-    counts = torch.zeros(net.num_networks, len(radii), dtype=torch.int64)
+def _certified(net: Network, x: Tensor, y: Tensor, radii: Tensor, clean: Tensor) -> Tensor:
+    """Bisect each example's largest certified radius: the bound grows with the radius."""
+    kept = torch.zeros(net.num_networks, len(radii), x.shape[0], dtype=torch.bool)
+    ladder = radii.to(x)
     for p in range(net.num_networks):
-        alone, left = net.subset([p]), clean[p].nonzero().squeeze(1)
-        for r, radius in enumerate(radii.tolist()):
-            if len(left):
-                bounds = rub.search(alone, x[left], y[left], x.new_full((1, 1), radius))[0]
-                left = left[(bounds[0] < 0).all(dim=-1)]
-            counts[p, r] = len(left)
-    return counts
+        alone, some = net.subset([p]), clean[p].nonzero().squeeze(1)
+        low = torch.full_like(some, -1)  # certified at radii[low]
+        high = torch.full_like(some, len(radii))  # not certified at radii[high]
+        for _ in range(len(radii).bit_length()):
+            open_ = (high - low > 1).nonzero().squeeze(1)
+            if not len(open_):
+                break
+            middle, rows = (low + high)[open_] // 2, some[open_]
+            holds = rub.below_zero(alone, x[rows], y[rows], ladder[middle].unsqueeze(0))[0]
+            low[open_] = torch.where(holds, middle, low[open_])
+            high[open_] = torch.where(holds, high[open_], middle)
+        levels = torch.arange(len(radii), device=x.device).unsqueeze(1)
+        kept[p][:, some.cpu()] = (levels <= low).cpu()
+    return kept
 
 
-def _attacked_counts(
-    net: Network,
-    x: Tensor,
-    y: Tensor,
-    attack: Attack,
-    radii: Tensor,
-    clean: Tensor,
-    bounds: tuple[float, float],
-    seed: int,
-    chunk: int,
-) -> Tensor:
-    counts = torch.zeros(net.num_networks, len(radii), dtype=torch.int64, device=x.device)
-    counts[:, radii == 0] = clean.sum(dim=1, keepdim=True)
-    positive = [r for r, radius in enumerate(radii.tolist()) if radius > 0]
-    group = GROUP.get(x.device.type, 1)
-    for first in range(0, net.num_networks, group):
-        networks = list(range(net.num_networks))[first : first + group]
-        pack, (index, real) = net.subset(networks), _correct_first(clean[networks])
-        for block, at in _blocks(positive, index.shape[1], max(1, chunk // len(networks))):
-            starts = _starts(attack, x, radii, block, seed)
-            rows, robust = index[:, at], real[:, at].unsqueeze(1)
-            robust = robust & _survives(
-                pack, x, y, attack, radii[block].to(x), rows, starts, bounds
-            )
-            counts[first : first + len(networks), block] += robust.sum(dim=2)
-    return counts.cpu()
+@dataclass(frozen=True)
+class _Run:
+    """What all blocks of one attack share."""
+
+    net: Network
+    x: Tensor
+    y: Tensor
+    attack: Attack
+    bounds: tuple[float, float]
+    seed: int
+    chunk: int
+
+    @cached_property
+    def groups(self) -> list[tuple[slice, Network]]:
+        """Networks attacked together."""
+        size, count = GROUP.get(self.x.device.type, 1), self.net.num_networks
+        cuts = [slice(p, min(p + size, count)) for p in range(0, count, size)]
+        return [(at, self.net.subset(range(count)[at])) for at in cuts]
+
+    def starts(self, radius: float, attempt: int) -> Tensor:
+        """Random starts in the unit ball, [N, D]: the same for all networks and chunks."""
+        seed = derived_seed(self.seed, self.attack.name, radius, attempt)
+        generator = torch.Generator().manual_seed(seed)
+        like = torch.empty((), dtype=self.x.dtype)
+        noise = sample_unit_ball(tuple(self.x.shape), self.attack.norm, like, generator)
+        return noise.to(self.x.device)
 
 
-def _correct_first(clean: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the indices [G, A] of correct examples, padded by others, and which are real."""
-    ordered = clean.to(torch.int8).sort(dim=1, descending=True, stable=True)
-    most = int(clean.sum(dim=1).max())
+def _attacked(run: _Run, radii: Tensor, block: list[int], active: Tensor) -> Tensor:
+    """Return which of the active examples keep their class, [P, len(block), N]."""
+    kept = torch.zeros(active.shape[0], len(block), active.shape[1], dtype=torch.bool)
+    kept = kept.to(run.x.device)
+    most = int(active.sum(dim=1).max())
+    for some, at in _blocks(len(block), most, run.chunk):
+        values = radii[[block[i] for i in some]].to(run.x)
+        starts = _Starts(run, values.tolist())
+        for networks, pack in run.groups:
+            index, real = _active_first(active[networks])
+            index, real = index[:, at], real[:, at].unsqueeze(1)
+            if index.shape[1]:
+                survives = _survives(run, pack, values, index, starts) & real
+                rows = index.unsqueeze(1).expand(-1, len(some), -1)
+                whole = torch.zeros_like(kept[networks, some])
+                kept[networks, some] |= whole.scatter(2, rows, survives)
+    return kept
+
+
+class _Starts:
+    """The random starts of one block's radii, drawn when first asked for."""
+
+    def __init__(self, run: _Run, radii: list[float]) -> None:
+        self.run, self.radii = run, radii
+        self.drawn: dict[int, list[Tensor]] = {}
+
+    def rows(self, index: Tensor, attempt: int) -> Tensor:
+        """Starts of some examples at every radius, [G, len(radii) * A, D]."""
+        if attempt not in self.drawn:
+            self.drawn = {attempt: [self.run.starts(r, attempt) for r in self.radii]}
+        return torch.cat([noise[index] for noise in self.drawn[attempt]], dim=1)
+
+
+def _active_first(active: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the indices [G, A] of active examples, padded by others, and which are real."""
+    ordered = active.to(torch.int8).sort(dim=1, descending=True, stable=True)
+    most = int(active.sum(dim=1).max())
     return ordered.indices[:, :most], ordered.values[:, :most].bool()
 
 
-def _blocks(radii: list[int], examples: int, chunk: int) -> Iterator[tuple[list[int], slice]]:
+def _blocks(radii: int, examples: int, chunk: int) -> Iterator[tuple[list[int], slice]]:
     """Cut radii x examples into blocks of at most `chunk` inputs (at least one)."""
     if not examples:
         return
     wide = max(1, chunk // examples)
     tall = examples if wide > 1 else min(examples, chunk)
-    for r in range(0, len(radii), wide):
+    for r in range(0, radii, wide):
         for i in range(0, examples, tall):
-            yield radii[r : r + wide], slice(i, i + tall)
+            yield list(range(r, min(r + wide, radii))), slice(i, i + tall)
 
 
-def _starts(
-    attack: Attack, x: Tensor, radii: Tensor, block: list[int], seed: int
-) -> list[Tensor] | None:
-    """Return each radius's random starts in the unit ball, [N, D]: the same for all networks."""
-    if not attack.random:
-        return None
-    starts = []
-    for radius in radii[block].tolist():
-        generator = torch.Generator().manual_seed(derived_seed(seed, attack.name, radius))
-        like = torch.empty((), dtype=x.dtype)
-        starts.append(sample_unit_ball(tuple(x.shape), attack.norm, like, generator).to(x.device))
-    return starts
-
-
-def _survives(
-    pack: Network,
-    x: Tensor,
-    y: Tensor,
-    attack: Attack,
-    radii: Tensor,
-    index: Tensor,
-    starts: list[Tensor] | None,
-    bounds: tuple[float, float],
-) -> Tensor:
+def _survives(run: _Run, pack: Network, radii: Tensor, index: Tensor, starts: _Starts) -> Tensor:
     """Return whether each attacked example keeps its class, [G, len(radii), A]."""
     group, attacked = index.shape
-    inputs = x[index].repeat(1, len(radii), 1)
-    labels = y[index].repeat(1, len(radii))
-    noise = None if starts is None else torch.cat([s[index] for s in starts], dim=1)
+    inputs = run.x[index].repeat(1, len(radii), 1)
+    labels = run.y[index].repeat(1, len(radii))
     each = radii.repeat_interleave(attacked).unsqueeze(0)
-    x_adv = attack.perturb(pack, inputs, labels, each, bounds, None, noise=noise)
+    x_adv = run.attack.perturb(
+        pack, inputs, labels, each, run.bounds, lambda attempt: starts.rows(index, attempt)
+    )
     keeps: Tensor = pack(x_adv).argmax(dim=2) == labels
     return keeps.view(group, len(radii), attacked)

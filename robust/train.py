@@ -76,6 +76,8 @@ def train(
         validation: (inputs, labels) for the curve.
         curve_every: steps between points of the curve; the last step always has one.
         on_step: called with the number of finished steps after each.
+        keep_training: called after each step; returns which networks train on, [P], so that
+            a check may stop some early.
         keep_training: called with the number of finished steps after each; returns which
             networks train on, [P]. The others keep their parameters (early stopping).
 
@@ -95,6 +97,7 @@ def train(
     parameters = list(net.parameters())
     optimizer = PackedAdam(parameters, rates)
     alive = torch.ones_like(rates, dtype=torch.bool)
+    running = alive
     running = alive
     diverged = torch.zeros_like(rates, dtype=torch.int64)
     curve: list[tuple[int, tuple[float | None, ...]]] = []

@@ -7,6 +7,7 @@ features, K classes.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -14,8 +15,11 @@ from torch import Tensor
 
 from robust.checks import Radius, check_bounds, check_inputs, check_labels, pack_radius
 from robust.networks.linearization import Network
-from robust.norms import Norm
+from robust.norms import Norm, sample_unit_ball
 from robust.registry import Registry
+
+# Attempt number -> where it starts in the unit ball, [N, D] or [P, N, D].
+RandomStart = Callable[[int], Tensor]
 
 UNBOUNDED = (-float("inf"), float("inf"))
 
@@ -42,9 +46,7 @@ class Attack(ABC):
         y: Tensor,
         radius: Tensor,
         bounds: tuple[float, float],
-        generator: torch.Generator | None,
-        random_start: bool = True,
-        noise: Tensor | None = None,
+        start: RandomStart | None,
     ) -> Tensor:
         """Return adversarial inputs, [P, N, D]; arguments are not checked.
 
@@ -54,12 +56,17 @@ class Attack(ABC):
             y: labels, [N] or [P, N].
             radius: true radius of each input's ball, broadcastable to [P, N].
             bounds: the result is clipped to them.
-            generator: source of the random start.
-            random_start: whether to start at random, where the attack can.
-            noise: the start in the unit ball, [N, D] or [P, N, D]; None draws it, one start
-                for each input and the same for all networks, so that a network's result does
-                not depend on its pack.
+            start: gives the random start of each attempt; None starts at x.
         """
+
+    def random_starts(self, x: Tensor, generator: torch.Generator | None) -> RandomStart:
+        """Return random starts for the inputs x, [B, D] or [P, B, D].
+
+        Each input has one start, the same for all networks, so that a network's result does
+        not depend on its pack.
+        """
+        shape = tuple(x.shape[-2:])
+        return lambda attempt: sample_unit_ball(shape, self.norm, x, generator)
 
     def __call__(
         self,
@@ -93,7 +100,8 @@ class Attack(ABC):
         check_labels(y, x.shape[-2], net.num_classes)
         check_bounds(bounds)
         radii = pack_radius(radius, net.num_networks, x).unsqueeze(1)
-        return self.perturb(net, x, y, radii, bounds, generator, random_start)
+        start = self.random_starts(x, generator) if self.random and random_start else None
+        return self.perturb(net, x, y, radii, bounds, start)
 
 
 ATTACKS: Registry[Attack] = Registry("attack")

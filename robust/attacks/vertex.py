@@ -3,20 +3,25 @@
 A convex loss is largest at a vertex; RUB's own worst case is one. For each input the vertex with
 the smallest margin is returned.
 
-Legend: P networks in the pack, N inputs, V vertices, D input features, K classes.
+Legend: P networks in the pack, N inputs, V = 2D vertices, D input features, H hidden units,
+K classes.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import singledispatch
 
 import torch
 from torch import Tensor
 
-from robust.attacks.base import Attack, register
+from robust.attacks.base import Attack, RandomStart, register
+from robust.attacks.margins import error_gap
 from robust.networks.linearization import Network
+from robust.networks.mlp import MLP
 
-CHUNK_ROWS = {"cpu": 2**12, "cuda": 2**18}
+# Inputs x vertices whose logits are computed at once.
+CHUNK_ROWS = {"cpu": 2**11, "cuda": 2**18}
 
 
 @dataclass(frozen=True)
@@ -31,36 +36,57 @@ class VertexAttack(Attack):
         y: Tensor,
         radius: Tensor,
         bounds: tuple[float, float],
-        generator: torch.Generator | None,
-        random_start: bool = True,
-        noise: Tensor | None = None,
+        start: RandomStart | None,
     ) -> Tensor:
         """Return the worst vertex of each input, clipped to the bounds, [P, N, D]."""
-        start = x.expand(net.num_networks, *x.shape[-2:])
-        y = y.expand(start.shape[:2])
-        radius = radius.expand(start.shape[:2])
-        rows = CHUNK_ROWS.get(x.device.type, 2**12)
-        size = max(1, rows // (2 * net.num_features))
-        parts = [
-            _worst_vertex(net, start[:, at], y[:, at], radius[:, at], bounds)
-            for at in (slice(i, i + size) for i in range(0, start.shape[1], size))
-        ]
-        return torch.cat(parts, dim=1) if parts else start.clone()
+        centre = x.expand(net.num_networks, *x.shape[-2:]).clamp(*bounds)
+        labels = y.expand(centre.shape[:2])
+        radius = radius.expand(centre.shape[:2]).unsqueeze(2)
+        up = (centre + radius).clamp(*bounds) - centre
+        down = (centre - radius).clamp(*bounds) - centre
+        steps = torch.cat([up, down], dim=2)  # [P, N, V]
+        worst = torch.empty_like(labels)
+        rows = CHUNK_ROWS.get(x.device.type, CHUNK_ROWS["cpu"])
+        size = max(1, rows // (2 * net.num_features * net.num_networks))
+        for at in (slice(i, i + size) for i in range(0, centre.shape[1], size)):
+            logits = vertex_logits(net, centre[:, at], steps[:, at])
+            gaps = error_gap(
+                logits.flatten(1, 2), labels[:, at].repeat_interleave(logits.shape[2], 1)
+            )
+            worst[:, at] = gaps.view(logits.shape[:3]).argmax(dim=2)
+        chosen = worst.unsqueeze(2)
+        delta = torch.zeros_like(centre)
+        delta.scatter_(2, chosen % net.num_features, steps.gather(2, chosen))
+        return (centre + delta).clamp(*bounds)
 
 
-def _worst_vertex(
-    net: Network, x: Tensor, y: Tensor, radius: Tensor, bounds: tuple[float, float]
-) -> Tensor:
-    networks, inputs, features = x.shape
-    unit = torch.eye(features, dtype=x.dtype, device=x.device)
-    directions = torch.cat([unit, -unit])  # [V, D]
-    points = (x.unsqueeze(2) + radius[:, :, None, None] * directions).clamp(*bounds)
-    logits = net(points.flatten(1, 2)).view(networks, inputs, 2 * features, -1)
-    own = y[:, :, None, None].expand(-1, -1, 2 * features, 1)
-    differences = logits - logits.gather(3, own)
-    worst = differences.scatter(3, own, -float("inf")).amax(3).argmax(2)  # [P, N]
-    index = worst[:, :, None, None].expand(-1, -1, 1, features)
-    return points.gather(2, index).squeeze(2)
+@singledispatch
+def vertex_logits(net: Network, x: Tensor, steps: Tensor) -> Tensor:
+    """Return the logits at every vertex. A network class may register a faster form.
+
+    Args:
+        net: P networks.
+        x: [P, N, D].
+        steps: what each vertex adds to its feature (v mod D), [P, N, V].
+
+    Returns:
+        [P, N, V, K].
+    """
+    features = torch.arange(steps.shape[2], device=x.device) % x.shape[2]
+    unit = torch.nn.functional.one_hot(features, x.shape[2]).to(x.dtype)  # [V, D]
+    points = x.unsqueeze(2) + steps.unsqueeze(3) * unit
+    logits: Tensor = net(points.flatten(1, 2))
+    return logits.view(*steps.shape, -1)
+
+
+@vertex_logits.register
+def _mlp_vertex_logits(net: MLP, x: Tensor, steps: Tensor) -> Tensor:
+    # A vertex moves the first pre-activations by a multiple of one row of W_1.
+    first = torch.baddbmm(net.biases[0].unsqueeze(1), x, net.weights[0]).unsqueeze(2)
+    rows = torch.cat([net.weights[0], net.weights[0]], dim=1).unsqueeze(1)  # [P, 1, V, H]
+    h = torch.addcmul(first, steps.unsqueeze(3), rows).flatten(1, 2).relu_()
+    logits = net.tail(h)
+    return logits.view(*steps.shape, -1)
 
 
 register(VertexAttack("vertex-l1", "l1"))

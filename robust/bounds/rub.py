@@ -8,16 +8,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import Tensor
 
-from robust.bounds import rub_mlp
-from robust.networks import MLP
+from robust.bounds import rub_cnn, rub_mlp, screening
+from robust.networks import CNN, MLP
 from robust.networks.linearization import Network
 
 # Network class -> (bounds with gradient, search for the worst vertices without gradient).
 _BOUNDS: dict[type, tuple[Callable[..., Tensor], Callable[..., tuple[Tensor, Tensor]]]] = {
     MLP: (rub_mlp.worst_case_differences, rub_mlp.worst_vertices),
+    CNN: (rub_cnn.worst_case_differences, rub_cnn.worst_vertices),
 }
+
+# Network class -> cheap interval around the bounds; a class without one is searched in full.
+_INTERVALS: dict[type, Callable[..., tuple[Tensor, Tensor]]] = {MLP: screening.bound_interval}
 
 
 def _bound_of(net: Network) -> tuple[Callable[..., Any], Callable[..., Any]]:
@@ -51,3 +56,32 @@ def search(net: Network, x: Tensor, y: Tensor, radius: Tensor) -> tuple[Tensor, 
     """Return the same bounds without gradient, and the vertices at which they are attained."""
     values, vertices = _bound_of(net)[1](net, x, y, radius)
     return values, vertices
+
+
+@torch.no_grad()
+def below_zero(net: Network, x: Tensor, y: Tensor, radius: Tensor) -> Tensor:
+    """Return whether all bounds of an example are below 0, searching only where it is open.
+
+    Args:
+        net: P networks.
+        x: [B, D] or [P, B, D].
+        y: labels, [B].
+        radius: true L1 radius >= 0, [P, 1] or [P, B].
+
+    Returns:
+        [P, B], boolean.
+
+    Raises:
+        ValueError: the network has no such bound.
+    """
+    interval = _INTERVALS.get(type(net))
+    if interval is None:
+        return (search(net, x, y, radius)[0] < 0).all(dim=2)
+    lower, upper = interval(net, x, y, radius)
+    below = (upper < 0).all(dim=2)
+    open_ = (~below & (lower < 0).all(dim=2)).any(dim=0).nonzero().squeeze(1)
+    if len(open_):
+        here = radius.expand(below.shape)[:, open_]
+        values = search(net, x[..., open_, :], y[open_], here)[0]
+        below[:, open_] = (values < 0).all(dim=2)
+    return below

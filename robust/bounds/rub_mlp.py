@@ -130,11 +130,9 @@ def worst_vertices(
     first, masks = activity_masks(net, x)
     halves, last = halved_layers(net), output_layer(net, y)
     radius = radius.expand(first.shape[:2])
-    budget = chunk_elements or CHUNK_ELEMENTS.get(x.device.type, 2**19)
     values = torch.empty_like(last.bias)
     vertices = torch.empty(last.bias.shape, dtype=torch.int64, device=x.device)
-    per_example = 2 * net.num_features * first.shape[2]
-    for networks, examples in _chunks(net.num_networks, first.shape[1], per_example, budget):
+    for networks, examples in chunks(net, first.shape[1], x.device.type, chunk_elements):
         step = radius[networks, examples, None, None] * net.weights[0][networks].unsqueeze(1)
         here = first[networks, examples].unsqueeze(2)
         bounds = vertex_bounds(
@@ -159,15 +157,27 @@ def vertex_bounds(
     return bounds / 2 + last.bias.unsqueeze(2)
 
 
-def _chunks(
-    networks: int, examples: int, per_example: int, budget: int
+def chunks(
+    net: MLP, examples: int, device: str, budget: int | None = None
 ) -> Iterator[tuple[slice, slice]]:
-    """Cut networks x examples into blocks of at most `budget` elements (at least one example)."""
+    """Cut networks x examples so that one hidden layer at all vertices fits into a chunk.
+
+    Args:
+        net: P networks.
+        examples: B.
+        device: its type.
+        budget: elements per chunk; None chooses by device. A chunk has at least one example.
+
+    Yields:
+        Slices of networks and of examples.
+    """
+    budget = budget or CHUNK_ELEMENTS.get(device, CHUNK_ELEMENTS["cpu"])
+    per_example = 2 * net.num_features * max(w.shape[2] for w in net.weights)
     wide = max(1, budget // max(1, examples * per_example))
-    tall = examples if wide > 1 else max(1, min(examples, budget // per_example))
-    for p in range(0, networks, wide):
-        for b in range(0, examples, max(1, tall)):
-            yield slice(p, min(p + wide, networks)), slice(b, min(b + tall, examples))
+    tall = max(1, examples if wide > 1 else min(examples, budget // per_example))
+    for p in range(0, net.num_networks, wide):
+        for b in range(0, examples, tall):
+            yield slice(p, min(p + wide, net.num_networks)), slice(b, min(b + tall, examples))
 
 
 def worst_case_differences(net: MLP, x: Tensor, y: Tensor, radius: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import singledispatch
 from typing import Any, Protocol, Self
 
 import torch
@@ -58,21 +59,28 @@ class Network(Protocol):
         """Parameters, each with leading dimension P."""
 
 
-def loss_gradient(net: Network, x: Tensor, y: Tensor) -> Tensor:
-    """Return the gradient of each example's cross-entropy in its input, without autograd.
+@singledispatch
+def loss_gradient(net: Network, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the logits and each input's gradient of the cross-entropy, without autograd.
 
-    grad_x CE = J'(softmax(z) - e_y).
+    grad_x CE = J'(softmax(z) - e_y). A network class may register a faster form.
 
     Args:
         net: P networks.
-        x: [B, D] or [P, B, D].
-        y: labels, [B] or [P, B].
+        x: [N, D] or [P, N, D].
+        y: labels, [N] or [P, N].
 
     Returns:
-        [P, B, D]; differentiable in the parameters where gradients are enabled.
+        [P, N, K] and [P, N, D], without gradient.
     """
-    expansion = net.linearize(x)
-    residual = torch.softmax(expansion.logits, dim=-1)
+    with torch.no_grad():
+        expansion = net.linearize(x)
+        residual = cross_entropy_residual(expansion.logits, y)
+        return expansion.logits, expansion.pullback(residual.unsqueeze(2)).squeeze(2)
+
+
+def cross_entropy_residual(logits: Tensor, y: Tensor) -> Tensor:
+    """Return softmax(z) - e_y, the gradient of the cross-entropy in the logits, [P, N, K]."""
+    residual = torch.softmax(logits, dim=-1)
     own = y.expand(residual.shape[:2]).unsqueeze(2)
-    residual = residual.scatter_add(2, own, -torch.ones_like(own, dtype=residual.dtype))
-    return expansion.pullback(residual.unsqueeze(2)).squeeze(2)
+    return residual.scatter_add_(2, own, -torch.ones_like(own, dtype=residual.dtype))

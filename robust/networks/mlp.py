@@ -13,7 +13,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from robust.networks.linearization import Linearization
+from robust.networks.linearization import (
+    Linearization,
+    cross_entropy_residual,
+    loss_gradient,
+)
 
 Array = NDArray[np.floating] | Tensor
 
@@ -104,6 +108,14 @@ class MLP(nn.Module):
             layers.append(z)
         return layers
 
+    def tail(self, h: Tensor) -> Tensor:
+        """Return the logits from the first hidden layer's activations, [P, B, H] -> [P, B, K]."""
+        for layer, (weight, bias) in enumerate(
+            zip(self.weights[1:], self.biases[1:], strict=True)
+        ):
+            h = affine(h if layer == 0 else torch.relu(h), weight, bias)
+        return h
+
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits.
 
@@ -137,6 +149,23 @@ class MLP(nn.Module):
             return v
 
         return Linearization(logits, pullback)
+
+
+@loss_gradient.register
+@torch.no_grad()
+def _mlp_loss_gradient(net: MLP, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    # One backward row per input: ReLU's own backward replaces masks, activations are reused.
+    weights, biases = list(net.weights), list(net.biases)
+    hidden: list[Tensor] = []
+    h = x
+    for weight, bias in zip(weights[:-1], biases[:-1], strict=True):
+        h = torch.relu_(affine(h, weight, bias))
+        hidden.append(h)
+    logits = affine(h, weights[-1], biases[-1])
+    v = cross_entropy_residual(logits, y)
+    for weight, h in zip(reversed(weights[1:]), reversed(hidden), strict=True):
+        v = torch.ops.aten.threshold_backward(torch.bmm(v, weight.mT), h, 0)
+    return logits, torch.bmm(v, weights[0].mT)
 
 
 def _check_shapes(weights: Sequence[Tensor], biases: Sequence[Tensor]) -> None:
