@@ -77,7 +77,7 @@ class FoolboxAttack(Attack):
         limits = (max(bounds[0], -FAR), min(bounds[1], FAR))
         options = {"random_start": start is not None} if self.random else {}
         x_adv = torch.empty_like(centre)
-        with torch.random.fork_rng(devices=[]):
+        with torch.enable_grad(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(_seed_of(start))
             for p in range(net.num_networks):
                 model = foolbox.PyTorchModel(
