@@ -7,6 +7,7 @@ import io
 import pickle
 import struct
 import tarfile
+import warnings
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -82,20 +83,30 @@ def _read_idx(paths: Sequence[Path]) -> tuple[Pixels, IntArray, int]:
     )
 
 
+# What a pickle of arrays and plain values needs, written by Python 2 or 3.
+_ALLOWED = frozenset(
+    {
+        *(("numpy", "ndarray"), ("numpy", "dtype"), ("_codecs", "encode")),
+        *((f"numpy.{core}.multiarray", "_reconstruct") for core in ("core", "_core")),
+        *((f"numpy.{core}.numeric", "_frombuffer") for core in ("core", "_core")),
+    }
+)
+
+
 class _ArraysOnly(pickle.Unpickler):
     """Unpickles arrays and plain values: a downloaded pickle may name no other code."""
 
-    _ALLOWED = frozenset({("_reconstruct"), ("ndarray"), ("dtype")})
-
     def find_class(self, module: str, name: str) -> Any:
-        if module.split(".")[0] != "numpy" or name not in self._ALLOWED:
+        if (module, name) not in _ALLOWED:
             raise pickle.UnpicklingError(f"{module}.{name} is not allowed")
         return super().find_class(module, name)
 
 
 def _python_batch(data: bytes, where: str) -> tuple[Pixels, IntArray]:
     try:
-        batch = _ArraysOnly(io.BytesIO(data), encoding="bytes").load()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # NumPy's own, about how old pickles name a dtype
+            batch = _ArraysOnly(io.BytesIO(data), encoding="bytes").load()
         pixels = np.asarray(batch[b"data"], dtype=np.uint8).reshape(-1, 3072)
         labels = np.asarray(batch[b"labels"], dtype=np.int64)
     except (pickle.UnpicklingError, EOFError, KeyError, TypeError, ValueError) as error:

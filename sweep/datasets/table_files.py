@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -46,23 +47,25 @@ def read_csv(path: Path, header: bool) -> pd.DataFrame:
         raise ValueError(f"{path}: the file is empty") from None
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: not UTF-8 text (byte {error.start})") from None
-    except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
+    except pd.errors.ParserWarning:
+        raise ValueError(f"{path}: a line has more values than there are column names") from None
+    except pd.errors.ParserError as error:
         raise ValueError(f"{path}: {' '.join(str(error).split())}") from None
-    if frame.shape[1] != len(columns):
-        raise ValueError(
-            f"{path}: {frame.shape[1]} values in a line, but {len(columns)} column names"
-        )
     frame.columns = pd.Index(columns)
     return frame
 
 
 def _csv(path: Path, **options: object) -> pd.DataFrame:
-    # low_memory=False: a column's type is decided once, not chunk by chunk.
-    frame: pd.DataFrame = pd.read_csv(  # type: ignore[call-overload]
-        path, encoding="utf-8-sig", skipinitialspace=True, low_memory=False, **options
-    )
-    if not isinstance(frame.index, pd.RangeIndex):
-        raise pd.errors.ParserError("the lines have more values than there are column names")
+    settings = {
+        "encoding": "utf-8-sig",
+        "skipinitialspace": True,
+        "low_memory": False,  # a column's type is decided once, not chunk by chunk
+        "index_col": False,  # never take the first column for row labels
+    }
+    with warnings.catch_warnings():
+        # Without this a line that is longer than the header would lose its last values.
+        warnings.simplefilter("error", pd.errors.ParserWarning)
+        frame: pd.DataFrame = pd.read_csv(path, **settings, **options)  # type: ignore[call-overload]
     return frame
 
 

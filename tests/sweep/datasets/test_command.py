@@ -1,0 +1,67 @@
+"""`python -m sweep.datasets`."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sweep.datasets.__main__ import main
+
+
+def test_verify_of_the_bundled_sets_is_ok(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify", "--source", "bundled"]) == 0
+    output = capsys.readouterr().out
+    assert "4 of 4 data sets are as the catalog says" in output
+    lines = {line.split()[0]: line for line in output.splitlines() if line}
+    assert lines["iris"].split()[1:4] == ["150", "4", "3"]
+
+
+def test_verify_says_what_differs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [f"{i},{i * i % 7},{'ab'[i % 2]}" for i in range(20)]
+    (tmp_path / "iris.csv").write_text("\n".join(["f,g,class", *rows]))
+    assert main(["verify", "--source", "folder", "--root", str(tmp_path), "iris"]) == 1
+    output = capsys.readouterr().out
+    assert "20 rows, expected 150; 2 features, expected 4; 2 classes, expected 3" in output
+    assert "0 of 1" in output
+
+
+def test_audit_finds_a_kept_label(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["audit", "--source", "bundled", "wine"]) == 0
+    assert main(["audit", "--source", "bundled", "wine", "--keep-target-column"]) == 1
+    assert "feature target: one-to-one with the label" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["audit", "--source", "ftp"], "data.source='ftp' is unknown; known: bundled"),
+        (["audit", "--source", "bundled", "irsi"], "data set 'irsi' is unknown"),
+        (["audit", "--source", "authors"], "data.root is not set"),
+        (["audit", "--source", "folder", "--root", "no/such"], "'no/such' is not a folder"),
+        (["check"], "invalid choice: 'check'"),
+        (["audit", "--speed"], "unrecognized arguments: --speed"),
+    ],
+    ids=["source", "name", "no root", "bad root", "command", "option"],
+)
+def test_mistake_is_one_line(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    try:
+        status = main(arguments)
+    except SystemExit as stop:
+        status = int(stop.code or 0)
+    error = capsys.readouterr().err
+    assert status == 2
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_module_runs_without_a_traceback() -> None:
+    command = [sys.executable, "-m", "sweep.datasets", "verify", "../x", "--source", "bundled"]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 2
+    assert result.stderr.startswith("error: data set '../x' is unknown")
+    assert result.stderr.count("\n") == 1
