@@ -152,7 +152,7 @@ def _certified(net: Network, x: Tensor, y: Tensor, radii: Tensor, clean: Tensor)
             if not len(open_):
                 break
             middle, rows = (low + high)[open_] // 2, some[open_]
-            holds = rub.below_zero(alone, x[rows], y[rows], ladder[middle].unsqueeze(0))[0]
+            holds = rub.below(alone, x[rows], y[rows], ladder[middle].unsqueeze(0))[0]
             low[open_] = torch.where(holds, middle, low[open_])
             high[open_] = torch.where(holds, high[open_], middle)
         levels = torch.arange(len(radii), device=x.device).unsqueeze(1)

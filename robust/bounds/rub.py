@@ -59,14 +59,23 @@ def search(net: Network, x: Tensor, y: Tensor, radius: Tensor) -> tuple[Tensor, 
 
 
 @torch.no_grad()
-def below_zero(net: Network, x: Tensor, y: Tensor, radius: Tensor) -> Tensor:
-    """Return whether all bounds of an example are below 0, searching only where it is open.
+def below(
+    net: Network,
+    x: Tensor,
+    y: Tensor,
+    radius: Tensor,
+    limit: Tensor | float = 0.0,
+    screening_limit: Tensor | float = 0.0,
+) -> Tensor:
+    """Return whether all bounds of an example are below a limit, searching only where it is open.
 
     Args:
         net: P networks.
         x: [B, D] or [P, B, D].
         y: labels, [B].
         radius: true L1 radius >= 0, [P, 1] or [P, B].
+        limit: for bounds that are searched, a number or [P, B, K-1].
+        screening_limit: for bounds of the bounds, which settle most examples without a search.
 
     Returns:
         [P, B], boolean.
@@ -76,12 +85,13 @@ def below_zero(net: Network, x: Tensor, y: Tensor, radius: Tensor) -> Tensor:
     """
     interval = _INTERVALS.get(type(net))
     if interval is None:
-        return (search(net, x, y, radius)[0] < 0).all(dim=2)
+        return (search(net, x, y, radius)[0] < limit).all(dim=2)
     lower, upper = interval(net, x, y, radius)
-    below = (upper < 0).all(dim=2)
-    open_ = (~below & (lower < 0).all(dim=2)).any(dim=0).nonzero().squeeze(1)
+    settled = (upper < screening_limit).all(dim=2)
+    open_ = (~settled & (lower < limit).all(dim=2)).any(dim=0).nonzero().squeeze(1)
     if len(open_):
-        here = radius.expand(below.shape)[:, open_]
+        here = radius.expand(settled.shape)[:, open_]
         values = search(net, x[..., open_, :], y[open_], here)[0]
-        below[:, open_] = (values < 0).all(dim=2)
-    return below
+        narrowed = limit[:, open_] if isinstance(limit, Tensor) else limit
+        settled[:, open_] |= (values < narrowed).all(dim=2)
+    return settled
