@@ -33,10 +33,16 @@ def show(plan: Plan, tasks: Sequence[Task], rates: Rates, slots: int) -> None:
     )
     if unloaded:
         print(
-            f"{len(unloaded)} data sets are not downloaded yet, so what of them is complete "
-            f"cannot be told: {', '.join(unloaded)}"
+            f"data sets that are not downloaded yet: {_some(unloaded)}; "
+            "their sizes are the catalog's, and what of them is complete cannot be told"
         )
     print("dry run: nothing was trained")
+
+
+def _some(names: Sequence[str], shown: int = 8) -> str:
+    """The first names, and how many more there are."""
+    more = f" and {len(names) - shown} more" if len(names) > shown else ""
+    return ", ".join(names[:shown]) + more
 
 
 def _table(plan: Plan, tasks: Sequence[Task]) -> Table:

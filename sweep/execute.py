@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from sweep import calibration, files, log, provenance, store, worker
+from sweep import calibration, files, log, provenance, report, store, worker
 from sweep.config import SweepConfig
 from sweep.dry_run import show
 from sweep.errors import StorageError
 from sweep.lock import locked
 from sweep.plan import Plan, Task, make_plan, make_tasks
-from sweep.progress import Progress, duration
+from sweep.progress import Progress
 from sweep.tracker import SYNC_COMMAND, Tracker, check_uri
 from sweep.worker import Job, Summary
 
@@ -164,11 +164,8 @@ class Driver:
         if self.tracker is not None and not self.tracker.close(resync=dropped > 0):
             print(f"MLflow lacks some of these trials; `{SYNC_COMMAND}` logs them")
         if self.tasks:
-            elapsed = progress.elapsed()
-            overhead = 1 - progress.busy_seconds / max(elapsed * self.slots, 1e-9)
-            print(
-                f"{progress.trials_done:,} trials in {duration(elapsed)}: "
-                f"{progress.diverged:,} diverged, {progress.failed:,} failed; "
-                f"starting and scheduling took {max(overhead, 0):.0%} of the workers' time"
-            )
+            print(report.counts(progress))
+            print(report.ranking(self.plan), end="")
+        lines = [*report.failures(self.plan, progress), *report.where(self.plan)]
+        print("\n".join(lines), flush=True)
         return 1 if progress.failed else 0

@@ -44,7 +44,7 @@ class Progress:
         self.packs_done = self.trials_done = self.diverged = self.failed = 0
         self.predicted_done = self.busy_seconds = 0.0
         self.running: dict[str, tuple[Job, float]] = {}
-        self.failures: deque[str] = deque(maxlen=3)
+        self.failures: deque[str] = deque(maxlen=5)
         self.started_at = time.monotonic()
         self._last_line = 0.0
         self._live = Live(

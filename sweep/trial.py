@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 
 # Raised whenever training or evaluation changes results, so that old records are not reused.
@@ -42,4 +42,5 @@ class Trial:
     @cached_property
     def trial_id(self) -> str:
         """The content hash of the fields."""
-        return content_hash(asdict(self))
+        # Not asdict, which copies every value: 45,000 trials are planned in seconds.
+        return content_hash({field.name: getattr(self, field.name) for field in fields(self)})

@@ -1,0 +1,55 @@
+"""What a sweep says when it ends."""
+
+from __future__ import annotations
+
+from sweep.plan import Plan
+from sweep.progress import Progress, duration
+
+
+def counts(progress: Progress) -> str:
+    """Trials, outcomes, and the share of the workers' time that was not spent on packs."""
+    elapsed = progress.elapsed()
+    overhead = 1 - progress.busy_seconds / max(elapsed * progress.slots, 1e-9)
+    return (
+        f"{progress.trials_done:,} trials in {duration(elapsed)}: {progress.diverged:,} diverged, "
+        f"{progress.failed:,} failed; orchestration took {max(overhead, 0):.0%} of the time"
+    )
+
+
+def failures(plan: Plan, progress: Progress) -> list[str]:
+    """The last failures and where their tracebacks are."""
+    if not progress.failed:
+        return []
+    return [
+        *(f"failed: {text}" for text in progress.failures),
+        f"tracebacks: {plan.folder.logs}; running the same command again retries what failed",
+    ]
+
+
+def ranking(plan: Plan) -> str:
+    """The defenses by mean rank, as the analysis computes it; empty for made-up records."""
+    if plan.config.simulate:
+        return ""
+    # The analysis needs seconds to import, and reads records only: nothing to do with training.
+    from analysis import load, locate, summary
+
+    try:
+        source = locate.locate([plan.name], "", plan.folder.root)
+        table = summary.ranking(load.load(source))
+    except ValueError as error:
+        return f"no ranking: {error}"
+    return "\nMean rank under PGD attacks (1 is best):\n" + summary.text(table) + "\n"
+
+
+def where(plan: Plan) -> list[str]:
+    """The paths, and the commands to look at them."""
+    lines = [f"records:  {plan.folder.path}"]
+    if plan.config.tracking.enabled:
+        uri = plan.config.tracking.uri
+        lines.append(
+            f"runs:     {uri}"
+            if uri.startswith("http")
+            else f"runs:     mlflow ui --backend-store-uri {uri} --host 127.0.0.1"
+        )
+    lines.append(f"tables:   python analysis/make_tables.py experiment={plan.name}")
+    return lines
