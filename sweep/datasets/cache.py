@@ -32,7 +32,7 @@ LOCK_TIMEOUT_SECONDS = 3600.0  # the largest download on a slow line
 def cache_folder(options: DataOptions) -> Path:
     """Return the cache's folder: `data.root` for source openml, else one in the user's cache."""
     if options.source == "openml" and options.root is not None:
-        return Path(options.root).expanduser()
+        return Path(options.root)
     base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     return Path(base).expanduser() / "robust-sweep"
 

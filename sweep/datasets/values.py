@@ -23,7 +23,7 @@ class DataOptions:
 
     Args:
         source: a name in `sweep.datasets.sources.SOURCES`.
-        root: folder of the files (`authors`, `folder`) or of the cache (`openml`).
+        root: folder of the files (`authors`, `folder`) or of the cache (`openml`); made absolute.
         keep_target_column: keep the label as the last feature, to reproduce the leak in the
             authors' release; every record is then marked leaky.
     """
@@ -31,6 +31,11 @@ class DataOptions:
     source: str = "bundled"
     root: str | None = None
     keep_target_column: bool = False
+
+    def __post_init__(self) -> None:
+        # Workers that receive this may run in another folder.
+        if self.root is not None:
+            object.__setattr__(self, "root", str(Path(self.root).expanduser().resolve()))
 
     def folder(self) -> Path:
         """Return `root` as a folder.
@@ -42,7 +47,7 @@ class DataOptions:
             raise ValueError(
                 f"data.root is not set: data.source={self.source} needs the folder of the files"
             )
-        path = Path(self.root).expanduser()
+        path = Path(self.root)
         if not path.is_dir():
             raise ValueError(f"data.root={self.root!r} is not a folder")
         return path

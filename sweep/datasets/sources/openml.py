@@ -199,7 +199,9 @@ def _paper_rows(table: pd.DataFrame, entry: CatalogEntry) -> tuple[RawData, list
     rows = known.paper_rows.first
     try:
         raw = _arrays(table.iloc[:rows], entry)
-        require(f"{_where(entry)}: first {rows} rows", size_differences(raw.y, entry))
+        require(
+            f"{_where(entry)}: the block of the first {rows} rows", size_differences(raw.y, entry)
+        )
     except ValueError as error:
         if known.paper_rows.confidence == "confirmed":
             raise

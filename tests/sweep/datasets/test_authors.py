@@ -103,12 +103,23 @@ def test_missing_file_is_one_line(made: DataOptions, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("root", "message"),
-    [(None, "data.root is not set"), ("no/such/folder", "'no/such/folder' is not a folder")],
+    [(None, "data.root is not set"), ("no/such/folder", "no/such/folder' is not a folder")],
     ids=["none", "absent"],
 )
 def test_bad_root_is_one_line(root: str | None, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         datasets.describe("iris", DataOptions("authors", root), 0)
+
+
+def test_relative_root_holds_in_another_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "data").mkdir()
+    write_release(tmp_path / "data", "iris", 120, 30)
+    monkeypatch.chdir(tmp_path)
+    options = DataOptions("authors", "data")
+    monkeypatch.chdir(tmp_path.parent)
+    assert datasets.describe("iris", options, 0).num_test == 30
 
 
 def test_labels_that_do_not_fit_the_features_are_refused(

@@ -40,7 +40,7 @@ def test_audit_finds_a_kept_label(capsys: pytest.CaptureFixture[str]) -> None:
         (["audit", "--source", "ftp"], "data.source='ftp' is unknown; known: bundled"),
         (["audit", "--source", "bundled", "irsi"], "data set 'irsi' is unknown"),
         (["audit", "--source", "authors"], "data.root is not set"),
-        (["audit", "--source", "folder", "--root", "no/such"], "'no/such' is not a folder"),
+        (["audit", "--source", "folder", "--root", "no/such"], "no/such' is not a folder"),
         (["check"], "invalid choice: 'check'"),
         (["audit", "--speed"], "unrecognized arguments: --speed"),
     ],

@@ -14,6 +14,9 @@ import sklearn.datasets
 from sweep import datasets
 from sweep.datasets import DataOptions, loading
 from sweep.datasets.cache import locked
+from sweep.datasets.catalog import catalog
+from sweep.datasets.report import verify_table
+from sweep.datasets.sources import authors
 from sweep.datasets.sources import openml as source
 from sweep.datasets.values import UNLOADED, RawData
 
@@ -292,8 +295,6 @@ def test_wrong_confirmed_rows_are_an_error(server: OpenMLServer, tmp_path: Path)
 def test_released_rows_of_optdigits_are_found_in_their_union_with_the_test_file(
     server: OpenMLServer, tmp_path: Path, release: Path
 ) -> None:
-    from sweep.datasets.sources import authors
-
     name = "optical-recognition-handwritten-digits"
     released = authors.read(name, DataOptions("authors", str(release)))
     bundled = sklearn.datasets.load_digits()
@@ -305,6 +306,30 @@ def test_released_rows_of_optdigits_are_found_in_their_union_with_the_test_file(
     raw = read(name, tmp_path)
     np.testing.assert_array_equal(raw.x, np.nan_to_num(released.x))
     np.testing.assert_array_equal(raw.y, released.y)
+
+
+def test_released_sets_served_by_openml_are_what_the_catalog_says(
+    server: OpenMLServer, tmp_path: Path, release: Path
+) -> None:
+    """Every small set whose rows are the same on OpenML, in the columns that the catalog names."""
+    served = []
+    for name, entry in catalog().items():
+        known = entry.openml
+        if entry.is_vision or known is None or known.rows != entry.rows or known.rows > 1000:
+            continue
+        if known.classes or known.inputs:
+            continue  # the release differs from OpenML's copy
+        raw = authors.read(name, DataOptions("authors", str(release)))
+        names = [*(f"x{i}" for i in range(raw.x.shape[1])), *known.ignore, known.target]
+        kinds = ["NUMERIC"] * (len(names) - 1) + ["{" + ",".join(raw.classes) + "}"]
+        ignored = [1.0] * len(known.ignore)
+        cells = np.nan_to_num(raw.x).tolist()
+        rows = [[*x, *ignored, raw.classes[y]] for x, y in zip(cells, raw.y, strict=True)]
+        server.add(known.id, dict(zip(names, kinds, strict=True)), rows)
+        served.append(name)
+    table = verify_table(DataOptions("openml", str(tmp_path)), served)
+    assert [row for row in table.rows if not row[-1].startswith("ok")] == []
+    assert len(served) > 10
 
 
 def test_unsure_entry_says_so(server: OpenMLServer, tmp_path: Path) -> None:
