@@ -51,14 +51,27 @@ class Block:
 
 @dataclass(frozen=True)
 class Table:
-    """A table of the report. `build` returns tidy rows, unrounded; `layout` prints them."""
+    """A table of the report. `build` returns tidy rows, unrounded; the others print them.
+
+    Attributes:
+        layout: the table itself.
+        compare: the paper's numbers with ours minus them, where the paper has such a table.
+        behind: what stands behind each cell (trials, settings chosen), where that helps.
+        experiment: the `+experiment=` whose records it needs.
+        datasets: the only data sets it reads; None for all.
+        paper: whether it is one of the paper's twelve.
+    """
 
     name: str
     title: str
     caption: str
     build: Callable[[Records], pd.DataFrame]
     layout: Callable[[pd.DataFrame], tuple[Block, ...]]
-    paper: bool = False  # one of the paper's twelve
+    compare: Callable[[pd.DataFrame], tuple[Block, ...]] | None = None
+    behind: Callable[[pd.DataFrame], tuple[Block, ...]] | None = None
+    experiment: str = "paper_full"
+    datasets: tuple[str, ...] | None = None
+    paper: bool = False
 
 
 @dataclass(frozen=True)
@@ -70,7 +83,9 @@ class Figure:
     caption: str
     build: Callable[[Records], pd.DataFrame]
     draw: Callable[[pd.DataFrame], Canvas]
-    paper: bool = False  # one of the paper's four
+    experiment: str = "paper_full"
+    datasets: tuple[str, ...] | None = None
+    paper: bool = False
 
 
 def _modules(package: str) -> list[ModuleType]:

@@ -1,4 +1,4 @@
-"""The only reader of records: Parquet files -> validated `Records`."""
+"""The only reader of records: rows -> checked and numbered `Records`."""
 
 from __future__ import annotations
 
@@ -7,124 +7,88 @@ from pathlib import Path
 
 import pandas as pd
 import polars as pl
-import pyarrow.parquet as pq
 
 from analysis.locate import Source
 from analysis.records import Provenance, Records
-from sweep.schema import CURVE_COLUMNS, RECORD_COLUMNS, SCHEMA_VERSION, SPLITS, STATUSES
+from analysis.scan import conform, scan_curves, scan_records
+from sweep.schema import RECORD_COLUMNS, SCHEMA_VERSION, SPLITS, STATUSES
 
-# Columns that records made elsewhere may lack, and what stands for them.
-OPTIONAL: dict[str, object] = {
-    "split_seed": 0,
-    "num_features": 0,  # derived from the radii
-    "num_classes": 0,
-    "pack_size": 0,  # derived: the trials that share a pack id
-    "train_seconds": None,
-    "evaluation_seconds": None,
-    "device": "",
-    "leaky": False,
-    "simulated": False,
-    "flags": "",
-    "error": None,
-}
-VALUE_COLUMNS = (
-    *("split", "attack", "attack_norm", "attack_grid_radius", "attack_radius"),
-    *("accuracy", "num_samples"),
-)
+CELL = ("attack", "attack_norm", "attack_grid_radius")
+VALUE_COLUMNS = ("split", *CELL, "attack_radius", "accuracy", "num_samples")
 TRIAL_COLUMNS = tuple(c for c in RECORD_COLUMNS if c not in VALUE_COLUMNS)
-_TYPES: dict[str, pl.DataType] = {
-    "int32": pl.Int32(),
-    "int64": pl.Int64(),
-    "float64": pl.Float64(),
-    "string": pl.String(),
-    "bool": pl.Boolean(),
-}
+
+_IS_CNN = pl.col("network").str.starts_with("cnn")
+_FAMILY = pl.when(_IS_CNN).then(pl.lit("cnn")).otherwise(pl.lit("mlp"))
 
 
-def load(source: Source, allow_simulated: bool = False) -> Records:
+def load(
+    source: Source, allow_simulated: bool = False, datasets: Sequence[str] | None = None
+) -> Records:
     """Read, check and number the records of a source.
+
+    Args:
+        source: the files, and which trials of them count.
+        allow_simulated: accept made-up records.
+        datasets: read these data sets only (default: all).
 
     Raises:
         ValueError: a missing column, mixed or foreign schema versions, simulated records
             without the flag, accuracies outside [0, 1], or no record at all.
     """
-    return _assemble(_scan(source.record_files), source, allow_simulated)
+    return _assemble(scan_records(source.record_files), source, allow_simulated, datasets)
 
 
-def _assemble(rows: pl.LazyFrame, source: Source, allow_simulated: bool) -> Records:
+def from_frame(frame: pd.DataFrame) -> Records:
+    """Return records held in memory (columns of `sweep.schema.RECORD_COLUMNS`)."""
+    rows = pl.from_pandas(frame[[c for c in RECORD_COLUMNS if c in frame.columns]]).lazy()
+    source = Source("records", (), (), Path())
+    return _assemble(conform(rows, list(frame.columns)), source, allow_simulated=True)
+
+
+def _assemble(
+    rows: pl.LazyFrame,
+    source: Source,
+    allow_simulated: bool,
+    datasets: Sequence[str] | None = None,
+) -> Records:
+    if datasets is not None:
+        rows = rows.filter(pl.col("dataset").is_in(list(datasets)))
     recordings = _recordings(rows, source.trial_ids)
-    _check_recordings(recordings, allow_simulated)
-    trials, notes = _trials(recordings)
-    values = _values(rows, trials)
+    if datasets is None or not recordings.is_empty():
+        _check_recordings(recordings, allow_simulated)
+    trials, notes = _number(recordings)
+    cells = _cells(rows)
+    values = _values(rows, trials, cells)
     _check_values(values)
-    trials = _derive(trials, values)
-    test = values.filter(pl.col("split") == "test").drop("split")
-    validation = values.filter(pl.col("split") == "validation").drop("split")
-    provenance = Provenance(
-        source.name, len(source.record_files), source.manifests, notes, source.out.parent
+    return Records(
+        trials=_derive(trials, values, cells),
+        cells=cells,
+        validation=values.filter(~pl.col("is_test")).drop("is_test"),
+        test=values.filter("is_test").drop("is_test"),
+        curves=_curves(source, trials),
+        provenance=Provenance(
+            name=source.name,
+            files=len(source.record_files),
+            manifests=source.manifests,
+            notes=(*notes, *_oddities(trials)),
+            folder=source.out.parent,
+        ),
     )
-    return Records(trials, validation, test, _scan_curves(source, trials), provenance)
-
-
-def _scan(files: Sequence[Path]) -> pl.LazyFrame:
-    """Return all rows in the schema's types, whichever optional columns each file has."""
-    by_columns: dict[tuple[str, ...], list[Path]] = {}
-    for file in files:
-        by_columns.setdefault(_columns_of(file), []).append(file)
-    parts = []
-    for columns, group in by_columns.items():
-        missing = [c for c in RECORD_COLUMNS if c not in columns and c not in OPTIONAL]
-        if missing:
-            raise ValueError(f"{group[0]} is no record file: it lacks {', '.join(missing)}")
-        scan = pl.scan_parquet(group, extra_columns="ignore", cast_options=_CASTS)
-        parts.append(_conform(scan, columns))
-    return pl.concat(parts)
-
-
-def _conform(rows: pl.LazyFrame, columns: Sequence[str]) -> pl.LazyFrame:
-    return rows.select(_column(name, columns) for name in RECORD_COLUMNS)
-
-
-_CASTS = pl.ScanCastOptions(integer_cast="upcast", float_cast="upcast")
-
-
-def _columns_of(file: Path) -> tuple[str, ...]:
-    try:
-        schema = pq.read_schema(file)
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{file} cannot be read as Parquet: {error}") from error
-    return tuple(f"{name}" for name in schema.names)
-
-
-def _column(name: str, present: Sequence[str]) -> pl.Expr:
-    dtype = _TYPES[RECORD_COLUMNS[name][0]]
-    if name in present:
-        return pl.col(name).cast(dtype)
-    return pl.lit(OPTIONAL[name], dtype=dtype).alias(name)
 
 
 def _recordings(rows: pl.LazyFrame, ids: frozenset[str] | None) -> pl.DataFrame:
     """Return one row per trial and pack: a trial that was run twice has two."""
+    identity = ("trial_id", "pack_id", "status", "schema_version")
+    # A trial's rows mostly follow one another: dropping those that repeat the row before them
+    # is much cheaper than hashing every row.
+    changed = pl.any_horizontal(pl.col(c).ne_missing(pl.col(c).shift(1)) for c in identity)
     seen = (
         rows.select(TRIAL_COLUMNS)
-        .unique(subset=["trial_id", "pack_id", "status", "schema_version"])
+        .filter(changed)
+        .unique(subset=identity)
         .collect(engine="streaming")
     )
     return seen if ids is None else seen.filter(pl.col("trial_id").is_in(list(ids)))
-
-
-def _trials(recordings: pl.DataFrame) -> tuple[pl.DataFrame, tuple[str, ...]]:
-    """Return one row per trial, numbered in tie order, and notes on what was left out."""
-    rank = pl.col("status").replace_strict({s: i for i, s in enumerate(STATUSES)})
-    trials = (
-        recordings.sort(rank, "pack_id")
-        .unique(subset="trial_id", keep="first", maintain_order=True)
-        .sort("grid_radius", "learning_rate", "trial_id")
-        .with_row_index("trial")
-    )
-    repeated = recordings.height - trials.height
-    notes = (f"{repeated} repeated recordings of a trial were left out",) if repeated else ()
-    return trials, notes
 
 
 def _check_recordings(trials: pl.DataFrame, allow_simulated: bool) -> None:
@@ -150,31 +114,73 @@ def _check_recordings(trials: pl.DataFrame, allow_simulated: bool) -> None:
         )
 
 
-def _values(rows: pl.LazyFrame, trials: pl.DataFrame) -> pl.DataFrame:
-    numbers = trials.lazy().select("trial_id", "pack_id", "status", "trial")
+def _number(recordings: pl.DataFrame) -> tuple[pl.DataFrame, tuple[str, ...]]:
+    """Return one row per trial, numbered in tie order, and notes on what was left out."""
+    rank = pl.col("status").replace_strict({s: i for i, s in enumerate(STATUSES)})
+    trials = (
+        recordings.sort(rank, "pack_id")
+        .unique(subset="trial_id", keep="first", maintain_order=True)
+        .sort("grid_radius", "learning_rate", "trial_id")
+        .with_row_index("trial")
+        .with_columns(family=_FAMILY)
+    )
+    repeated = recordings.height - trials.height
+    notes = (f"{repeated} repeated recordings of a trial were left out",) if repeated else ()
+    return trials, notes
+
+
+def _oddities(trials: pl.DataFrame) -> list[str]:
+    hashes = (
+        trials.group_by("dataset", "split_seed")
+        .agg(pl.col("dataset_hash").n_unique())
+        .filter(pl.col("dataset_hash") > 1)
+    )
+    names = ", ".join(sorted(set(hashes["dataset"])))
+    return [f"several versions of the data are mixed for: {names}"] if names else []
+
+
+def _cells(rows: pl.LazyFrame) -> pl.DataFrame:
+    """Return the attacks and radii that occur; radii equal to 12 digits share a number."""
+    raw = rows.select(CELL).unique().collect(engine="streaming")
+    rounded = pl.col("attack_grid_radius").round_sig_figs(12)
+    return raw.with_columns(
+        pl.col("attack_grid_radius").alias("recorded"), attack_grid_radius=rounded
+    ).with_columns(
+        pl.struct(CELL).rank("dense").cast(pl.UInt16).alias("cell"),
+    )
+
+
+def _values(rows: pl.LazyFrame, trials: pl.DataFrame, cells: pl.DataFrame) -> pl.DataFrame:
+    splits = rows.select(pl.col("split").unique()).collect(engine="streaming")["split"]
+    unknown = sorted(set(splits) - set(SPLITS))
+    if unknown:
+        raise ValueError(f"unknown split {unknown[0]!r}; allowed: {', '.join(SPLITS)}")
+    packs = ["trial_id", "pack_id", "status"]
+    places = ["attack", "attack_norm", "recorded"]
     return (
-        rows.select("trial_id", "pack_id", "status", *VALUE_COLUMNS)
-        .join(numbers, on=["trial_id", "pack_id", "status"])
-        .select("trial", *VALUE_COLUMNS)
-        .with_columns(
-            pl.col("split", "attack", "attack_norm").cast(pl.Categorical),
-            pl.col("attack_grid_radius").round_sig_figs(12),
+        rows.select(*packs, *VALUE_COLUMNS)
+        .rename({"attack_grid_radius": "recorded"})
+        .join(trials.lazy().select(*packs, "trial"), on=packs)
+        .join(cells.lazy().select(*places, "cell"), on=places)
+        .select(
+            "trial",
+            "cell",
+            "attack_radius",
+            "accuracy",
             pl.col("num_samples").cast(pl.Int32),
+            (pl.col("split") == "test").alias("is_test"),
         )
         .collect(engine="streaming")
     )
 
 
 def _check_values(values: pl.DataFrame) -> None:
-    splits = set(values["split"].unique().cast(pl.String)) - set(SPLITS)
-    if splits:
-        raise ValueError(f"unknown split {sorted(splits)[0]!r}; allowed: {', '.join(SPLITS)}")
     low, high = values.select(low=pl.col("accuracy").min(), high=pl.col("accuracy").max()).row(0)
     if low is not None and (low < 0 or high > 1 or high != high):
         raise ValueError(f"accuracies range from {low} to {high}; they must lie in [0, 1]")
 
 
-def _derive(trials: pl.DataFrame, values: pl.DataFrame) -> pl.DataFrame:
+def _derive(trials: pl.DataFrame, values: pl.DataFrame, cells: pl.DataFrame) -> pl.DataFrame:
     """Fill the pack size and the number of features where records lack them."""
     trials = trials.with_columns(
         pl.when(pl.col("pack_size") > 0)
@@ -184,38 +190,23 @@ def _derive(trials: pl.DataFrame, values: pl.DataFrame) -> pl.DataFrame:
     )
     if (trials["num_features"] > 0).all():
         return trials
+    # An L1 ball's radius is its grid radius times sqrt(D).
+    l1 = cells.filter((pl.col("attack_norm") == "l1") & (pl.col("attack_grid_radius") > 0))
     ratio = (pl.col("attack_radius") / pl.col("attack_grid_radius")) ** 2
     derived = (
-        values.filter((pl.col("attack_norm") == "l1") & (pl.col("attack_grid_radius") > 0))
+        values.join(l1, on="cell")
         .join(trials.select("trial", "dataset"), on="trial")
         .group_by("dataset")
         .agg(ratio.median().round().cast(pl.Int64).alias("derived"))
     )
+    known = pl.when(pl.col("num_features") > 0).then("num_features")
     return (
         trials.join(derived, on="dataset", how="left", maintain_order="left")
-        .with_columns(
-            pl.when(pl.col("num_features") > 0)
-            .then("num_features")
-            .otherwise(pl.col("derived").fill_null(0))
-            .alias("num_features")
-        )
+        .with_columns(known.otherwise(pl.col("derived").fill_null(0)).alias("num_features"))
         .drop("derived")
     )
 
 
-def _scan_curves(source: Source, trials: pl.DataFrame) -> pl.LazyFrame:
-    schema = {name: _TYPES[kind] for name, (kind, _) in CURVE_COLUMNS.items()}
-    if not source.curve_files:
-        return pl.LazyFrame(schema=schema)
-    scan = pl.scan_parquet(list(source.curve_files), extra_columns="ignore", cast_options=_CASTS)
+def _curves(source: Source, trials: pl.DataFrame) -> pl.LazyFrame:
     keep = trials.lazy().select("trial_id", "pack_id")
-    return scan.select(pl.col(n).cast(t) for n, t in schema.items()).join(
-        keep, on=["trial_id", "pack_id"], how="semi"
-    )
-
-
-def from_frame(frame: pd.DataFrame) -> Records:
-    """Return records held in memory (columns of `sweep.schema.RECORD_COLUMNS`)."""
-    rows = pl.from_pandas(frame[[c for c in RECORD_COLUMNS if c in frame.columns]]).lazy()
-    rows = _conform(rows, list(frame.columns))
-    return _assemble(rows, Source("records", (), (), Path()), allow_simulated=True)
+    return scan_curves(source.curve_files).join(keep, on=["trial_id", "pack_id"], how="semi")

@@ -1,17 +1,20 @@
-"""Ranks of the defenses per data set, and their means: Figure 2 and the sweep's last lines."""
+"""Ranks of the defenses per data set: their means (Figure 2) and the tests on them."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TypedDict
 
 import numpy as np
 import pandas as pd
 import polars as pl
 
 from analysis.names import CERTIFICATES, ordered
+from analysis.posthoc import Friedman, friedman
 from analysis.records import Records
-from analysis.select import mean_over_repetitions, selected
-from analysis.stats import Array, dense_ranks, mean_interval
-
-CELL = ("attack", "attack_norm", "attack_grid_radius")
+from analysis.select import CELL, mean_over_repetitions, selected
+from analysis.stats import Array, bootstrap_interval, dense_ranks, mean_interval
 
 
 def attacked_accuracies(records: Records, datasets: tuple[str, ...]) -> pl.DataFrame:
@@ -19,47 +22,92 @@ def attacked_accuracies(records: Records, datasets: tuple[str, ...]) -> pl.DataF
 
     Columns `dataset, defense, CELL, accuracy, ...`; means over seeds and splits.
     """
-    trials = records.trials.filter(
-        pl.col("dataset").is_in(datasets) & ~pl.col("network").str.starts_with("cnn")
+    chosen = selected(records).filter(
+        pl.col("dataset").is_in(datasets) & ~pl.col("attack").is_in(CERTIFICATES)
     )
-    chosen = selected(records, trials).filter(
-        ~pl.col("attack").cast(pl.String).is_in(CERTIFICATES)
-    )
-    return mean_over_repetitions(chosen, ("dataset", "defense", *CELL)).with_columns(
-        pl.col("attack", "attack_norm").cast(pl.String)
-    )
+    return mean_over_repetitions(chosen, ("dataset", "defense", *CELL))
 
 
-def complete_matrix(
-    cell: pd.DataFrame, defenses: list[str]
-) -> tuple[Array, list[str], dict[str, int]]:
-    """Return accuracies (data sets, defenses) of the data sets where every defense has one.
+class Place(TypedDict):
+    """An attack at a radius."""
 
-    Also their names, and how many data sets each defense has a result on.
-    """
-    wide = cell.pivot(index="dataset", columns="defense", values="accuracy")
-    wide = wide.reindex(columns=defenses)
-    present = {str(d): int(n) for d, n in wide.notna().sum().items()}
-    whole = wide.dropna()
-    return whole.to_numpy(np.float64), [str(d) for d in whole.index], present
+    attack: str
+    attack_norm: str
+    attack_grid_radius: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Accuracies of the defenses on the data sets where every one of them has a result."""
+
+    place: Place
+    defenses: tuple[str, ...]
+    datasets: tuple[str, ...]
+    scores: Array  # (data sets, defenses)
+    present: tuple[int, ...]  # data sets with a result, per defense
+
+
+def comparisons(accuracies: pl.DataFrame) -> Iterator[Comparison]:
+    """Yield one comparison per attack and radius; nothing is imputed."""
+    defenses = ordered(set(accuracies["defense"].to_list()))
+    for key, cell in accuracies.sort("dataset").group_by(*CELL, maintain_order=True):
+        wide = cell.pivot("defense", index="dataset", values="accuracy")
+        wide = wide.with_columns(
+            pl.lit(None, dtype=pl.Float64).alias(d) for d in defenses if d not in wide.columns
+        )
+        whole = wide.drop_nulls(defenses)
+        attack, norm, radius = key
+        yield Comparison(
+            place={
+                "attack": str(attack),
+                "attack_norm": str(norm),
+                "attack_grid_radius": float(str(radius)),
+            },
+            defenses=tuple(defenses),
+            datasets=tuple(whole["dataset"].to_list()),
+            scores=whole.select(defenses).to_numpy().astype(np.float64),
+            present=tuple(wide[d].count() for d in defenses),
+        )
 
 
 def mean_ranks(accuracies: pl.DataFrame) -> pd.DataFrame:
-    """Return mean dense rank and 95% interval per attack, radius and defense.
+    """Return mean dense rank per attack, radius and defense, with two 95% intervals.
 
-    Ranks are taken only over data sets where every compared defense has a result, `datasets` of
-    them; `present` counts those of the one defense.
+    `ci_low, ci_high` are Student's, `bootstrap_low, bootstrap_high` resample data sets. Ranks
+    are taken only over the `datasets` data sets where every compared defense has a result;
+    `present` counts those of the one defense.
     """
-    frame = accuracies.to_pandas()
-    defenses = ordered(set(frame["defense"]))
     rows = []
-    for key, cell in frame.groupby(list(CELL)):
-        matrix, names, present = complete_matrix(cell, defenses)
-        if not names:
+    for cell in comparisons(accuracies):
+        if not cell.datasets:
             continue
-        mean, low, high = mean_interval(dense_ranks(matrix))
-        for i, defense in enumerate(defenses):
-            values = (defense, mean[i], low[i], high[i], len(names), present[defense])
-            rows.append((*key, *values))
-    columns = [*CELL, "defense", "mean_rank", "ci_low", "ci_high", "datasets", "present"]
-    return pd.DataFrame(rows, columns=columns)
+        ranks = dense_ranks(cell.scores)
+        columns = (*mean_interval(ranks), *bootstrap_interval(ranks))
+        for i, defense in enumerate(cell.defenses):
+            numbers = [column[i] for column in columns]
+            rows.append(
+                (*cell.place.values(), defense, *numbers, len(cell.datasets), cell.present[i])
+            )
+    names = ["mean_rank", "ci_low", "ci_high", "bootstrap_low", "bootstrap_high"]
+    frame = pd.DataFrame(rows, columns=[*CELL, "defense", *names, "datasets", "present"])
+    return frame.sort_values([*CELL], kind="stable").reset_index(drop=True)
+
+
+@dataclass(frozen=True)
+class RankTest(Comparison):
+    """A comparison with Friedman's test on it."""
+
+    friedman: Friedman
+
+
+def rank_tests(records: Records) -> list[RankTest]:
+    """Return Friedman's test per attack and radius over the tabular data sets.
+
+    Cells with fewer than three defenses or two common data sets allow none and are left out.
+    """
+    found = []
+    for cell in comparisons(attacked_accuracies(records, records.tabular_datasets)):
+        test = friedman(cell.scores)
+        if test is not None:
+            found.append(RankTest(**vars(cell), friedman=test))
+    return sorted(found, key=lambda t: (t.place["attack"], t.place["attack_grid_radius"]))

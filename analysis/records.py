@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -25,25 +25,35 @@ class Provenance:
     folder: Path | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Records:
     """All that tables and figures are built from.
 
     Attributes:
         trials: one row per trial, numbered by `trial` in the order that settles ties of
-            selection: smaller grid radius, then smaller learning rate, then trial id.
-        validation: `trial, attack, attack_norm, attack_grid_radius, attack_radius, accuracy,
-            num_samples`, one row per trial x attack x radius, measured on validation data.
+            selection: smaller grid radius, then smaller learning rate, then trial id. Beside the
+            schema's columns, `family` is `cnn` or `mlp`.
+        cells: `cell, attack, attack_norm, attack_grid_radius`, the attacks and radii that occur.
+        validation: `trial, cell, attack_radius, accuracy, num_samples`, one row per trial and
+            cell, measured on validation data.
         test: the same, measured on test data.
         curves: what was measured while training (`sweep.schema.CURVE_COLUMNS`), lazily.
         provenance: where all this came from.
     """
 
     trials: pl.DataFrame
+    cells: pl.DataFrame
     validation: pl.DataFrame
     test: pl.DataFrame
     curves: pl.LazyFrame
     provenance: Provenance = field(default_factory=lambda: Provenance("records", 0))
+    _made: dict[Hashable, pl.DataFrame] = field(default_factory=dict, repr=False)
+
+    def once(self, key: Hashable, make: Callable[[], pl.DataFrame]) -> pl.DataFrame:
+        """Return what `make` returns, made once per key: tables share their selections."""
+        if key not in self._made:
+            self._made[key] = make()
+        return self._made[key]
 
     @cached_property
     def datasets(self) -> tuple[str, ...]:

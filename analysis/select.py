@@ -11,82 +11,89 @@ in seed or split seed alone are repetitions: each repetition chooses for itself.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import polars as pl
 
 from analysis.records import REPETITION, Records
 
-CELL = ("attack", "attack_norm", "attack_grid_radius", "attack_radius")
+CELL = ("attack", "attack_norm", "attack_grid_radius")
 
 
-@dataclass(frozen=True)
-class Choices:
-    """The chosen trial of every cell: `keys, CELL, trial, validation_accuracy, candidates`."""
-
-    frame: pl.DataFrame
-    keys: tuple[str, ...]
-
-
-def choose(validation: pl.DataFrame, trials: pl.DataFrame, keys: Sequence[str] = ()) -> Choices:
-    """Return the chosen trial of every data set x defense x repetition x attack x radius.
+def choose(validation: pl.DataFrame, trials: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
+    """Return the chosen trial of every arm and cell.
 
     Args:
-        validation: rows `trial, CELL, accuracy` measured on validation data.
+        validation: rows `trial, cell, accuracy` measured on validation data.
         trials: the trials to choose among, numbered in tie order; only complete ones compete.
-        keys: further trial columns to choose within, such as `scaling`.
+        keys: the trial columns that make an arm: one trial of each arm is chosen per cell.
+
+    Returns:
+        Rows `keys, cell, trial, validation_accuracy, candidates`, the last being the number of
+        trials that competed.
     """
-    keys = ("dataset", "defense", *REPETITION, *keys)
     arms = trials.filter(pl.col("status") == "complete").select(
-        "trial", pl.struct(*keys).rank("dense").alias("arm")
+        "trial", pl.struct(keys).rank("dense").cast(pl.UInt32).alias("arm")
     )
-    cell = ("arm", "attack", "attack_grid_radius")
     rows = (
         validation.lazy()
-        .select("trial", *CELL, "accuracy")
+        .select("trial", "cell", "accuracy")
         .drop_nulls("accuracy")
         .join(arms.lazy(), on="trial")
     )
-    best = rows.group_by(cell).agg(
+    best = rows.group_by("arm", "cell").agg(
         pl.col("accuracy").max().alias("validation_accuracy"), pl.len().alias("candidates")
     )
-    chosen = (
-        rows.join(best, on=cell)
+    return (
+        rows.join(best, on=["arm", "cell"])
         .filter(pl.col("accuracy") == pl.col("validation_accuracy"))
-        .group_by(cell)
-        .agg(
-            pl.col("trial").min(),
-            pl.col("attack_norm", "attack_radius", "validation_accuracy", "candidates").first(),
-        )
+        .group_by("arm", "cell")
+        .agg(pl.col("trial").min(), pl.col("validation_accuracy", "candidates").first())
         .join(trials.lazy().select("trial", *keys), on="trial")
-        .select(*keys, *CELL, "trial", "validation_accuracy", "candidates")
+        .select(*keys, "cell", "trial", "validation_accuracy", "candidates")
+        .sort("trial", "cell")
         .collect()
     )
-    return Choices(chosen, keys)
 
 
-def outcome(choices: Choices, test: pl.DataFrame) -> pl.DataFrame:
-    """Return the choices with the test `accuracy` and `num_samples` of each chosen trial.
+def outcome(choices: pl.DataFrame, test: pl.DataFrame) -> pl.DataFrame:
+    """Return the choices with the `accuracy, num_samples, attack_radius` of the test records.
 
-    Where the chosen trial has no test record the accuracy is null: the cell is missing.
+    Where the chosen trial has no test record these are null: the cell is missing.
     """
-    measured = test.select("trial", "attack", "attack_grid_radius", "accuracy", "num_samples")
-    return choices.frame.join(measured, on=["trial", "attack", "attack_grid_radius"], how="left")
+    place = ["trial", "cell"]
+    measured = test.join(choices.select(place).unique(), on=place)  # few: what follows is cheap
+    return choices.join(measured, on=place, how="left")
 
 
-def selected(
-    records: Records, trials: pl.DataFrame | None = None, keys: Sequence[str] = ()
-) -> pl.DataFrame:
-    """Choose among `trials` (default: all) on validation and report the test accuracy."""
-    trials = records.trials if trials is None else trials
-    return outcome(choose(records.validation, trials, keys), records.test)
+def selected(records: Records, family: str = "mlp", keys: Sequence[str] = ()) -> pl.DataFrame:
+    """Return test results of the trials chosen on validation, for all data sets and attacks.
+
+    Args:
+        records: all records.
+        family: `mlp` or `cnn`; the paper never chooses between the two.
+        keys: further trial columns to choose within, such as `scaling`.
+
+    Returns:
+        Rows `family, dataset, defense, seed, split_seed, *keys, CELL, trial,
+        validation_accuracy, candidates, attack_radius, accuracy, num_samples`.
+    """
+    arm = ("family", "dataset", "defense", *REPETITION, *keys)
+
+    def make() -> pl.DataFrame:
+        choices = choose(records.validation, records.trials, arm)
+        cells = records.cells.select("cell", *CELL).unique()
+        return outcome(choices, records.test).join(cells, on="cell").drop("cell")
+
+    return records.once(arm, make).filter(pl.col("family") == family)
 
 
 def mean_over_repetitions(frame: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
-    """Return mean and standard deviation of test accuracy over seeds and splits.
+    """Return mean and deviation of test accuracy over seeds and splits, per `keys`.
 
-    `accuracy` is the mean over the repetitions that have one, `deviation` their standard
-    deviation (null for one), `repetitions` their number, `num_samples` that of one test set.
+    Returns:
+        Rows `keys, accuracy, deviation, repetitions, num_samples, candidates`: `accuracy` is
+        the mean over the repetitions that have one, `deviation` their standard deviation (null
+        for one), `num_samples` the smallest test set, `candidates` the trials chosen among.
     """
     return (
         frame.drop_nulls("accuracy")

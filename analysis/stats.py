@@ -23,3 +23,29 @@ def mean_interval(values: Array, level: float = 0.95) -> tuple[Array, Array, Arr
         return mean, np.full_like(mean, np.nan), np.full_like(mean, np.nan)
     half = stats.t.ppf(0.5 + level / 2, n - 1) * values.std(axis=0, ddof=1) / np.sqrt(n)
     return mean, mean - half, mean + half
+
+
+def binomial_interval(
+    shares: Array, counts: npt.NDArray[np.int64], level: float = 0.95
+) -> tuple[Array, Array]:
+    """Return Wilson's interval of shares out of `counts` trials each."""
+    z = stats.norm.ppf(0.5 + level / 2)
+    spread = z**2 / counts
+    centre = (shares + spread / 2) / (1 + spread)
+    half = z / (1 + spread) * np.sqrt(shares * (1 - shares) / counts + spread / (4 * counts))
+    return np.clip(centre - half, 0, 1), np.clip(centre + half, 0, 1)
+
+
+def bootstrap_interval(
+    values: Array, level: float = 0.95, resamples: int = 2000, seed: int = 0
+) -> tuple[Array, Array]:
+    """Return the percentile bootstrap interval of the mean over the first axis (n, ...).
+
+    Each resample draws n of the n rows with replacement; the seed is fixed so that a table
+    comes out the same twice.
+    """
+    n = values.shape[0]
+    drawn = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=resamples)
+    means = drawn @ values.reshape(n, -1) / n
+    low, high = np.quantile(means, [0.5 - level / 2, 0.5 + level / 2], axis=0)
+    return low.reshape(values.shape[1:]), high.reshape(values.shape[1:])

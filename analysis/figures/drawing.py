@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from math import ceil
 
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
-from analysis.names import math_label, ordered, style
+from analysis.names import dataset_title, math_label, ordered, style
 
 RC = {
     "font.size": 8.5,
@@ -17,6 +20,7 @@ RC = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
+    "axes.axisbelow": True,
     "grid.color": "#dddddd",
     "grid.linewidth": 0.5,
     "lines.linewidth": 1.4,
@@ -28,9 +32,9 @@ RC = {
 
 
 def canvas(rows: int, columns: int, width: float = 7.2, height: float = 2.3) -> Canvas:
-    """Return an empty figure for a grid of panels, `height` inches each."""
+    """Return an empty figure for a grid of panels, `height` inches each and a legend below."""
     with mpl.rc_context(RC):
-        return Canvas(figsize=(width, rows * height), layout="constrained")
+        return Canvas(figsize=(width, rows * height + 0.3), layout="constrained")
 
 
 def radius_positions(radii: Sequence[float]) -> dict[float, float]:
@@ -57,11 +61,49 @@ def radius_axis(axes: Axes, radii: Sequence[float]) -> dict[float, float]:
 
 def defense_legend(figure: Canvas, axes: Axes, defenses: Sequence[str]) -> None:
     """Draw one legend under all panels, in the order of the paper's tables."""
-    handles = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
-    names = [math_label(d) for d in ordered(set(defenses)) if math_label(d) in handles]
-    figure.legend(
-        [handles[n] for n in names], names, loc="outside lower center", ncols=min(len(names), 6)
-    )
+    handles, labels = axes.get_legend_handles_labels()
+    by_label = dict(zip(labels, handles, strict=True))
+    names = [name for name in map(math_label, ordered(set(defenses))) if name in by_label]
+    _legend(figure, [by_label[name] for name in names], names)
+
+
+def shared_legend(figure: Canvas, axes: Axes) -> None:
+    """Draw one panel's legend under all of them."""
+    _legend(figure, *axes.get_legend_handles_labels())
+
+
+def _legend(figure: Canvas, handles: Sequence[Artist], names: Sequence[str]) -> None:
+    figure.legend(handles, names, loc="outside lower center", ncols=max(1, min(len(names), 6)))
+
+
+def dataset_panels(
+    frame: pd.DataFrame, paint: Callable[[Axes, pd.DataFrame], None], ylabel: str
+) -> Canvas:
+    """Return a figure with one panel per data set, percent over L1 radii, and one legend."""
+    datasets = list(dict.fromkeys(frame["dataset"]))
+    across = min(4, len(datasets))
+    down = ceil(len(datasets) / across)
+    figure = canvas(down, across, height=1.7)
+    with mpl.rc_context(RC):
+        panels = figure.subplots(down, across, squeeze=False, sharey=True).ravel()
+        for axes, dataset in zip(panels, datasets, strict=False):
+            paint(axes, frame[frame["dataset"] == dataset])
+            axes.set_title(dataset_title(str(dataset)), fontsize=8)
+            axes.set_ylim(0, 100)
+        for axes in panels[len(datasets) :]:
+            axes.set_visible(False)
+        for axes in panels[::across]:
+            axes.set_ylabel(ylabel)
+        for axes in panels[max(0, len(datasets) - across) : len(datasets)]:
+            axes.set_xlabel(r"$\rho$ (ball $\rho\sqrt{D}$)")
+        fullest = max(panels, key=lambda axes: len(axes.get_legend_handles_labels()[1]))
+        defense_legend(figure, fullest, list(frame["defense"]))
+    return figure
+
+
+def nothing(axes: Axes) -> None:
+    """Say in an empty panel that the records hold nothing for it."""
+    axes.text(0.5, 0.5, "no records", transform=axes.transAxes, ha="center", color="#666666")
 
 
 def line(axes: Axes, x: Sequence[float], y: Sequence[float], defense: str) -> None:

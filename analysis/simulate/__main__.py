@@ -14,24 +14,28 @@ import sys
 from pathlib import Path
 
 from analysis.arguments import parse
+from analysis.simulate.curves import pack_curves
 from analysis.simulate.grid import SIZES, packs, trial_ids
 from analysis.simulate.law import pack_records
 
 
 def write(results: Path, size: str) -> tuple[int, int]:
-    """Write `results/simulated_SIZE/records/*.parquet` and its manifest; return trials, rows."""
+    """Write `results/simulated_SIZE` as a sweep would; return trials and rows."""
     experiment = f"simulated_{size}"
-    folder = results / experiment / "records"
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = results / experiment
+    for part in ("records", "curves"):
+        (folder / part).mkdir(parents=True, exist_ok=True)
     ids: list[str] = []
     rows = 0
     for pack in packs(SIZES[size]()):
         frame = pack_records(pack, experiment)
-        frame.write_parquet(folder / f"{pack.pack_id}.parquet")
+        frame.write_parquet(folder / "records" / f"{pack.pack_id}.parquet")
+        curves = pack_curves(pack, experiment)
+        curves.write_parquet(folder / "curves" / f"{pack.pack_id}.parquet")
         ids += trial_ids(pack)
         rows += frame.height
     manifest = {"experiment": experiment, "num_trials": len(ids), "trial_ids": ids}
-    (folder.parent / "manifest.json").write_text(json.dumps(manifest))
+    (folder / "manifest.json").write_text(json.dumps(manifest))
     return len(ids), rows
 
 

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pandas as pd
 import polars as pl
 
-from analysis.artifact import Block, Cell, Row
-from analysis.names import label, math_label, order_key
+from analysis import paper
+from analysis.artifact import Block, Cell, Row, Table
+from analysis.names import label, math_label, order_key, ordered
 from analysis.records import Records
+from analysis.tables.cells import MISSING, places
+
+RATE = "batches_per_second"
+PACKINGS = ("single", "packed")
+CORNER = ("batches per second", "batches per second")
 
 
 def batches_per_second(records: Records, datasets: Sequence[str]) -> pd.DataFrame:
@@ -20,56 +26,79 @@ def batches_per_second(records: Records, datasets: Sequence[str]) -> pd.DataFram
     """
     trials = records.trials.filter(
         pl.col("dataset").is_in(datasets)
-        & pl.col("network").str.starts_with("mlp")
+        & (pl.col("family") == "mlp")
         & pl.col("train_steps_per_second").is_not_null()
-    ).with_columns(
-        packing=pl.when(pl.col("pack_size") > 1).then(pl.lit("packed")).otherwise(pl.lit("single"))
+    )
+    packing = pl.when(pl.col("pack_size") > 1).then(pl.lit("packed")).otherwise(pl.lit("single"))
+    per_dataset = trials.group_by(packing.alias("packing"), "defense", "dataset").agg(
+        pl.col("train_steps_per_second").mean().alias("rate"),
+        pl.len().alias("trials"),
+        pl.col("pack_size").mean(),
     )
     frame = (
-        trials.group_by("packing", "defense", "dataset")
-        .agg(
-            pl.col("train_steps_per_second").mean().alias("rate"),
-            pl.len().alias("trials"),
-            pl.col("pack_size").mean(),
-        )
+        per_dataset.sort("dataset")
         .group_by("packing", "defense")
         .agg(
-            pl.col("rate").mean().alias("batches_per_second_mean"),
-            pl.col("rate").std().alias("batches_per_second_std"),
+            pl.col("rate").mean().alias(f"{RATE}_mean"),
+            pl.col("rate").std().alias(f"{RATE}_std"),
             pl.len().alias("datasets"),
             pl.col("trials").sum(),
             pl.col("pack_size").mean().alias("mean_pack_size"),
         )
         .to_pandas()
     )
-    order = frame["defense"].map(order_key)
-    return (
-        frame.assign(_o=order)
-        .sort_values(["packing", "_o"], ascending=[False, True])
-        .drop(columns="_o")
-        .reset_index(drop=True)
-    )
+    order = frame.assign(_row=frame["defense"].map(order_key))
+    order = order.sort_values(["packing", "_row"], ascending=[False, True])
+    return order.drop(columns="_row").reset_index(drop=True)
 
 
-def layout(frame: pd.DataFrame) -> tuple[Block, ...]:
-    """Print one row per defense: single, then packed."""
-    places = {(r.packing, r.defense): r for r in frame.itertuples()}
+def _blocks(frame: pd.DataFrame, defenses: Sequence[str]) -> tuple[Block, ...]:
+    found = {(place["packing"], place["defense"]): place for place in places(frame)}
     columns = ("single: mean", "deviation", "packed: mean", "deviation", "pack size")
     rows = []
-    for defense in sorted(set(frame["defense"]), key=order_key):
-        cells = []
-        for packing in ("single", "packed"):
-            place = places.get((packing, defense))
-            for name in ("batches_per_second_mean", "batches_per_second_std"):
-                cells.append(_number(None if place is None else getattr(place, name)))
-        packed = places.get(("packed", defense))
-        cells.append(_number(None if packed is None else packed.mean_pack_size))
+    for defense in ordered({*defenses, *frame["defense"]}):
+        single, packed = (found.get((packing, defense), {}) for packing in PACKINGS)
+        cells = [_number(p.get(f"{RATE}_{s}")) for p in (single, packed) for s in ("mean", "std")]
+        cells.append(_number(packed.get("mean_pack_size")))
         rows.append(Row(label(defense), math_label(defense), tuple(cells)))
-    corner = ("batches per second", "batches per second")
-    return (Block("", corner, columns, tuple(rows)),)
+    return (Block("", CORNER, columns, tuple(rows)),)
 
 
-def _number(value: object) -> Cell:
-    if not isinstance(value, float) or value != value:
-        return Cell("–")
-    return Cell(f"{value:.1f}")
+def _compare(frame: pd.DataFrame) -> tuple[Block, ...]:
+    found = {(place["packing"], place["defense"]): place for place in places(frame)}
+    rows = []
+    for theirs in places(frame.drop_duplicates("defense").dropna(subset="paper_mean")):
+        defense, mean = theirs["defense"], theirs["paper_mean"]
+        ours = [found.get((packing, defense), {}).get(f"{RATE}_mean") for packing in PACKINGS]
+        times = [MISSING if rate is None else f"{rate / mean:.1f}×" for rate in ours]
+        text = [f"{mean:g}", f"{theirs['paper_std']:g}", *times]
+        rows.append(Row(label(defense), math_label(defense), tuple(map(Cell, text))))
+    columns = ("the paper", "deviation", "ours single over it", "ours packed over it")
+    return (Block("", CORNER, columns, tuple(rows)),)
+
+
+def _number(value: float | None) -> Cell:
+    return Cell(MISSING if value is None or pd.isna(value) else f"{value:.1f}")
+
+
+def paper_table(number: int, data: str, belongs: Callable[[str], bool]) -> Table:
+    """Return the paper's Table 2 (`tabular`) or 6 (`vision`)."""
+    theirs = paper.throughput(data).rename(
+        columns={f"{RATE}_mean": "paper_mean", f"{RATE}_std": "paper_std"}
+    )
+
+    def build(records: Records) -> pd.DataFrame:
+        datasets = [name for name in records.datasets if belongs(name)]
+        return batches_per_second(records, datasets).merge(theirs, on="defense", how="left")
+
+    return Table(
+        name=f"table{number}",
+        title=f"Table {number}: batches per second, {data} data",
+        caption=f"Training batches per second, mean and standard deviation across the {data} "
+        "data sets: one network alone, and networks times steps per second in packs.",
+        build=build,
+        layout=lambda frame: _blocks(frame, tuple(theirs["defense"])),
+        compare=_compare,
+        experiment="speed",
+        paper=True,
+    )

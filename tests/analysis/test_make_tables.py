@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from analysis.artifact import chosen, figures, tables
+from analysis.artifact import chosen
 from analysis.load import load
 from analysis.locate import locate
 from analysis.make_tables import main
@@ -28,26 +28,6 @@ def test_run_as_a_file_from_elsewhere_builds_the_latest_experiment(
     assert done.stderr == ""
     assert "simulated_small: 364 trials" in done.stdout
     assert {p.name for p in tmp_path.iterdir()} == {"table2.csv", "table2.md", "table2.tex"}
-
-
-@pytest.mark.parametrize("name", [*tables()])
-def test_table_is_written_in_three_forms(name: str, simulated: Path, tmp_path: Path) -> None:
-    records = load(locate((), "", simulated), allow_simulated=True)
-    frame = tables()[name].build(records)
-    assert frame.columns.is_unique
-    arguments = [f"results={simulated}", f"out={tmp_path}", "allow_simulated=true"]
-    assert main([*arguments, f"only={name}"]) == 0
-    written = {p.suffix for p in tmp_path.iterdir()}
-    assert written == (set() if frame.empty else {".csv", ".md", ".tex"})
-
-
-@pytest.mark.parametrize("name", [*figures()])
-def test_figure_is_written_in_two_forms_with_its_data(
-    name: str, simulated: Path, tmp_path: Path
-) -> None:
-    arguments = [f"results={simulated}", f"out={tmp_path}", "allow_simulated=true"]
-    assert main([*arguments, f"only={name}"]) == 0
-    assert {p.suffix for p in tmp_path.iterdir()} == {".csv", ".pdf", ".png"}
 
 
 def error_of(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:

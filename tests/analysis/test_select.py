@@ -11,9 +11,11 @@ from made_records import records_of, rows_of
 from analysis.records import Records
 from analysis.select import choose, mean_over_repetitions, outcome, selected
 
+ARM = ("dataset", "defense", "seed", "split_seed")
+
 
 def chosen_id(records: Records) -> str:
-    choices = choose(records.validation, records.trials).frame
+    choices = choose(records.validation, records.trials, ARM)
     assert choices.height == 1
     trial = records.trials.filter(pl.col("trial") == choices["trial"][0])
     return str(trial["trial_id"][0])
@@ -96,9 +98,9 @@ def test_changing_every_test_value_changes_no_choice(data: st.DataObject) -> Non
         )
 
     before, after = build(1), build(2)
-    first = choose(before.validation, before.trials)
-    second = choose(after.validation, after.trials)
-    assert first.frame.sort("seed").equals(second.frame.sort("seed"))
+    first = choose(before.validation, before.trials, ARM)
+    second = choose(after.validation, after.trials, ARM)
+    assert first.equals(second)
     reported = outcome(second, after.test).sort("trial")["accuracy"].to_list()
     by_trial = dict(after.test.select("trial", "accuracy").iter_rows())
-    assert reported == [by_trial[t] for t in sorted(second.frame["trial"].to_list())]
+    assert reported == [by_trial[t] for t in sorted(second["trial"].to_list())]

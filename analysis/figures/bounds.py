@@ -1,0 +1,79 @@
+"""Lower and upper bound on the truth: certified against attacked accuracy, per data set."""
+
+from __future__ import annotations
+
+import pandas as pd
+import polars as pl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Canvas
+
+from analysis.artifact import Figure
+from analysis.figures.drawing import dataset_panels, radius_axis
+from analysis.names import math_label, ordered, style
+from analysis.records import REPETITION, Records
+from analysis.select import CELL, selected
+from sweep.schema import CERTIFIED, CERTIFIED_TIGHT
+
+SHOWN = ("rub", "arub-l1", "pgd-linf", "nominal")  # more bands hide one another
+
+
+def build(records: Records) -> pd.DataFrame:
+    """Return per data set, defense and L1 radius the two bounds for one and the same network.
+
+    The network is the one chosen by certified validation accuracy at that radius. `certified`
+    is its certified test accuracy (the tighter certificate where both were computed),
+    `attacked` the lowest test accuracy any L1 attack left it; the truth lies between.
+    """
+    chosen = selected(records).filter(pl.col("attack") == CERTIFIED)
+    place = ["trial", "attack_grid_radius"]
+    mine = records.test.join(chosen.select("trial").unique(), on="trial").join(
+        records.cells.select("cell", *CELL).unique(), on="cell"
+    )
+    l1 = mine.filter(pl.col("attack_norm") == "l1").drop_nulls("accuracy")
+    certificates = [CERTIFIED, CERTIFIED_TIGHT]
+    proven, attacked = (
+        l1.filter(pl.col("attack").is_in(certificates) == wanted).group_by(place)
+        for wanted in (True, False)
+    )
+    frame = (
+        chosen.drop("accuracy")
+        .join(proven.agg(pl.col("accuracy").max().alias("certified")), on=place)
+        .join(attacked.agg(pl.col("accuracy").min().alias("attacked")), on=place)
+        .group_by("dataset", "defense", "attack_grid_radius")
+        .agg(
+            pl.col("attack_radius").first(),
+            pl.col("certified", "attacked").mean(),
+            pl.struct(REPETITION).n_unique().alias("repetitions"),
+        )
+    )
+    return frame.sort("dataset", "defense", "attack_grid_radius").to_pandas()
+
+
+def draw(frame: pd.DataFrame) -> Canvas:
+    """Draw one panel per data set: a band per defense from certified to attacked accuracy."""
+    return dataset_panels(frame, _paint, "accuracy, %")
+
+
+def _paint(axes: Axes, frame: pd.DataFrame) -> None:
+    positions = radius_axis(axes, list(frame["attack_grid_radius"]))
+    for defense in ordered(set(frame["defense"]) & set(SHOWN)):
+        rows = frame[frame["defense"] == defense]
+        x = [positions[radius] for radius in rows["attack_grid_radius"]]
+        low, high = 100 * rows["certified"], 100 * rows["attacked"]
+        look = style(defense)
+        axes.fill_between(
+            x, low, high, color=look.color, alpha=0.3, linewidth=0, label=math_label(defense)
+        )
+        axes.plot(x, low, color=look.color, linestyle=look.dash, linewidth=1.1)
+        axes.plot(x, high, color=look.color, linestyle=look.dash, linewidth=0.6)
+
+
+FIGURE = Figure(
+    name="bounds",
+    title="Where the truth lies: certified and attacked accuracy",
+    caption="For the network chosen by certified validation accuracy at each L1 radius: certified "
+    "test accuracy (lower, thick line) and the lowest accuracy any L1 attack left it (upper, thin "
+    "line). The true robust accuracy lies in the band.",
+    build=build,
+    draw=draw,
+)

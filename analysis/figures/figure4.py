@@ -1,0 +1,7 @@
+"""Figure 4: improvement of aRUB-Linf over PGD-Linf under PGD-Linf attacks."""
+
+from __future__ import annotations
+
+from analysis.figures.improvement import paper_figure
+
+FIGURE = paper_figure(4, "arub-linf", "pgd-linf", "pgd-linf", (0.001, 0.1, 1.0))

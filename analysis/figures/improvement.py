@@ -1,0 +1,100 @@
+"""What Figures 3 and 4 share: by how much one defense improves on another, per data set."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import isclose
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import polars as pl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Canvas
+
+from analysis.artifact import Figure
+from analysis.figures.drawing import RC, canvas, nothing
+from analysis.names import label, math_label, style
+from analysis.ranks import attacked_accuracies
+from analysis.records import Records
+
+BIN = 5  # percent points
+
+
+def improvements(records: Records, defense: str, reference: str, attack: str) -> pd.DataFrame:
+    """Return the test accuracy of both and their difference, per data set and radius.
+
+    Only data sets with a result of both; `improvement` is in percent points.
+    """
+    frame = attacked_accuracies(records, records.tabular_datasets).filter(
+        pl.col("attack") == attack
+    )
+    place = ["dataset", "attack_grid_radius"]
+    both = frame.filter(pl.col("defense") == defense).join(
+        frame.filter(pl.col("defense") == reference), on=place, suffix="_reference"
+    )
+    return (
+        both.select(
+            "attack_grid_radius",
+            "dataset",
+            accuracy=pl.col("accuracy"),
+            reference_accuracy=pl.col("accuracy_reference"),
+            improvement=(100 * (pl.col("accuracy") - pl.col("accuracy_reference"))).round(9),
+        )
+        .sort("attack_grid_radius", "dataset")
+        .to_pandas()
+    )
+
+
+def histogram(values: pd.Series) -> tuple[list[float], list[int]]:
+    """Return left edges and counts of bins five points wide, `[edge, edge + 5)`.
+
+    Data sets without any difference are at home in `[0, 5)`.
+    """
+    if values.empty:
+        return [], []
+    bins = np.floor(values.to_numpy(np.float64) / BIN).astype(int)
+    edges = range(bins.min(), bins.max() + 1)
+    return [float(BIN * e) for e in edges], [int((bins == e).sum()) for e in edges]
+
+
+def _draw(frame: pd.DataFrame, radii: Sequence[float], defense: str, reference: str) -> Canvas:
+    figure = canvas(1, 3)
+    with mpl.rc_context(RC):
+        panels = figure.subplots(1, 3, sharey=True)
+        for letter, radius, axes in zip("abc", radii, panels, strict=True):
+            near = [isclose(r, radius, rel_tol=1e-6) for r in frame["attack_grid_radius"]]
+            _panel(axes, frame[near]["improvement"], style(defense).color)
+            axes.set_title(rf"({letter}) $\rho={radius:g}$, {sum(near)} data sets")
+            axes.set_xlabel(f"{math_label(defense)} over {math_label(reference)}, points")
+        panels[0].set_ylabel("data sets")
+        panels[0].yaxis.get_major_locator().set_params(integer=True)
+    return figure
+
+
+def _panel(axes: Axes, values: pd.Series, color: str) -> None:
+    edges, counts = histogram(values)
+    faces = [color if edge >= 0 else "#BBBBBB" for edge in edges]
+    axes.bar(edges, counts, width=BIN, align="edge", color=faces, edgecolor="black", linewidth=0.5)
+    axes.axvline(0, color="black", linewidth=0.9)
+    axes.set_xlim(min([-20.0, *edges]), max([20.0, *(edge + BIN for edge in edges)]))
+    if not edges:
+        nothing(axes)
+
+
+def paper_figure(
+    number: int, defense: str, reference: str, attack: str, radii: tuple[float, float, float]
+) -> Figure:
+    """Return the paper's Figure 3 or 4."""
+    names = f"{label(defense)} over {label(reference)}"
+    return Figure(
+        name=f"figure{number}",
+        title=f"Figure {number}: improvement of {names}",
+        caption=f"Number of tabular data sets on which {label(defense)} improves adversarial "
+        f"accuracy over {label(reference)} by so many percent points, under {label(attack)} "
+        f"attacks of grid radius {', '.join(f'{r:g}' for r in radii)}. Grey: it lowers it.",
+        build=lambda records: improvements(records, defense, reference, attack),
+        draw=lambda frame: _draw(frame, radii, defense, reference),
+        experiment="uci_full",
+        paper=True,
+    )

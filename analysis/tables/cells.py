@@ -1,0 +1,163 @@
+"""What every accuracy table shares: from selected results to marked cells, and their print."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+import polars as pl
+
+from analysis.artifact import Block, Cell, Row
+from analysis.names import NORMS, label, math_label, norm_label, norm_symbol, order_key
+from analysis.records import Records
+from analysis.select import mean_over_repetitions
+from analysis.stats import binomial_interval
+
+NEAR = 0.5  # points from the best within which the paper colours a cell
+MOST_COLUMNS = 9
+SETTINGS = ("network", "grid_radius", "learning_rate", "batch_size", "scaling")
+MISSING = "–"
+
+Place = Mapping[str, Any]  # one row of a tidy frame
+CellOf = Callable[[Place], Cell]
+
+
+def places(frame: pd.DataFrame) -> list[Place]:
+    """Return a frame's rows as mappings."""
+    return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
+
+
+def summarise(
+    tested: pl.DataFrame, records: Records, family: str, columns: Sequence[str]
+) -> pd.DataFrame:
+    """Return one marked row per table cell, in print order.
+
+    Args:
+        tested: rows with `dataset, defense, *columns, seed, split_seed, trial, accuracy,
+            candidates, num_samples, attack_radius`, one per cell and repetition.
+        records: where the trials' settings are looked up.
+        family: `mlp` or `cnn`, for the count of diverged trials.
+        columns: what makes a column of the table within a data set; marks are per column.
+
+    Returns:
+        `dataset, *columns, attack_radius, defense, percent, accuracy, low, high` (95% binomial),
+        `deviation, repetitions, num_samples, candidates, diverged`, the settings and id of the
+        chosen trial (of the first repetition), `best, near_best`.
+    """
+    keys = ["dataset", *columns, "defense"]
+    means = mean_over_repetitions(tested, keys)
+    first = (
+        tested.drop_nulls("accuracy")
+        .sort("seed", "split_seed")
+        .group_by(keys)
+        .agg(pl.col("attack_radius", "trial").first())
+    )
+    settings = records.trials.select("trial", "trial_id", *SETTINGS)
+    diverged = (
+        records.trials.filter(pl.col("family") == family)
+        .group_by("dataset", "defense")
+        .agg((pl.col("status") == "diverged").sum().alias("diverged"))
+    )
+    frame = (
+        means.join(first, on=keys)
+        .join(settings, on="trial")
+        .join(diverged, on=["dataset", "defense"])
+        .drop("trial")
+        .to_pandas()
+    )
+    low, high = binomial_interval(frame["accuracy"].to_numpy(), frame["num_samples"].to_numpy())
+    frame = frame.assign(percent=(100 * frame["accuracy"]).round(2), low=low, high=high)
+    return mark(frame, ["dataset", *columns])
+
+
+def mark(frame: pd.DataFrame, column_keys: Sequence[str]) -> pd.DataFrame:
+    """Add `best` and `near_best` (within half a point of it) and sort in print order.
+
+    Both are decided on unrounded accuracies; ties share the mark.
+    """
+    points = (100 * frame["accuracy"]).round(9)
+    best = points.groupby([frame[key] for key in column_keys]).transform("max")
+    frame = frame.assign(best=points == best, near_best=points >= (best - NEAR).round(9))
+    outer = [key for key in column_keys if key not in ("attack_norm", "attack_grid_radius")]
+    order = frame.assign(
+        _norm=frame["attack_norm"].map(NORMS.index), _row=frame["defense"].map(order_key)
+    ).sort_values([*outer, "_norm", "_row", "attack_grid_radius"])
+    return order[_column_order(order)].reset_index(drop=True)
+
+
+def _column_order(frame: pd.DataFrame) -> list[str]:
+    front = ["dataset", "attack", "attack_norm", "attack_grid_radius", "attack_radius", "defense"]
+    front += ["percent", "best", "near_best", "accuracy", "low", "high"]
+    known = [c for c in front if c in frame.columns]
+    return known + [c for c in frame.columns if c not in known and not c.startswith("_")]
+
+
+def accuracy_block(
+    cells: pd.DataFrame, title: str, norm: str, defenses: Sequence[str], cell: CellOf
+) -> Block:
+    """Return the block of one data set and norm: defenses down, radii across."""
+    radii = printed_columns(cells)
+    corner = (f"{norm_label(norm)}, ρ =", rf"${norm_symbol(norm)}$, $\rho =$")
+    found = {(p["defense"], p["attack_grid_radius"]): p for p in places(cells)}
+    rows = []
+    for defense in defenses:
+        row = [found.get((defense, radius)) for radius in radii]
+        shown = tuple(Cell(MISSING) if place is None else cell(place) for place in row)
+        rows.append(Row(label(defense), math_label(defense), shown))
+    return Block(title, corner, tuple(radii.values()), tuple(rows))
+
+
+def percent_cell(place: Place) -> Cell:
+    """Return a cell with its percentage, its deviation where there are repetitions, and marks."""
+    text = f"{place['percent']:.2f}"
+    if place["repetitions"] > 1:
+        text += f" ± {100 * place['deviation']:.1f}"
+    return Cell(text, bold=bool(place["best"]), marked=bool(place["near_best"]))
+
+
+def paper_cell(place: Place) -> Cell:
+    """Return a cell with the paper's percentage and ours minus it."""
+    if pd.isna(place["paper_percent"]):
+        return Cell(MISSING)
+    return Cell(f"{place['paper_percent']:.2f} ({place['difference']:+.2f})")
+
+
+def behind_cell(place: Place) -> Cell:
+    """Return a cell with the trials behind a value and the settings chosen among them."""
+    trials = f"{place['candidates']}" + (f"+{place['diverged']}†" if place["diverged"] else "")
+    radius, rate = f"ρ {place['grid_radius']:g}", f"rate {place['learning_rate']:g}"
+    return Cell(f"{trials}: {radius}, {rate}, {place['batch_size']}, {place['scaling']}")
+
+
+def printed_columns(cells: pd.DataFrame) -> dict[float, str]:
+    """Return grid radius -> head of its column, for the radii that are printed.
+
+    Those of the paper's columns where the records have at least half of them, else at most
+    nine, evenly spread over their order with both ends.
+    """
+    if "radius_printed" in cells.columns:
+        heads = cells[["attack_grid_radius", "radius_printed"]].drop_duplicates().dropna()
+        if len(heads) > MOST_COLUMNS // 2:
+            ordered = heads.sort_values("attack_grid_radius")
+            pairs = zip(ordered["attack_grid_radius"], ordered["radius_printed"], strict=True)
+            return {float(r): _pretty(str(head)) for r, head in pairs}
+    true = dict(zip(cells["attack_grid_radius"], cells["attack_radius"], strict=True))
+    return {r: radius_text(true[r]) for r in thin(sorted(true))}
+
+
+def thin(radii: Sequence[float]) -> list[float]:
+    """Return at most nine of the radii, evenly spread over their order, both ends included."""
+    if len(radii) <= MOST_COLUMNS:
+        return list(radii)
+    step = (len(radii) - 1) / (MOST_COLUMNS - 1)
+    return [radii[round(i * step)] for i in range(MOST_COLUMNS)]
+
+
+def _pretty(head: str) -> str:
+    return head if "." in head and len(head.split(".")[1]) > 2 else f"{float(head):.2f}"
+
+
+def radius_text(radius: float) -> str:
+    """Return a radius as a column head: two decimals, three digits where it is small."""
+    return f"{radius:.2f}" if radius >= 0.1 or radius == 0 else f"{radius:.3g}"

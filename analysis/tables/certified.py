@@ -1,0 +1,85 @@
+"""What Tables 7 to 9 share: certified accuracy, selected by certified validation accuracy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+import polars as pl
+
+from analysis import paper
+from analysis.artifact import Block, Table
+from analysis.names import dataset_title, ordered
+from analysis.records import Records
+from analysis.select import selected
+from analysis.tables.cells import (
+    CellOf,
+    accuracy_block,
+    behind_cell,
+    paper_cell,
+    percent_cell,
+    summarise,
+)
+from sweep.schema import CERTIFIED, CERTIFIED_TIGHT
+
+BOUNDS = {CERTIFIED: "", CERTIFIED_TIGHT: " (t optimised)"}
+
+
+def certified_accuracy(records: Records, datasets: Sequence[str]) -> pd.DataFrame:
+    """Return certified accuracy per data set, bound, radius and defense.
+
+    `attack` is the bound: with t fixed as in the paper, or optimised per example.
+    """
+    tested = selected(records, "mlp").filter(
+        pl.col("dataset").is_in(datasets) & pl.col("attack").is_in(list(BOUNDS))
+    )
+    columns = ["attack", "attack_norm", "attack_grid_radius"]
+    return summarise(tested, records, "mlp", columns)
+
+
+def blocks(
+    frame: pd.DataFrame,
+    defenses: Sequence[str] = (),
+    cell: CellOf = percent_cell,
+    bounds: Sequence[str] = tuple(BOUNDS),
+) -> tuple[Block, ...]:
+    """Return one block per data set and bound that occur."""
+    made = []
+    for dataset in dict.fromkeys(frame["dataset"]):
+        for bound in bounds:
+            rows = frame[(frame["dataset"] == dataset) & (frame["attack"] == bound)]
+            if not rows.empty:
+                title = dataset_title(str(dataset)) + BOUNDS[bound]
+                rows_of = ordered({*defenses, *rows["defense"]})
+                made.append(accuracy_block(rows, title, "l1", rows_of, cell))
+    return tuple(made)
+
+
+def _beside(frame: pd.DataFrame, number: int) -> pd.DataFrame:
+    beside = paper.beside(frame, number)
+    # The paper certifies with t fixed; its numbers are no peer of the tighter bound's.
+    tight = beside["attack"] == CERTIFIED_TIGHT
+    return beside.assign(
+        paper_percent=beside["paper_percent"].mask(tight),
+        difference=beside["difference"].mask(tight),
+    )
+
+
+def paper_table(number: int, dataset: str) -> Table:
+    """Return the paper's Table 7, 8 or 9: one data set, with t fixed and with t optimised."""
+    defenses = tuple(dict.fromkeys(paper.accuracies(number)["defense"]))
+    title = dataset_title(dataset)
+    return Table(
+        name=f"table{number}",
+        title=f"Table {number}: certified accuracy, {title}",
+        caption=f"Lower bound (%) of adversarial accuracy on {title} with perturbations bounded "
+        "in L1, selected by the same bound on validation data. Best in bold, cells within 0.5 "
+        "points of it marked.",
+        build=lambda records: _beside(certified_accuracy(records, (dataset,)), number),
+        layout=lambda frame: blocks(frame, defenses),
+        compare=lambda frame: blocks(frame, defenses, paper_cell, (CERTIFIED,)),
+        behind=lambda frame: blocks(frame, defenses, behind_cell),
+        experiment="vision_full",
+        datasets=(dataset,),
+        paper=True,
+    )
