@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sweep.datasets import cache, catalog, loading
+from sweep.datasets import cache, loading
 
 from .openml_server import OpenMLServer
 
@@ -21,7 +21,6 @@ def fresh_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for function in (loading.read_raw, loading._indices, loading._measured, loading._recorded):
         function.cache_clear()
     loading.load.cache_clear()
-    catalog.read_folder.cache_clear()
 
 
 @pytest.fixture

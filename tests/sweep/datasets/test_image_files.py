@@ -191,7 +191,7 @@ def test_pickle_that_is_no_batch_is_refused(
 
 def test_entry_reads_the_development_copy_of_cifar(images_root: Path, tmp_path: Path) -> None:
     shutil.copy(images_root / "cifar10" / "cifar10_jpeg_subset.npz", tmp_path / "small.npz")
-    data = datasets.load("small", "standardized", DataOptions("folder", str(tmp_path)), 0)
+    data = datasets.load("small", "unit", DataOptions("folder", str(tmp_path)), 0)
     assert data.info.input_shape == (32, 32, 3)
     assert (data.info.num_train, data.info.num_validation, data.info.num_test) == (
         *(4000, 1000),
