@@ -1,14 +1,21 @@
 """Certificates: what RUB's bound proves about single examples (Tables 7 to 9).
 
+A certificate is claimed only if the bound, computed in float64, is below 0 by more than rounding
+can explain (`bounds.rounding`).
+
 Legend: P networks in the pack, B batch, D input features, K classes.
 """
 
 from __future__ import annotations
 
+import copy
+
 import torch
 from torch import Tensor
 
-from robust.bounds import rub
+from robust.bounds import rub, rub_tight
+from robust.bounds.certifier import Certifier
+from robust.bounds.rounding import RoundingSlack, round_up
 from robust.checks import Radius, check_inputs, check_labels, pack_radius
 from robust.losses import with_own_class
 from robust.networks.linearization import Network
@@ -16,7 +23,15 @@ from robust.networks.linearization import Network
 BISECTIONS = 24
 
 
-def worst_case_differences(net: Network, x: Tensor, y: Tensor, radius: Radius) -> Tensor:
+def worst_case_differences(
+    net: Network,
+    x: Tensor,
+    y: Tensor,
+    radius: Radius,
+    *,
+    dtype: torch.dtype | None = None,
+    outward: bool = False,
+) -> Tensor:
     """Return certified upper bounds of z_k - z_y over the L1 ball (Theorem 11).
 
     Args:
@@ -24,6 +39,8 @@ def worst_case_differences(net: Network, x: Tensor, y: Tensor, radius: Radius) -
         x: inputs, [B, D] or [P, B, D], in scaled input units.
         y: labels in 0..K-1, [B], int64.
         radius: true L1 radius, a number or [P], finite and >= 0.
+        dtype: compute in this precision; None keeps the network's.
+        outward: raise the bounds by what rounding can have taken from them.
 
     Returns:
         [P, B, K], 0 at k = y; differentiable in the parameters.
@@ -32,8 +49,39 @@ def worst_case_differences(net: Network, x: Tensor, y: Tensor, radius: Radius) -
         ValueError: inputs that are not finite, shapes that do not fit, labels or radii out of
             range, a network without a bound.
     """
-    radii = _checked(net, x, y, radius)
-    return with_own_class(rub.worst_case_differences(net, x, y, radii.unsqueeze(1)), y)
+    _check(net, x, y)
+    if dtype is not None and dtype != x.dtype:
+        net, x = copy.deepcopy(net).to(dtype), x.to(dtype)  # type: ignore[attr-defined]
+    radii = _outward(radius, net.num_networks, x).unsqueeze(1)
+    bounds = rub.worst_case_differences(net, x, y, radii)
+    if outward:
+        bounds = bounds + RoundingSlack(net)(x, y, radii.expand(bounds.shape[:2]))[0]
+    return with_own_class(bounds, y)
+
+
+@torch.no_grad()
+def worst_case_differences_tight(
+    net: Network, x: Tensor, y: Tensor, radius: Radius, rounds: int = rub_tight.ROUNDS
+) -> Tensor:
+    """Return the bounds of Theorem 11 with t optimised for each difference of each example.
+
+    Args:
+        net: P multi-layer perceptrons.
+        x, y, radius: as for `worst_case_differences`.
+        rounds: of the optimisation, at least 0; 0 is the paper's t.
+
+    Returns:
+        [P, B, K], 0 at k = y; nowhere above `worst_case_differences`.
+
+    Raises:
+        ValueError: as for `worst_case_differences`; another kind of network.
+    """
+    _check(net, x, y)
+    radii = _outward(radius, net.num_networks, x).unsqueeze(1).expand(-1, x.shape[-2])
+    paper = rub.worst_case_differences(net, x, y, radii)
+    every = torch.ones_like(paper, dtype=torch.bool)
+    best = rub_tight.bounds_of(net, x, y, radii, every, rounds)
+    return with_own_class(torch.minimum(paper, best), y)
 
 
 def certified(net: Network, x: Tensor, y: Tensor, radius: Radius) -> Tensor:
@@ -50,11 +98,21 @@ def certified(net: Network, x: Tensor, y: Tensor, radius: Radius) -> Tensor:
     Raises:
         ValueError: as for `worst_case_differences`.
     """
-    radii = _checked(net, x, y, radius)
-    return _holds(net, x, y, radii.unsqueeze(1))
+    _check(net, x, y)
+    return Certifier(net).certified(x, y, _outward(radius, net.num_networks, x).unsqueeze(1))
 
 
-@torch.no_grad()
+def certified_tight(net: Network, x: Tensor, y: Tensor, radius: Radius) -> Tensor:
+    """Return the same with t optimised for each example: whatever `certified` proves, and more.
+
+    Raises:
+        ValueError: as for `worst_case_differences_tight`.
+    """
+    _check(net, x, y)
+    radii = _outward(radius, net.num_networks, x).unsqueeze(1)
+    return Certifier(net).certified_tight(x, y, radii)
+
+
 def certified_radius(net: Network, x: Tensor, y: Tensor) -> Tensor:
     """Return the largest certified L1 radius of each example, by bisection.
 
@@ -74,27 +132,29 @@ def certified_radius(net: Network, x: Tensor, y: Tensor) -> Tensor:
     Raises:
         ValueError: as for `worst_case_differences`.
     """
-    _checked(net, x, y, 0.0)
-    like = net(x)[..., 0]
+    _check(net, x, y)
+    certifier = Certifier(net)
+    like = net(x)[..., 0].detach()
     low, high = torch.zeros_like(like), torch.full_like(like, 2.0**-10)
-    correct = _holds(net, x, y, low)
+    correct = certifier.certified(x, y, low)
     growing = correct.clone()
     while growing.any() and float(high.max()) < 2.0**40:
-        growing &= _holds(net, x, y, high)
+        growing &= certifier.certified(x, y, high)
         low = torch.where(growing, high, low)
         high = torch.where(growing, high * 2, high)
     for _ in range(BISECTIONS):
         middle = (low + high) / 2
-        holds = _holds(net, x, y, middle)
+        holds = certifier.certified(x, y, middle)
         low, high = torch.where(holds, middle, low), torch.where(holds, high, middle)
     return torch.where(growing, float("inf"), torch.where(correct, low, 0.0))
 
 
-def _holds(net: Network, x: Tensor, y: Tensor, radius: Tensor) -> Tensor:
-    return (rub.search(net, x, y, radius)[0] < 0).all(dim=-1)
-
-
-def _checked(net: Network, x: Tensor, y: Tensor, radius: Radius) -> Tensor:
+def _check(net: Network, x: Tensor, y: Tensor) -> None:
     check_inputs(x, net.num_networks, net.num_features)
     check_labels(y, x.shape[-2], net.num_classes)
-    return pack_radius(radius, net.num_networks, x)
+
+
+def _outward(radius: Radius, num_networks: int, like: Tensor) -> Tensor:
+    """Return one radius per network, [P], in the dtype of `like` and never below the given."""
+    exact = pack_radius(radius, num_networks, like.double())
+    return round_up(exact, like.dtype)

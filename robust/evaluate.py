@@ -18,13 +18,15 @@ from torch import Tensor
 
 from robust import attacks
 from robust.attacks.base import UNBOUNDED, Attack
-from robust.bounds import rub
+from robust.bounds.certifier import Certifier
 from robust.checks import check_bounds, check_inputs, check_labels
 from robust.networks.linearization import Network
 from robust.norms import sample_unit_ball
 from robust.seeds import derived_seed
 
 CERTIFIED = "certified-l1"
+CERTIFIED_TIGHT = "certified-l1-tight"  # with t optimised
+CERTIFICATES = (CERTIFIED, CERTIFIED_TIGHT)
 ENGINES = ("packed", "foolbox")
 
 # Inputs (networks x examples x radii) attacked at once. On a CPU the activations of a chunk
@@ -105,8 +107,8 @@ def survivors(
     check_bounds(bounds)
     _check_radii(radii)
     clean = correct(net, x, y)
-    if attack == CERTIFIED:
-        return _certified(net, x, y, radii, clean).cpu()
+    if attack in CERTIFICATES:
+        return _certified(net, x, y, radii, clean, attack == CERTIFIED_TIGHT).cpu()
     method = _with_engine(attack, engine)
     width = chunk or CHUNK_ROWS.get(x.device.type, CHUNK_ROWS["cpu"])
     run = _Run(net, x, y, method, bounds, seed, width)
@@ -139,22 +141,15 @@ def _check_radii(radii: Tensor) -> None:
         raise ValueError(f"radii must be finite, at least 0 and strictly increasing, got {values}")
 
 
-def _certified(net: Network, x: Tensor, y: Tensor, radii: Tensor, clean: Tensor) -> Tensor:
-    """Bisect each example's largest certified radius: the bound grows with the radius."""
+def _certified(
+    net: Network, x: Tensor, y: Tensor, radii: Tensor, clean: Tensor, tight: bool
+) -> Tensor:
+    """Return what is certified, [P, R, N]: the bound grows with the radius."""
     kept = torch.zeros(net.num_networks, len(radii), x.shape[0], dtype=torch.bool)
-    ladder = radii.to(x)
+    ladder = radii.to(x.device, torch.float64)
     for p in range(net.num_networks):
-        alone, some = net.subset([p]), clean[p].nonzero().squeeze(1)
-        low = torch.full_like(some, -1)  # certified at radii[low]
-        high = torch.full_like(some, len(radii))  # not certified at radii[high]
-        for _ in range(len(radii).bit_length()):
-            open_ = (high - low > 1).nonzero().squeeze(1)
-            if not len(open_):
-                break
-            middle, rows = (low + high)[open_] // 2, some[open_]
-            holds = rub.below(alone, x[rows], y[rows], ladder[middle].unsqueeze(0))[0]
-            low[open_] = torch.where(holds, middle, low[open_])
-            high[open_] = torch.where(holds, high[open_], middle)
+        certifier, some = Certifier(net.subset([p])), clean[p].nonzero().squeeze(1)
+        low = certifier.largest(x[some], y[some], ladder, tight=tight)
         levels = torch.arange(len(radii), device=x.device).unsqueeze(1)
         kept[p][:, some.cpu()] = (levels <= low).cpu()
     return kept

@@ -14,7 +14,7 @@ from robust.bounds.first_order import approximate_worst_case_differences
 from robust.bounds.patches import Patch, Span, patch_matrix, reach
 from robust.losses import class_differences
 from robust.networks import CNN
-from robust.networks.cnn import convolve
+from robust.networks.convolution import convolve
 from robust.norms import sample_unit_ball
 from tests.robust.cnn_helpers import (
     SHAPES,

@@ -85,7 +85,7 @@ def test_gradients_agree_with_the_authors_tape(name: str, defense: str) -> None:
             np.testing.assert_allclose(ours, expected, rtol=1e-7, atol=1e-9 * scale)
 
 
-@functools.lru_cache(maxsize=1)
+@functools.cache
 def certificates(name: str) -> tuple[np.ndarray, np.ndarray]:
     """Bounds [R, B, K] and certificates [R, B] of a golden file in float64."""
     case = load_golden(name)

@@ -1,0 +1,106 @@
+"""How far rounding can move a computed bound: what a certificate must leave as margin.
+
+Whatever the order of its sums, a computed sum of products differs from the exact one by at most
+gamma_n = n u / (1 - n u) times the sum of the absolute products, n the roundings along a path
+and u the unit roundoff (Higham 2002, Lemma 3.1 and section 3.1). Replacing all weights, biases
+and inputs by their absolute values gives a network whose output at |x|, its mass T, is the sum
+of the absolute products of all paths: rectifying and taking a maximum do not increase an error,
+and 0 <= t <= 1. In RUB the streams s and m are each at most T in magnitude, and W(s - m)/2 and
+|W|(s + m)/2 together hold at most twice the mass of the layer, so with N = sum over the layers
+of their fan-in + 8 the computed bound is off by at most 2 gamma_N T at each vertex. The vertex
+x +- rho e_m adds at most rho max_m T(e_m) (without biases; a maximum of sums is at most the sum
+of the maxima). Screening subtracts and adds such terms once per hidden layer, each off by at
+most 6 gamma_N T. The factors below are larger than that by a third at least, which covers the
+rounding of the mass itself and of the class differences c_k W.
+
+Legend: P networks in the pack, B batch, D input features, K classes, L affine layers.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from robust.losses import other_classes
+
+SEARCH_FACTOR = 4.0  # a bound evaluated at a vertex
+SCREENING_FACTOR = 8.0  # times L: a bound of the bound
+ROWS = 256  # unit vectors passed through a network at once
+
+# What multiplies the unit roundoff of float32 where torch may use shorter formats in products.
+SHORTENED = {"highest": 2.0**-24, "high": 2.0**-11, "medium": 2.0**-8}
+
+
+class RoundingSlack:
+    """Margins for one pack; its parameters must not change afterwards."""
+
+    @torch.no_grad()
+    def __init__(self, net: Any) -> None:
+        """Pass every unit vector through the network of absolute values once.
+
+        Args:
+            net: P networks with `weights` and `biases`.
+        """
+        self.mass = copy.deepcopy(net)
+        for parameter in self.mass.parameters():
+            parameter.abs_()
+        linear = copy.deepcopy(self.mass)
+        for bias in linear.biases:
+            bias.zero_()
+        like = net.weights[0]
+        unit = torch.eye(net.num_features, dtype=like.dtype, device=like.device)
+        rows = [unit[i : i + ROWS] for i in range(0, len(unit), ROWS)]
+        self.peak = torch.stack([linear(part).amax(dim=1) for part in rows]).amax(dim=0)
+        self.gamma = accumulated_roundoff(net)
+        self.depth = len(net.weights)
+        self.underflow = torch.finfo(like.dtype).tiny
+
+    @torch.no_grad()
+    def __call__(self, x: Tensor, y: Tensor, radius: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what may be lost in a searched and in a screened bound.
+
+        Args:
+            x: [B, D] or [P, B, D].
+            y: labels, [B].
+            radius: true L1 radius, [P, B].
+
+        Returns:
+            Two margins >= 0 for the classes k != y in increasing order, each [P, B, K-1].
+        """
+        mass = self.mass(x.abs()) + radius.unsqueeze(2) * self.peak.unsqueeze(1)
+        others = other_classes(y, mass.shape[2]).expand(mass.shape[0], -1, -1)
+        own = y.view(1, -1, 1).expand_as(others[..., :1])
+        both = mass.gather(2, others) + mass.gather(2, own) + self.underflow
+        return SEARCH_FACTOR * self.gamma * both, SCREENING_FACTOR * self.depth * self.gamma * both
+
+
+def accumulated_roundoff(net: Any) -> float:
+    """Return gamma_N for all roundings between the input and the last layer; infinite if N u >= 1.
+
+    Args:
+        net: P networks with `weights` [P, ..., in, out] and `biases` [P, out].
+    """
+    layers = zip(net.weights, net.biases, strict=True)
+    roundings = sum(w[0].numel() // b.shape[-1] + 8 for w, b in layers)
+    lost = roundings * unit_roundoff(net)
+    return lost / (1 - lost) if lost < 1 else float("inf")
+
+
+def unit_roundoff(net: Any) -> float:
+    """Return u of the network's dtype, larger where torch may shorten float32 in products."""
+    like = net.weights[0]
+    if like.dtype != torch.float32:
+        return torch.finfo(like.dtype).eps / 2
+    convolves = like.dim() > 3 and like.is_cuda and torch.backends.cudnn.allow_tf32
+    shortened = SHORTENED[torch.get_float32_matmul_precision()]
+    return max(shortened, SHORTENED["high"]) if convolves else shortened
+
+
+def round_up(values: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return values in another precision, never below what was given."""
+    nearest = values.to(dtype)
+    above = torch.nextafter(nearest, torch.full_like(nearest, float("inf")))
+    return torch.where(nearest.to(values.dtype) < values, above, nearest)
