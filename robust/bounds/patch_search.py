@@ -26,77 +26,20 @@ import torch
 from torch import Tensor
 
 from robust.bounds.patches import Patch, Span, patch_matrix, reach, relative
+from robust.bounds.windows import stage_windows
 from robust.losses import class_differences, other_classes
-from robust.networks.cnn import CNN, POOL, Trace
+from robust.networks.cnn import CNN
+from robust.networks.convolution import POOL
 
 # Elements of the widest patch handled at once. On a CPU a chunk should stay in the cache, on a
 # GPU it should fill the device.
 CHUNK_ELEMENTS = {"cpu": 2**20, "cuda": 2**26}
 
 _BLOCK = 2  # side of a block of pixels: the first pooling's stride
+# Examples share the patch matrices, so an unperturbed pass takes as many as a chunk has room for,
+# at about this many chunk elements for each input feature.
+_UNITS_KEPT = 8
 _CACHED_PATCHES = 8  # patch matrices kept: neighbouring blocks use the same few
-
-
-@dataclass(frozen=True)
-class Windows:
-    """One stage of the unperturbed pass, by pooling windows.
-
-    Attributes:
-        members: pre-activations, [P, B, 4, R, S, M].
-        top: what the window passes on, [P, B, R, S, M].
-        winner: its largest member, 0..3, [P, B, R, S, M].
-        active: 1 where that member is above 0, else 0, [P, B, R, S, M].
-    """
-
-    members: Tensor
-    top: Tensor
-    winner: Tensor
-    active: Tensor
-
-    def change(
-        self, examples: slice, patch: Patch, centre: Tensor, excess: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
-        """Return ds + dm and ds - dm after ReLU and pooling, each [P, B, V, R*S*M].
-
-        Args:
-            examples: those of the chunk.
-            patch: where the streams change.
-            centre: (du - dv)/2 of the members, [P, B, V, 4*R*S*M]; overwritten.
-            excess: (du + dv)/2, the same shape, or None where it is 0; overwritten.
-        """
-        area = (slice(None), examples, patch.rows.at, patch.columns.at)
-        members = self.members[(*area[:2], slice(None), *area[2:])].flatten(3).unsqueeze(2)
-        top, winner, active = (
-            part[area].flatten(2).unsqueeze(2) for part in (self.top, self.winner, self.active)
-        )
-        shape = (*centre.shape[:3], POOL**2, -1)
-        centre = centre.view(shape)
-        index = winner.unsqueeze(3).expand(-1, -1, shape[2], -1, -1)
-        down = centre.gather(3, index).squeeze(3).neg_()
-        if excess is not None:
-            excess = excess.view(shape)
-            down += excess.gather(3, index).squeeze(3)
-            centre += excess
-        dm = down.mul_(active)
-        ds = torch.relu_(centre.add_(members).amax(dim=3)).sub_(top)
-        return ds + dm, ds - dm
-
-
-def stage_windows(net: CNN, trace: Trace, stage: int) -> Windows:
-    """Arrange one stage of an unperturbed pass by pooling windows."""
-    z, pooling = trace.maps[stage], trace.poolings[stage]
-    networks, (batch, _, height, width) = net.num_networks, z.shape
-    rows, columns = height // POOL, width // POOL
-    split = z.view(batch, networks, -1, rows, POOL, columns, POOL)
-    members = split.permute(1, 0, 4, 6, 3, 5, 2).reshape(networks, batch, 4, rows, columns, -1)
-    row, column = pooling.winner // width, pooling.winner % width
-    flags = (POOL * (row % POOL) + column % POOL, pooling.active)
-    winner, active = (
-        part.view(batch, networks, -1, rows, columns).permute(1, 0, 3, 4, 2).contiguous()
-        for part in flags
-    )
-    top = torch.relu(members.amax(dim=2))
-    return Windows(members, top, winner, active)
 
 
 def difference_rows(net: CNN, y: Tensor) -> tuple[Tensor, Tensor]:
@@ -237,16 +180,30 @@ def worst_vertices(
         The bounds and the vertices, each [P, B, K-1]; vertex v < D is x + rho e_v, vertex
         v >= D is x - rho e_{v-D}.
     """
-    search = PatchSearch(net, x, y, radius)
+    radius = radius.expand(net.num_networks, len(y))
     budget = chunk_elements or CHUNK_ELEMENTS.get(x.device.type, 2**20)
+    size = max(1, budget // (_UNITS_KEPT * net.num_networks * net.num_features))
+    plan = blocks(net)
+    parts = [
+        _worst_of_chunk(net, plan, x[..., at, :], y[at], radius[:, at], budget)
+        for at in (slice(i, i + size) for i in range(0, len(y), size))
+    ]
+    values, vertices = zip(*parts, strict=True)
+    return torch.cat(values, dim=1), torch.cat(vertices, dim=1)
+
+
+def _worst_of_chunk(
+    net: CNN, plan: list[Block], x: Tensor, y: Tensor, radius: Tensor, budget: int
+) -> tuple[Tensor, Tensor]:
+    search = PatchSearch(net, x, y, radius)
     values = torch.full_like(search.differences, -float("inf"))
     vertices = torch.zeros_like(values, dtype=torch.int64)
-    for block in blocks(net):
+    for block in plan:
         plus = block.features.to(x.device)
         names = torch.cat([plus, plus + net.num_features])
-        for examples in _chunks(net, block, values.shape[1], budget):
+        for examples in _chunks(net, block, len(y), budget):
             best, index = search.bounds(block, examples).max(dim=2)
-            better = best > values[:, examples]
+            better = ~(best <= values[:, examples])  # NaN, of a diverged network, must stay
             values[:, examples] = torch.where(better, best, values[:, examples])
             vertices[:, examples] = torch.where(better, names[index], vertices[:, examples])
     return values, vertices

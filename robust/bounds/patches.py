@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from robust.networks.cnn import POOL
+from robust.networks.convolution import POOL
 
 
 class Span(NamedTuple):

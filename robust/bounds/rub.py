@@ -22,7 +22,10 @@ _BOUNDS: dict[type, tuple[Callable[..., Tensor], Callable[..., tuple[Tensor, Ten
 }
 
 # Network class -> cheap interval around the bounds; a class without one is searched in full.
-_INTERVALS: dict[type, Callable[..., tuple[Tensor, Tensor]]] = {MLP: screening.bound_interval}
+_INTERVALS: dict[type, Callable[..., tuple[Tensor, Tensor]]] = {
+    MLP: screening.bound_interval,
+    CNN: rub_cnn.bound_interval,
+}
 
 
 def _bound_of(net: Network) -> tuple[Callable[..., Any], Callable[..., Any]]:

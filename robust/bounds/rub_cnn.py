@@ -20,10 +20,17 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from robust.bounds.first_order import difference_cotangents
 from robust.bounds.patch_search import difference_rows, worst_vertices
-from robust.networks.cnn import CNN, POOL, Pooling, Trace, convolve
+from robust.losses import class_differences
+from robust.networks.cnn import CNN, Trace
+from robust.networks.convolution import POOL, Pooling, convolve
+from robust.norms import dual_norm
 
-__all__ = ["vertex_bounds", "worst_case_differences", "worst_vertices"]
+# Backward passes made at once to refute certificates.
+_INTERVAL_ROWS = 640
+
+__all__ = ["bound_interval", "vertex_bounds", "worst_case_differences", "worst_vertices"]
 
 
 def worst_case_differences(net: CNN, x: Tensor, y: Tensor, radius: Tensor) -> Tensor:
@@ -42,6 +49,30 @@ def worst_case_differences(net: CNN, x: Tensor, y: Tensor, radius: Tensor) -> Te
     vertices = worst_vertices(net, x, y, radius)[1]
     bounds = vertex_bounds(net, x, y, radius, vertices)  # V = K-1: one for each class
     return bounds.diagonal(dim1=2, dim2=3)
+
+
+@torch.no_grad()
+def bound_interval(net: CNN, x: Tensor, y: Tensor, radius: Tensor) -> tuple[Tensor, Tensor]:
+    """Return aRUB-L1, which RUB is never below, and infinity, each [P, B, K-1].
+
+    It spares the search where the lower side already refutes a certificate.
+
+    Args:
+        net: P networks.
+        x: [B, D] or [P, B, D].
+        y: labels, [B].
+        radius: true L1 radius, [P, 1] or [P, B].
+    """
+    radius = radius.expand(net.num_networks, len(y))
+    size = max(1, _INTERVAL_ROWS // (net.num_networks * net.num_classes))
+    parts = []
+    for at in (slice(i, i + size) for i in range(0, len(y), size)):
+        expansion = net.linearize(x[..., at, :])
+        cotangents = difference_cotangents(y[at], net.num_classes, expansion.logits)
+        slope = dual_norm(expansion.pullback(cotangents.unsqueeze(0)), "l1")
+        parts.append(class_differences(expansion.logits, y[at]) + radius[:, at, None] * slope)
+    lower = torch.cat(parts, dim=1)
+    return lower, torch.full_like(lower, float("inf"))
 
 
 def vertex_bounds(net: CNN, x: Tensor, y: Tensor, radius: Tensor, vertices: Tensor) -> Tensor:

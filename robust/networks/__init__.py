@@ -9,7 +9,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from robust.networks.cnn import CNN, POOL
+from robust.networks.cnn import CNN
+from robust.networks.convolution import POOL
 from robust.networks.linearization import Linearization
 from robust.networks.mlp import MLP
 

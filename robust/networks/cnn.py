@@ -17,23 +17,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from robust.networks.convolution import (
+    POOL,
+    Pooling,
+    convolve,
+    convolve_transposed,
+    max_pool,
+    unpool,
+)
 from robust.networks.linearization import Linearization
 from robust.networks.mlp import Array, affine
-
-POOL = 2  # side and stride of every max-pooling window
-
-
-@dataclass(frozen=True)
-class Pooling:
-    """Which unit decides each window of a stage's max-pooling after ReLU.
-
-    Attributes:
-        winner: flat index in R x S of the window's largest unit, [B, P*M, RS/4].
-        active: 1 where that unit is above 0, else 0, [B, P*M, RS/4].
-    """
-
-    winner: Tensor
-    active: Tensor
 
 
 @dataclass(frozen=True)
@@ -130,7 +123,7 @@ class CNN(nn.Module):
         layers = list(zip(self.weights, self.biases, strict=True))
         for weight, bias in layers[: self.num_stages]:
             # ReLU and maximum commute; pooled maps are four times smaller.
-            h = torch.relu(functional.max_pool2d(convolve(h, weight, bias), POOL))
+            h = torch.relu(max_pool(convolve(h, weight, bias)))
         z = self.to_units(h)
         for weight, bias in layers[self.num_stages : -1]:
             z = torch.relu(affine(z, weight, bias))
@@ -208,58 +201,6 @@ class CNN(nn.Module):
         if stage:
             channels = int(self.weights[stage - 1].shape[4])
         return height // POOL**stage, width // POOL**stage, channels
-
-
-def convolve(maps: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """Convolve with same padding, every network with its own kernels.
-
-    Args:
-        maps: [B, in, R, S], shared by all networks, or [B, P*in, R, S].
-        weight: [P, k, k, in, out].
-        bias: [P, out].
-
-    Returns:
-        [B, P*out, R, S].
-    """
-    groups = maps.shape[1] // weight.shape[3]
-    flat = None if bias is None else bias.flatten()
-    # cuDNN would round float32 factors to ten bits, which no bound allows for.
-    with torch.backends.cudnn.flags(enabled=torch.backends.cudnn.enabled, allow_tf32=False):
-        return functional.conv2d(
-            maps, _kernels(weight), flat, padding=weight.shape[1] // 2, groups=groups
-        )
-
-
-def convolve_transposed(maps: Tensor, weight: Tensor) -> Tensor:
-    """Apply the transposed convolution: [B, P*out, R, S] -> [B, P*in, R, S]."""
-    with torch.backends.cudnn.flags(enabled=torch.backends.cudnn.enabled, allow_tf32=False):
-        return functional.conv_transpose2d(
-            maps, _kernels(weight), padding=weight.shape[1] // 2, groups=weight.shape[0]
-        )
-
-
-def _kernels(weight: Tensor) -> Tensor:
-    """Return [P, k, k, in, out] as torch wants it, [P*out, in, k, k]."""
-    return weight.permute(0, 4, 3, 1, 2).flatten(0, 1)
-
-
-def unpool(maps: Tensor, pooling: Pooling, batch: int, like: Tensor) -> Tensor:
-    """Send each window's value to the unit that decided it: transposed ReLU and max-pooling.
-
-    Args:
-        maps: [B*C, P*M, R/2, S/2].
-        pooling: for B examples.
-        batch: B.
-        like: the stage's pre-activations, [B, P*M, R, S].
-
-    Returns:
-        [B*C, P*M, R, S].
-    """
-    values = maps.view(batch, -1, *pooling.active.shape[1:]) * pooling.active.unsqueeze(1)
-    rows, (height, width) = values.shape[1], like.shape[2:]
-    wide = values.new_zeros((*values.shape[:3], height * width))
-    wide = wide.scatter(3, pooling.winner.unsqueeze(1).expand_as(values), values)
-    return wide.view(batch * rows, -1, height, width)
 
 
 def _checked_shape(input_shape: Sequence[int]) -> tuple[int, int, int]:

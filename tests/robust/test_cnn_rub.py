@@ -102,6 +102,26 @@ def test_no_point_of_the_ball_exceeds_the_bound(shape: tuple, radius: float) -> 
     assert (reached <= bounds + 1e-9).all()
 
 
+def test_diverged_network_certifies_nothing() -> None:
+    net, x, y = pack_and_batch(SHAPES[0])
+    net.weights[1].data[1] = float("nan")
+    values = rub.search(net, x, y, per_network(0.5, net))[0]
+    assert values[0].isfinite().all()
+    assert values[1].isnan().all()
+    assert not certify.certified(net, x, y, 0.5)[1].any()
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_refuting_interval_holds_the_bound(shape: tuple) -> None:
+    net, x, y = pack_and_batch(shape, batch=5)
+    radius = torch.linspace(0.0, 3.0, 5, dtype=x.dtype).expand(net.num_networks, 5)
+    lower, upper = rub_cnn.bound_interval(net, x, y, radius)
+    bounds = rub.search(net, x, y, radius)[0]
+    assert (lower <= bounds + 1e-10).all()
+    assert (bounds <= upper).all()
+    torch.testing.assert_close(rub.below(net, x, y, radius), (bounds < 0).all(dim=2))
+
+
 @pytest.mark.parametrize("radius", [0.3, 3.0])
 def test_loss_gradient_equals_finite_differences(radius: float) -> None:
     net, x, y = pack_and_batch(SHAPES[1])
