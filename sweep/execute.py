@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from sweep import calibration, files, log, provenance, report, store, worker
+from sweep import calibration, files, log, provenance, ray_environment, report, store, worker
 from sweep.config import SweepConfig
 from sweep.dry_run import show
 from sweep.errors import StorageError
@@ -127,10 +127,14 @@ class Driver:
             if self.plan.config.debug:
                 self._run_here()
             else:
-                from sweep import tune  # Ray takes seconds to import, and a dry run needs none
+                self._run_under_ray()
 
-                jobs = [task.job for task in self.tasks.values()]
-                tune.run(jobs, self.plan.config.ray, self)
+    def _run_under_ray(self) -> None:
+        ray_environment.prepare(self.plan.config.ray)
+        from sweep import tune  # Ray takes seconds to import, and a dry run needs none
+
+        jobs = [task.job for task in self.tasks.values()]
+        tune.run(jobs, self.plan.config.ray, self)
 
     def _run_here(self) -> None:
         for task in self.tasks.values():
@@ -152,6 +156,10 @@ class Driver:
         log.append(self.plan.folder, self.tasks[job.pack.pack_id], summary)
         if self.tracker is not None:
             self.tracker.add(self.plan.folder.records(job.pack.pack_id))
+
+    def retried(self, job: Job) -> None:
+        """The pack's worker died; Ray tries it again."""
+        self.progress.retried(job)
 
     def lost(self, job: Job, error: str) -> None:
         """The pack's worker died again and again: record its trials as failed."""

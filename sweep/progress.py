@@ -82,8 +82,13 @@ class Progress:
         self.predicted_done += self.predicted[job.pack.pack_id]
         self.busy_seconds += summary.seconds
         if summary.error is not None:
-            self.failures.append(f"{_title(job)}: {summary.error}")
+            self.failures.append(f"{title(job)}: {summary.error}")
         self._line(job, summary)
+
+    def retried(self, job: Job) -> None:
+        """A pack's worker died, and the pack is tried again."""
+        self.running.pop(job.pack.pack_id, None)
+        self.console.print(f"a worker died; its pack is tried again: {title(job)}")
 
     def _line(self, job: Job, summary: Summary) -> None:
         if self.console.is_terminal:
@@ -94,7 +99,7 @@ class Progress:
             return
         self._last_line = now
         outcome = summary.error if summary.error is not None else duration(summary.seconds)
-        print(f"{self.status()} | {_title(job)}: {outcome}", flush=True)
+        print(f"{self.status()} | {title(job)}: {outcome}", flush=True)
 
     def elapsed(self) -> float:
         """Seconds since the sweep began."""
@@ -136,7 +141,7 @@ class Progress:
         for job, start in running[:_SHOWN]:
             now_running.add_row(
                 Text("  running", "green"),
-                *_title(job).split(" / "),
+                *title(job).split(" / "),
                 f"{len(job.pack)} trials",
                 duration(time.monotonic() - start),
             )
@@ -148,6 +153,6 @@ class Progress:
         return Group(head, bar, Text(self.status()), now_running, *failures)
 
 
-def _title(job: Job) -> str:
+def title(job: Job) -> str:
     first = job.pack.first
     return f"{first.dataset} / {first.network} / {first.defense}"

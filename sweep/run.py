@@ -6,9 +6,11 @@ command again completes exactly the missing trials.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 _ROOT = Path(__file__).resolve().parent.parent
 # A script's own folder is first on the path, where our module names could shadow others'.
@@ -48,5 +50,14 @@ def main(argv: Sequence[str]) -> int:
         return _INTERRUPTED
 
 
+def _leave(code: int) -> NoReturn:
+    """End the process; after Ctrl-C without the clean-up that Ray's threads may crash in."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if code == _INTERRUPTED:
+        os._exit(code)
+    sys.exit(code)
+
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    _leave(main(sys.argv[1:]))

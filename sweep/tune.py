@@ -1,28 +1,19 @@
-"""Run packs as Ray Tune trials. The only module that imports Ray."""
+"""Run packs as Ray Tune trials. The only module that imports Ray.
+
+Call `sweep.ray_environment.prepare` before importing it.
+"""
 
 from __future__ import annotations
 
 import logging
-import os
+import signal
 import sys
 import tempfile
+import threading
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Protocol
-
-# Ray and Tune read these when they are imported or started.
-os.environ.update(
-    {
-        "RAY_USAGE_STATS_ENABLED": "0",
-        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-        "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-        "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C must reach the driver at once
-        "TUNE_GLOBAL_CHECKPOINT_S": "86400",  # the records on disk are what resumes a sweep
-        "TUNE_WARN_THRESHOLD_S": "3600",
-        "RAY_AIR_NEW_OUTPUT": "0",
-    }
-)
 
 import ray
 from ray import tune
@@ -40,6 +31,9 @@ class Listener(Protocol):
 
     def finished(self, job: Job, summary: Summary) -> None:
         """The pack's records are on disk."""
+
+    def retried(self, job: Job) -> None:
+        """The pack's worker died; it is tried again."""
 
     def lost(self, job: Job, error: str) -> None:
         """The pack's worker died again and again; it has no records."""
@@ -96,6 +90,9 @@ class _Forward(tune.Callback):  # type: ignore[misc]
     ) -> None:
         self.listener.finished(self._job(trial), Summary(**trial.last_result["summary"]))
 
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self.listener.retried(self._job(trial))
+
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self.listener.lost(self._job(trial), "the worker process died each time it was tried")
 
@@ -123,6 +120,9 @@ def run(jobs: Sequence[Job], ray_config: sweep_config.Ray, listener: Listener) -
         with tempfile.TemporaryDirectory(prefix="sweep-tune-") as scratch:
             _tuner(trainable, jobs, ray_config, listener, scratch).fit()
     finally:
+        # A second Ctrl-C must not leave workers behind.
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
         ray.shutdown()
 
 
@@ -154,7 +154,9 @@ def _dirname(trial: Any) -> str:
 
 def start(ray_config: sweep_config.Ray) -> None:
     """Start a local Ray, bound to the loopback address, or join a running cluster."""
-    quiet = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
+    for name in ("ray", "ray.tune", "ray.air"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    quiet = {"log_to_driver": False, "logging_level": logging.CRITICAL}
     if ray_config.address is not None:
         try:
             ray.init(address=ray_config.address, **quiet)
@@ -169,7 +171,6 @@ def start(ray_config: sweep_config.Ray) -> None:
         num_cpus=ray_config.num_cpus,
         num_gpus=ray_config.num_gpus,
         include_dashboard=False,
-        _node_ip_address="127.0.0.1",
         **quiet,
     )
 

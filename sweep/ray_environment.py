@@ -1,0 +1,27 @@
+"""What Ray reads from the environment when it is imported: set before `sweep.tune` is."""
+
+from __future__ import annotations
+
+import os
+
+from sweep.config import Ray
+
+_ALWAYS = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C must reach the driver at once
+    "TUNE_GLOBAL_CHECKPOINT_S": "86400",  # the records on disk are what resumes a sweep
+    "TUNE_WARN_THRESHOLD_S": "3600",
+}
+# The only switch that makes every one of Ray's processes listen on the loopback address alone;
+# _node_ip_address is replaced by the machine's own address.
+_LOOPBACK_ONLY = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+
+
+def prepare(ray: Ray) -> None:
+    """Set Ray's environment for this process and those that it starts."""
+    os.environ.update(_ALWAYS)
+    if ray.address is None:
+        os.environ.update(_LOOPBACK_ONLY)

@@ -1,0 +1,197 @@
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from sweep import store, tracker
+from sweep.config import SweepConfig
+from sweep.errors import TrackingError
+from sweep.headline import read_pack
+from sweep.tracker import Tracker, check_uri, sync
+from sweep.tracking import PARENT_TAG, Backend, Client, connect
+from sweep.worker import run_pack
+from tests.sweep.helpers import config, jobs
+
+
+@pytest.fixture(scope="module")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated MLflow database, copied for each test as making one takes seconds."""
+    path = tmp_path_factory.mktemp("empty") / "mlflow.db"
+    connect(f"sqlite:///{path}", "unused", path.parent)
+    return path
+
+
+@pytest.fixture
+def uri(tmp_path: Path, empty_database: Path) -> str:
+    shutil.copy(empty_database, tmp_path / "mlflow.db")
+    return f"sqlite:///{tmp_path / 'mlflow.db'}"
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> SweepConfig:
+    """A simulated sweep whose two packs are recorded."""
+    small = config(tmp_path / "results", simulate=True)
+    for job in jobs(small):
+        run_pack(job)
+    return small
+
+
+@pytest.fixture
+def folder(small: SweepConfig) -> store.Folder:
+    return store.Folder(Path(small.paths.results), "small")
+
+
+@pytest.fixture(params=["database", "server"])
+def backend(request: pytest.FixtureRequest, uri: str, folder: store.Folder) -> Backend:
+    """Both ways of writing; the server's is tried on the database, as its calls are the same."""
+    database = connect(uri, "small", folder.root)
+    if request.param == "database":
+        return database
+    client = MlflowClient(uri)
+    return Client(client, client.get_experiment_by_name("small").experiment_id)
+
+
+def runs(uri: str) -> list[Run]:
+    client = MlflowClient(uri)
+    return list(client.search_runs([client.get_experiment_by_name("small").experiment_id]))
+
+
+def children(uri: str) -> list[Run]:
+    return [run for run in runs(uri) if PARENT_TAG in run.data.tags]
+
+
+def test_each_trial_is_one_child_run_of_its_pack(
+    backend: Backend, uri: str, folder: store.Folder
+) -> None:
+    assert sync(backend, folder.record_files()) == 2
+    parents = {run.info.run_id: run for run in runs(uri) if PARENT_TAG not in run.data.tags}
+    assert len(parents) == 2
+    recorded = Counter(run.data.tags["trial_id"] for run in children(uri))
+    assert recorded == Counter(list(store.finished(folder.root)))
+    for run in children(uri):
+        parent = parents[run.data.tags[PARENT_TAG]]
+        assert parent.data.tags["defense"] == run.data.params["defense"]
+        assert run.info.status == "FINISHED"
+
+
+def test_child_has_parameters_headline_metrics_and_its_own_records(
+    backend: Backend, uri: str, folder: store.Folder
+) -> None:
+    sync(backend, folder.record_files())
+    for run in children(uri):
+        assert run.data.params["dataset"] == "iris"
+        assert float(run.data.params["learning_rate"]) in (1e-2, 1e-3)
+        assert {"test_clean_accuracy", "test/fgsm-linf/0.1"} <= set(run.data.metrics)
+        path = Path(run.info.artifact_uri.removeprefix("file://")) / "records.parquet"
+        rows = pq.read_table(path)
+        assert set(rows["trial_id"].to_pylist()) == {run.data.tags["trial_id"]}
+        assert rows.schema.equals(store.RECORDS)
+
+
+def test_both_backends_write_the_same(uri: str, folder: store.Folder) -> None:
+    database = connect(uri, "small", folder.root)
+    path = folder.record_files()[0]
+    client = MlflowClient(uri)
+    found = []
+    for writer in (database, Client(client, client.get_experiment_by_name("small").experiment_id)):
+        writer.log(read_pack(path))
+        found.append(
+            {
+                run.data.tags["trial_id"]: (run.data.params, run.data.metrics, run.info.status)
+                for run in children(uri)
+            }
+        )
+        writer.delete(writer.logged())
+    assert found[0] == found[1]
+    assert found[0]
+
+
+def test_second_sync_logs_nothing(backend: Backend, uri: str, folder: store.Folder) -> None:
+    sync(backend, folder.record_files())
+    before = {run.info.run_id for run in runs(uri)}
+    assert sync(backend, folder.record_files()) == 0
+    assert {run.info.run_id for run in runs(uri)} == before
+
+
+def test_half_written_pack_is_logged_again(
+    uri: str, folder: store.Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = MlflowClient(uri)
+    connect(uri, "small", folder.root)
+    server = Client(client, client.get_experiment_by_name("small").experiment_id)
+    with monkeypatch.context() as patched:
+        patched.setattr(client, "set_terminated", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            sync(server, folder.record_files())
+    assert len(children(uri)) == 1
+    sync(server, folder.record_files())
+    recorded = Counter(run.data.tags["trial_id"] for run in children(uri))
+    assert recorded == Counter(list(store.finished(folder.root)))
+
+
+def test_superseded_pack_disappears(backend: Backend, uri: str, folder: store.Folder) -> None:
+    first, second = folder.record_files()
+    sync(backend, [first, second])
+    sync(backend, [second])
+    expected = set(store.statuses(second))
+    assert {run.data.tags["trial_id"] for run in children(uri)} == expected
+
+
+def test_tracker_logs_old_and_new_records(uri: str, folder: store.Folder) -> None:
+    first, second = folder.record_files()
+    away = second.rename(second.with_suffix(".away"))
+    writer = Tracker(folder, uri)
+    writer.start()
+    writer.add(away.rename(second))
+    assert writer.close(resync=False)
+    assert writer.packs == 2
+    assert len(children(uri)) == 4
+
+
+def test_tracker_warns_and_goes_on_when_mlflow_fails(
+    uri: str,
+    folder: store.Folder,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(tracker, "read_pack", full)
+    writer = Tracker(folder, uri)
+    writer.start()
+    writer.add(folder.record_files()[0])
+    assert not writer.close(resync=False)
+    assert "No space left" in capsys.readouterr().err
+    monkeypatch.undo()
+    assert tracker.main(["sync", f"results={folder.root}", f"uri={uri}"]) == 0
+    assert len(children(uri)) == 4
+
+
+@pytest.mark.parametrize(
+    ("uri", "named"),
+    [
+        ("mlruns", "must be a database"),
+        ("ftp://host/x", "must be a database"),
+        ("sqlite:////no/such/folder/mlflow.db", "/no/such/folder does not exist"),
+        ("http://127.0.0.1:9", "no MLflow server answers"),
+    ],
+)
+def test_wrong_uri_is_one_line_with_what_to_do(uri: str, named: str) -> None:
+    with pytest.raises(TrackingError, match=named) as caught:
+        check_uri(uri)
+    assert uri in str(caught.value)
+    assert "tracking.enabled=false" in str(caught.value)
+
+
+def test_sync_names_the_known_experiments(
+    folder: store.Folder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert tracker.main(["sync", f"results={folder.root}", "experiment=smal"]) == 2
+    assert "experiment=smal: no records" in capsys.readouterr().err
