@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from itertools import product
 
 import pytest
@@ -177,3 +179,26 @@ def test_reach_covers_exactly_what_a_block_can_change(side: int) -> None:
             changed = wide.view(size // 2, 2, size // 2, 2).amax(dim=(1, 3)).clamp(max=1)
             rows = changed.amax(dim=1).nonzero().flatten().tolist()
             assert rows == list(range(*spans[stage]))
+
+
+MEASURED_STEPS = """
+import resource, torch
+from robust.networks import build
+from robust.train import train
+
+torch.set_num_threads(1)
+net = build("cnn", 784, 10, 1, 0, input_shape=(28, 28, 1))
+generator = torch.Generator().manual_seed(0)
+x, y = torch.randn(32, 784, generator=generator), torch.arange(32) % 10
+one = torch.ones(1)
+train(net, x, y, defense="rub", radius=2.8 * one, learning_rate=1e-3 * one,
+      batch_size=32, steps=2, seed=0)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+"""
+
+
+@pytest.mark.slow
+def test_batch_of_mnist_images_trains_within_four_gigabytes() -> None:
+    command = [sys.executable, "-W", "error", "-c", MEASURED_STEPS]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 4e9
