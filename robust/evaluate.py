@@ -3,37 +3,28 @@
 Every network of the pack at every radius, in fixed order and in chunks. Examples that a network
 misclassifies without attack count as errors and are not attacked.
 
-Legend: P networks in the pack, G networks handled together, N examples, A of them attacked,
-R radii, D input features.
+Legend: P networks in the pack, N examples, R radii, D input features.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from robust import attacks
 from robust.attacks.base import UNBOUNDED, Attack
+from robust.attacks.gradient import GradientAttack
+from robust.blocks import CHUNK_ROWS, Run, Watch, attacked
 from robust.bounds.certifier import Certifier
 from robust.checks import check_bounds, check_inputs, check_labels
 from robust.networks.linearization import Network
-from robust.norms import sample_unit_ball
-from robust.seeds import derived_seed
 
 CERTIFIED = "certified-l1"
 CERTIFIED_TIGHT = "certified-l1-tight"  # with t optimised
 CERTIFICATES = (CERTIFIED, CERTIFIED_TIGHT)
 ENGINES = ("packed", "foolbox")
-
-# Inputs (networks x examples x radii) attacked at once. On a CPU the activations of a chunk
-# should stay in the cache, on a GPU they should fill the device.
-CHUNK_ROWS = {"cpu": 2**11, "cuda": 2**18}
-# Networks attacked together: on a CPU one, so that no row is spent on padding.
-GROUP = {"cpu": 1, "cuda": 128}
 
 
 @torch.no_grad()
@@ -81,6 +72,8 @@ def survivors(
     chunk: int | None = None,
     nested: bool = False,
     engine: str = "packed",
+    restarts: int | None = None,
+    watch: Watch | None = None,
 ) -> Tensor:
     """Return which examples keep their class under an attack, or are certified to.
 
@@ -95,6 +88,8 @@ def survivors(
         chunk: inputs attacked at once; None chooses by device. It changes no result.
         nested: do not attack again what was broken at a smaller radius (the balls are nested).
         engine: packed, or foolbox to run foolbox itself on one network at a time.
+        restarts: of attacks that keep the best of several starts; None is their default.
+        watch: sees every adversarial input that is found.
 
     Returns:
         [P, R, N], boolean, on the CPU.
@@ -109,29 +104,33 @@ def survivors(
     clean = correct(net, x, y)
     if attack in CERTIFICATES:
         return _certified(net, x, y, radii, clean, attack == CERTIFIED_TIGHT).cpu()
-    method = _with_engine(attack, engine)
+    method = _method(attack, engine, restarts)
     width = chunk or CHUNK_ROWS.get(x.device.type, CHUNK_ROWS["cpu"])
-    run = _Run(net, x, y, method, bounds, seed, width)
+    run = Run(net, x, y, method, bounds, seed, width, watch)
     kept = clean.unsqueeze(1).repeat(1, len(radii), 1)
     positive = [r for r, radius in enumerate(radii.tolist()) if radius > 0]
     blocks = [[r] for r in positive] if nested else [positive]
     active = clean
     for block in blocks:
-        kept[:, block] = _attacked(run, radii, block, active)
+        kept[:, block] = attacked(run, radii, block, active)
         if nested:
             active = kept[:, block[-1]]
     return kept.cpu()
 
 
-def _with_engine(attack: str, engine: str) -> Attack:
+def _method(attack: str, engine: str, restarts: int | None) -> Attack:
     method = attacks.get(attack)
     if engine not in ENGINES:
         raise ValueError(f"unknown engine {engine!r}; known: {', '.join(ENGINES)}")
-    if engine == "packed":
-        return method
-    from robust.attacks.foolbox_engine import FoolboxAttack  # foolbox is imported only here
+    if restarts is not None and restarts < 1:
+        raise ValueError(f"restarts must be at least 1, got {restarts}")
+    if engine == "foolbox":
+        from robust.attacks.foolbox_engine import FoolboxAttack  # foolbox is imported only here
 
-    return FoolboxAttack.of(method)
+        return FoolboxAttack.of(method)
+    if restarts is not None and isinstance(method, GradientAttack) and method.keep_best:
+        return replace(method, restarts=restarts)
+    return method
 
 
 def _check_radii(radii: Tensor) -> None:
@@ -153,95 +152,3 @@ def _certified(
         levels = torch.arange(len(radii), device=x.device).unsqueeze(1)
         kept[p][:, some.cpu()] = (levels <= low).cpu()
     return kept
-
-
-@dataclass(frozen=True)
-class _Run:
-    """What all blocks of one attack share."""
-
-    net: Network
-    x: Tensor
-    y: Tensor
-    attack: Attack
-    bounds: tuple[float, float]
-    seed: int
-    chunk: int
-
-    @cached_property
-    def groups(self) -> list[tuple[slice, Network]]:
-        """Networks attacked together."""
-        size, count = GROUP.get(self.x.device.type, 1), self.net.num_networks
-        cuts = [slice(p, min(p + size, count)) for p in range(0, count, size)]
-        return [(at, self.net.subset(range(count)[at])) for at in cuts]
-
-    def starts(self, radius: float, attempt: int) -> Tensor:
-        """Random starts in the unit ball, [N, D]: the same for all networks and chunks."""
-        seed = derived_seed(self.seed, self.attack.name, radius, attempt)
-        generator = torch.Generator().manual_seed(seed)
-        like = torch.empty((), dtype=self.x.dtype)
-        noise = sample_unit_ball(tuple(self.x.shape), self.attack.norm, like, generator)
-        return noise.to(self.x.device)
-
-
-def _attacked(run: _Run, radii: Tensor, block: list[int], active: Tensor) -> Tensor:
-    """Return which of the active examples keep their class, [P, len(block), N]."""
-    kept = torch.zeros(active.shape[0], len(block), active.shape[1], dtype=torch.bool)
-    kept = kept.to(run.x.device)
-    most = int(active.sum(dim=1).max())
-    for some, at in _blocks(len(block), most, run.chunk):
-        values = radii[[block[i] for i in some]].to(run.x)
-        starts = _Starts(run, values.tolist())
-        for networks, pack in run.groups:
-            index, real = _active_first(active[networks])
-            index, real = index[:, at], real[:, at].unsqueeze(1)
-            if index.shape[1]:
-                survives = _survives(run, pack, values, index, starts) & real
-                rows = index.unsqueeze(1).expand(-1, len(some), -1)
-                whole = torch.zeros_like(kept[networks, some])
-                kept[networks, some] |= whole.scatter(2, rows, survives)
-    return kept
-
-
-class _Starts:
-    """The random starts of one block's radii, drawn when first asked for."""
-
-    def __init__(self, run: _Run, radii: list[float]) -> None:
-        self.run, self.radii = run, radii
-        self.drawn: dict[int, list[Tensor]] = {}
-
-    def rows(self, index: Tensor, attempt: int) -> Tensor:
-        """Starts of some examples at every radius, [G, len(radii) * A, D]."""
-        if attempt not in self.drawn:
-            self.drawn = {attempt: [self.run.starts(r, attempt) for r in self.radii]}
-        return torch.cat([noise[index] for noise in self.drawn[attempt]], dim=1)
-
-
-def _active_first(active: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the indices [G, A] of active examples, padded by others, and which are real."""
-    ordered = active.to(torch.int8).sort(dim=1, descending=True, stable=True)
-    most = int(active.sum(dim=1).max())
-    return ordered.indices[:, :most], ordered.values[:, :most].bool()
-
-
-def _blocks(radii: int, examples: int, chunk: int) -> Iterator[tuple[list[int], slice]]:
-    """Cut radii x examples into blocks of at most `chunk` inputs (at least one)."""
-    if not examples:
-        return
-    wide = max(1, chunk // examples)
-    tall = examples if wide > 1 else min(examples, chunk)
-    for r in range(0, radii, wide):
-        for i in range(0, examples, tall):
-            yield list(range(r, min(r + wide, radii))), slice(i, i + tall)
-
-
-def _survives(run: _Run, pack: Network, radii: Tensor, index: Tensor, starts: _Starts) -> Tensor:
-    """Return whether each attacked example keeps its class, [G, len(radii), A]."""
-    group, attacked = index.shape
-    inputs = run.x[index].repeat(1, len(radii), 1)
-    labels = run.y[index].repeat(1, len(radii))
-    each = radii.repeat_interleave(attacked).unsqueeze(0)
-    x_adv = run.attack.perturb(
-        pack, inputs, labels, each, run.bounds, lambda attempt: starts.rows(index, attempt)
-    )
-    keeps: Tensor = pack(x_adv).argmax(dim=2) == labels
-    return keeps.view(group, len(radii), attacked)

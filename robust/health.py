@@ -1,0 +1,76 @@
+"""Signs that an accuracy under attack is worth little.
+
+Legend: P networks in the pack, N examples, R radii, K classes.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from robust.evaluate import correct
+from robust.networks.linearization import Network, loss_gradient
+from robust.norms import EPS, norm
+
+SIGMAS = 3.0  # a difference beyond this many standard deviations is no sampling noise
+ROWS = 2**12
+
+
+@torch.no_grad()
+def constant_prediction(net: Network, x: Tensor) -> Tensor:
+    """Return which networks give every example the same class, [P], boolean."""
+    said = torch.cat([net(x[i : i + ROWS]).argmax(dim=2) for i in range(0, len(x), ROWS)], dim=1)
+    return (said == said[:, :1]).all(dim=1).cpu()
+
+
+def share_without_gradient(net: Network, x: Tensor, y: Tensor) -> Tensor:
+    """Return among how many correctly classified examples the attacks see no gradient, [P].
+
+    None means ||grad_x CE||_2 below foolbox's guard of 1e-12, beneath which its normalised steps
+    shrink: saturated softmax or dead units. 0 where nothing is classified correctly.
+    """
+    blind = torch.cat(
+        [
+            norm(loss_gradient(net, x[i : i + ROWS], y[i : i + ROWS])[1], "l2") < EPS
+            for i in range(0, len(x), ROWS)
+        ],
+        dim=1,
+    )
+    right = correct(net, x, y)
+    return ((blind & right).sum(dim=1) / right.sum(dim=1).clamp_min(1)).cpu()
+
+
+def more_survive(kept: Tensor, others: Tensor) -> Tensor:
+    """Return whether significantly more examples survive one attack than another, [P].
+
+    Both attacks see the same examples, so only those count on which they disagree (McNemar):
+    b - c > 3 sqrt(b + c), with b surviving the first alone and c the second alone.
+
+    Args:
+        kept: survivors of the first at each radius, [P, R, N], boolean.
+        others: survivors of the second, [P, R, N].
+
+    Returns:
+        Whether it is so at any radius.
+    """
+    b = (kept & ~others).sum(dim=2).double()
+    c = (others & ~kept).sum(dim=2).double()
+    return _significant(b, c).any(dim=1)
+
+
+def rises(kept: Tensor) -> Tensor:
+    """Return whether significantly more examples survive at a radius than at a smaller one, [P].
+
+    Args:
+        kept: survivors at increasing radii, [P, R, N], boolean.
+    """
+    survivors = kept.double()
+    both = survivors @ survivors.mT  # [P, R, R]
+    count = survivors.sum(dim=2)
+    at_larger_only = count.unsqueeze(1) - both  # [P, smaller, larger]
+    at_smaller_only = count.unsqueeze(2) - both
+    return _significant(at_larger_only, at_smaller_only).triu(1).flatten(1).any(dim=1)
+
+
+def _significant(b: Tensor, c: Tensor) -> Tensor:
+    return b - c > SIGMAS * (b + c).sqrt()
