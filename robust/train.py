@@ -55,6 +55,7 @@ def train(
     curve_every: int = 500,
     on_step: Callable[[int], None] | None = None,
     keep_training: Callable[[int], Tensor] | None = None,
+    on_batch: Callable[[int, Tensor, Tensor], None] | None = None,
 ) -> TrainResult:
     """Train the networks of a pack in place.
 
@@ -76,10 +77,9 @@ def train(
         validation: (inputs, labels) for the curve.
         curve_every: steps between points of the curve; the last step always has one.
         on_step: called with the number of finished steps after each.
-        keep_training: called after each step; returns which networks train on, [P], so that
-            a check may stop some early.
         keep_training: called with the number of finished steps after each; returns which
             networks train on, [P]. The others keep their parameters (early stopping).
+        on_batch: called before each step with its number and its minibatch (robust.monitor).
 
     Returns:
         Divergences, time and validation curve.
@@ -104,6 +104,8 @@ def train(
     start = time.perf_counter()
     for step in range(1, steps + 1):
         batch = order[step - 1]
+        if on_batch is not None:
+            on_batch(step, x[batch], y[batch])
         losses = method.example_losses(net, x[batch], y[batch], radius, generator).mean(dim=1)
         gradients = torch.autograd.grad(losses.sum(), parameters)
         finite = _finite(losses, gradients)
