@@ -1,0 +1,55 @@
+"""Peak memory of RUB training at image sizes, measured in a process of its own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+# Prints by how much the peak resident memory grows over one loss and its gradient, in bytes.
+# VmHWM belongs to this program alone; ru_maxrss would start from the parent's peak.
+SCRIPT = """
+import re, sys, torch
+from pathlib import Path
+from robust import defenses, networks
+def resident(field):
+    text = Path("/proc/self/status").read_text()
+    return 1024 * int(re.search(field + r":\\s+(\\d+) kB", text)[1])
+torch.set_num_threads(1)
+features, batch = (int(v) for v in sys.argv[1:])
+net = networks.build("mlp-3x200", features, 10, 1, seed=0)
+x, y = torch.randn(batch, features), torch.arange(batch) % 10
+defenses.get("nominal").loss(net, x, y, 0.0).sum().backward()  # loads what torch loads lazily
+before = resident("VmRSS")
+defenses.get("rub").loss(net, x, y, 2.8).sum().backward()
+print(resident("VmHWM") - before)
+"""
+
+pytestmark = pytest.mark.skipif(
+    not Path("/proc/self/status").is_file(), reason="peak memory is read from /proc"
+)
+
+
+def growth(features: int, batch: int) -> int:
+    """Return the growth of the peak resident memory in bytes."""
+    command = [sys.executable, "-c", SCRIPT, str(features), str(batch)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=280)
+    return int(done.stdout)
+
+
+def test_mnist_shape_is_less_than_one_layer_at_all_vertices() -> None:
+    # All vertices of one hidden layer alone would be 784 x 2 x 256 x 200 x 4 bytes, 321 MB.
+    assert 1e6 < growth(784, 256) < 321e6
+
+
+@pytest.mark.slow
+def test_cifar_shape_is_less_than_one_layer_at_all_vertices() -> None:
+    # The same is 629 MB here.
+    assert growth(3072, 128) < 629e6
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_features_times_batch() -> None:
+    assert growth(784, 512) < growth(784, 256) + 150e6
