@@ -98,7 +98,6 @@ def train(
     optimizer = PackedAdam(parameters, rates)
     alive = torch.ones_like(rates, dtype=torch.bool)
     running = alive
-    running = alive
     diverged = torch.zeros_like(rates, dtype=torch.int64)
     curve: list[tuple[int, tuple[float | None, ...]]] = []
     start = time.perf_counter()
