@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from robust import attacks, defenses, networks
+from robust.evaluate import ENGINES
 from robust.losses import LOSSES
 from sweep import datasets
 
@@ -42,6 +43,11 @@ class Training:
     steps: int = 5000  # optimizer updates
     loss: str = "cross-entropy"
     curve_every: int = 500  # steps between two points of the validation curve; 0 for none
+    # Share of trials, chosen by the hash of their ids, on which aRUB's bound is compared with PGD
+    # at Table 1's radii, whenever the curve has a point. A check of 22 balls costs about as much
+    # as 500 steps of nominal training. It changes no network, so it is no part of a trial's id.
+    bound_checks: float = 0.0
+    trace_every: int = 0  # steps between two points of Figure 1's losses; 0 for none
 
 
 @dataclass
@@ -49,7 +55,10 @@ class Evaluation:
     """How each network is evaluated, on the validation and the test split."""
 
     attacks: list[str] = field(
-        default_factory=lambda: ["pgd-l1", "pgd-l2", "pgd-linf", "fgm-l1", "fgm-l2", "fgsm-linf"]
+        default_factory=lambda: [
+            *("pgd-l1", "pgd-l2", "pgd-linf", "fgm-l1", "fgm-l2", "fgsm-linf"),  # the paper's
+            "vertex-l1",
+        ]
     )
     attack_grid_radii: list[float] = field(
         default_factory=lambda: [
@@ -59,6 +68,10 @@ class Evaluation:
     )
     scale_radii: bool = True  # times sqrt(D) for L1 and L2; false: true radii as they are
     certify: bool = True  # also the certified accuracy at the L1 radii
+    certify_tight: bool = False  # also with t optimised, which takes many times longer
+    nested: bool = False  # do not attack again what was broken at a smaller radius
+    engine: str = "packed"  # "foolbox" runs foolbox itself for its six attacks, slowly
+    restarts: int | None = None  # of attacks named *-best; null: five
     max_samples: int | None = None  # at most this many samples of each split; null: all
 
 
@@ -157,6 +170,10 @@ def check(config: SweepConfig) -> None:
     radii = config.evaluation.attack_grid_radii
     if any(b <= a for a, b in zip(radii, radii[1:], strict=False)):
         raise ValueError(f"evaluation.attack_grid_radii={radii}: must be strictly increasing")
+    if config.evaluation.certify_tight and "cnn" in config.grid.network:
+        raise ValueError(
+            "evaluation.certify_tight=true: is not made for network 'cnn'; leave it false there"
+        )
     _check_ray(config.ray)
 
 
@@ -168,6 +185,7 @@ def _check_names(config: SweepConfig) -> None:
         "grid.defense": (config.grid.defense, defenses.get),
         "training.loss": ([config.training.loss], LOSSES.get),
         "evaluation.attacks": (config.evaluation.attacks, attacks.get),
+        "evaluation.engine": ([config.evaluation.engine], _check_engine),
     }
     for key, (values, check_name) in checks.items():
         for value in values:
@@ -198,6 +216,11 @@ def _check_scaling(name: str) -> None:
         raise ValueError(unknown("scaling", name, known))
 
 
+def _check_engine(name: str) -> None:
+    if name not in ENGINES:
+        raise ValueError(unknown("engine", name, ENGINES))
+
+
 Number = int | float
 _Limits = tuple[Sequence[Number], str, Callable[[Number], bool]]
 
@@ -209,6 +232,7 @@ def _numbers(config: SweepConfig) -> dict[str, _Limits]:
     not_negative = ("a number >= 0", lambda v: math.isfinite(v) and v >= 0)
     count = ("an integer >= 1", lambda v: v >= 1)
     natural = ("an integer >= 0", lambda v: v >= 0)
+    share = ("a number from 0 to 1", lambda v: 0 <= v <= 1)
 
     def given(value: Number | None) -> list[Number]:
         return [] if value is None else [value]
@@ -221,6 +245,9 @@ def _numbers(config: SweepConfig) -> dict[str, _Limits]:
         "grid.split_seed": (grid.split_seed, *natural),
         "training.steps": ([config.training.steps], *count),
         "training.curve_every": ([config.training.curve_every], *natural),
+        "training.bound_checks": ([config.training.bound_checks], *share),
+        "training.trace_every": ([config.training.trace_every], *natural),
+        "evaluation.restarts": (given(evaluation.restarts), *count),
         "evaluation.attack_grid_radii": (evaluation.attack_grid_radii, *not_negative),
         "evaluation.max_samples": (given(evaluation.max_samples), *count),
         "packing.max_trials": ([config.packing.max_trials], *count),

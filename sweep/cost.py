@@ -72,8 +72,8 @@ def _convolutional_size(num_features: int, num_classes: int) -> NetworkSize:
 _TRAINING: dict[str, Callable[[NetworkSize], float]] = {
     "nominal": lambda n: 3 * n.products,
     "baseline": lambda n: 6 * n.products,
-    # The Jacobian of K logits, forward and backward.
-    "arub": lambda n: 3 * n.products * (1 + n.num_classes),
+    # The network and K - 1 differences pulled back, forward and backward.
+    "arub": lambda n: 3 * n.products * n.num_classes,
     # 2D vertices, two streams, of which the first layer costs nothing, then K vertices again.
     "rub": lambda n: (
         4 * n.num_features * (n.products - n.first_layer) + 6 * n.num_classes * n.products
@@ -101,6 +101,8 @@ def evaluation_flops(
     for attack in attacks:
         if attack.startswith("certified"):
             passes += _TRAINING["rub"](size) / size.products
+        elif attack.startswith("vertex"):
+            passes += 2 * size.num_features * (1 - size.first_layer / size.products)
         else:
             passes += (2 * _PGD_STEPS if attack.startswith("pgd") else 2) + 1
     return 2.0 * passes * size.products * num_radii * num

@@ -43,9 +43,14 @@ def options_hash(config: SweepConfig) -> str:
         "attack_grid_radii": evaluation.attack_grid_radii,
         "unscaled_radii": not evaluation.scale_radii,
         "certify": evaluation.certify,
+        "certify_tight": evaluation.certify_tight,
+        "nested": evaluation.nested,
+        "engine": evaluation.engine if evaluation.engine != Evaluation().engine else None,
+        "restarts": evaluation.restarts,
         "max_samples": evaluation.max_samples,
         "keep_target_column": config.data.keep_target_column,
         "curve_every": config.training.curve_every,
+        "trace_every": config.training.trace_every or None,
         "simulate": config.simulate,
     }
     given = {key: value for key, value in options.items() if value is not None}
@@ -116,5 +121,5 @@ def _check_scaling(info: DatasetInfo, scaling: str) -> None:
 
 def rows_per_trial(evaluation: Evaluation) -> int:
     """The number of records of one trial."""
-    attacks = len(evaluation.attacks) + int(evaluation.certify)
+    attacks = len(evaluation.attacks) + evaluation.certify + evaluation.certify_tight
     return len(schema.SPLITS) * attacks * len(evaluation.attack_grid_radii)

@@ -175,8 +175,7 @@ def _settings(plan: Plan, config: SweepConfig, git_commit: str, device: str) -> 
         origin=Origin(plan.name, git_commit, config.simulate),
         data=data_options(config),
         evaluation=config.evaluation,
-        loss=config.training.loss,
-        curve_every=config.training.curve_every,
+        training=config.training,
         device=device,
         threads=config.ray.cpus_per_pack,
     )

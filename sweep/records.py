@@ -6,13 +6,14 @@ Legend: P trials of the pack, R attack radii.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from robust import attacks
+from robust.monitor import Observation
 from sweep import schema, store
 from sweep.config import Evaluation
 from sweep.datasets import DatasetInfo
@@ -20,6 +21,7 @@ from sweep.grid import attack_radii
 from sweep.packing import Pack
 
 Floats = NDArray[np.float64]
+VALIDATION_ACCURACY = "validation_accuracy"
 Curve = Sequence[tuple[int, Sequence[float | None]]]
 
 _CERTIFIED_NORMS = {schema.CERTIFIED: "l1", schema.CERTIFIED_TIGHT: "l1"}
@@ -44,8 +46,19 @@ class Measured:
     steps_per_second: tuple[float, ...]  # of that program, summed over its networks
     train_seconds: tuple[float, ...]  # this network's share
     evaluation_seconds: tuple[float, ...]
+    flags: tuple[str, ...]  # of `schema.FLAGS`, separated by spaces
+    problems: tuple[str | None, ...]  # why a trial's accuracies cannot be believed
+    observations: tuple[tuple[Observation, ...], ...]
     curve: Curve
     device: str
+
+    @property
+    def status(self) -> tuple[schema.Status, ...]:
+        """What became of each trial."""
+        return tuple(
+            "failed" if problem is not None else "complete" if step is None else "diverged"
+            for step, problem in zip(self.diverged_step, self.problems, strict=True)
+        )
 
 
 def join(first: Measured, second: Measured) -> Measured:
@@ -79,7 +92,11 @@ class Origin:
 
 def evaluated_attacks(evaluation: Evaluation) -> tuple[str, ...]:
     """Every value of the column `attack`, in order."""
-    return (*evaluation.attacks, *((schema.CERTIFIED,) if evaluation.certify else ()))
+    certificates = {
+        schema.CERTIFIED: evaluation.certify,
+        schema.CERTIFIED_TIGHT: evaluation.certify_tight,
+    }
+    return (*evaluation.attacks, *(name for name, asked in certificates.items() if asked))
 
 
 def attack_norm(attack: str) -> str:
@@ -91,25 +108,25 @@ def attack_norm(attack: str) -> str:
 def build_records(
     pack: Pack, info: DatasetInfo, evaluation: Evaluation, origin: Origin, measured: Measured
 ) -> pa.Table:
-    """One row per trial, split, attack and radius; null accuracies where a trial diverged."""
+    """One row per trial, split, attack and radius; null accuracies unless it is complete."""
     where = _evaluation_columns(info, evaluation, measured)
     rows = len(where["split"])
-    status = ["complete" if step is None else "diverged" for step in measured.diverged_step]
     accuracy = np.stack(
-        [measured.accuracy[key] for key in _blocks(evaluation)], axis=1
+        [measured.accuracy[key] for key in blocks(evaluation)], axis=1
     )  # [P, splits * attacks, R]
     accuracy = accuracy.reshape(len(pack), rows)
-    diverged = np.array([step is not None for step in measured.diverged_step])
+    lost = np.array([status != "complete" for status in measured.status])
     columns = _common_columns(pack, info, origin, measured.device) | {
-        "status": status,
+        "status": measured.status,
         "diverged_step": measured.diverged_step,
         "pack_size": measured.trained_together,
         "train_steps_per_second": measured.steps_per_second,
         "train_seconds": measured.train_seconds,
         "evaluation_seconds": measured.evaluation_seconds,
-        "error": [None] * len(pack),
+        "flags": measured.flags,
+        "error": measured.problems,
     }
-    missing = np.repeat(diverged, rows) | ~np.isfinite(accuracy.ravel())
+    missing = np.repeat(lost, rows) | ~np.isfinite(accuracy.ravel())
     return _table(columns, where, pa.array(accuracy.ravel(), mask=missing))
 
 
@@ -127,23 +144,32 @@ def build_failed_records(
         "train_steps_per_second": nothing,
         "train_seconds": nothing,
         "evaluation_seconds": nothing,
+        "flags": [""] * len(pack),
         "error": [error] * len(pack),
     }
     return _table(columns, where, pa.nulls(len(pack) * rows, pa.float64()))
 
 
-def build_curves(pack: Pack, origin: Origin, curve: Curve) -> pa.Table:
-    """The second table: the validation accuracy of each trial along training."""
+def build_curves(pack: Pack, origin: Origin, measured: Measured) -> pa.Table:
+    """The second table: what was measured of each trial while it trained."""
     rows = []
     for index, trial in enumerate(pack.trials):
         common = {name: getattr(trial, name) for name in _CURVE_TRIAL_COLUMNS}
         common |= {"schema_version": schema.SCHEMA_VERSION, "experiment": origin.experiment}
-        common |= {"pack_id": pack.pack_id, "quantity": "validation_accuracy"}
-        rows += [common | {"step": step, "value": values[index]} for step, values in curve]
+        common |= {"pack_id": pack.pack_id}
+        rows += [
+            common | {"quantity": VALIDATION_ACCURACY, "step": step, "value": values[index]}
+            for step, values in measured.curve
+        ]
+        for seen in measured.observations[index]:
+            own = trial.grid_radius if seen.norm is not None else None
+            ball = {"radius": own if seen.radius is None else seen.radius}
+            rows.append(common | asdict(seen) | ball)
     return pa.Table.from_pylist(rows, schema=store.CURVES)
 
 
-def _blocks(evaluation: Evaluation) -> list[tuple[str, str]]:
+def blocks(evaluation: Evaluation) -> list[tuple[str, str]]:
+    """Every (split, attack) that has rows, in order."""
     return [(split, attack) for split in schema.SPLITS for attack in evaluated_attacks(evaluation)]
 
 
@@ -159,7 +185,7 @@ def _evaluation_columns(
         )
     }
     grid_radii = evaluation.attack_grid_radii
-    for split, attack in _blocks(evaluation):
+    for split, attack in blocks(evaluation):
         norm = attack_norm(attack)
         samples = 0 if measured is None else measured.num_samples[split]
         columns["split"] += [split] * len(grid_radii)
@@ -189,7 +215,6 @@ def _common_columns(
         "device": device,
         "leaky": info.leaky,
         "simulated": origin.simulated,
-        "flags": "",
     }
     return columns | {name: [value] * count for name, value in same.items()}
 

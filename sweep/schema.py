@@ -18,6 +18,19 @@ SPLITS: Final[tuple[str, ...]] = ("validation", "test")
 CERTIFIED: Final = "certified-l1"
 CERTIFIED_TIGHT: Final = "certified-l1-tight"
 
+# The health flags of a trial and what they mean. They mark accuracies that an attacker may lower
+# further; "significantly" means more than three standard deviations of sampling noise.
+FLAGS: Final[dict[str, str]] = {
+    "constant-prediction": "every evaluated sample gets the same class",
+    "no-gradient": "at over a tenth of the correctly classified samples the loss has no gradient "
+    "that the attacks could follow",
+    "not-decreasing": "under some attack significantly more samples survive at a larger radius",
+    "weaker-than-fgm": "significantly more samples survive PGD than the one-step fast gradient "
+    "attack of the same norm and radius",
+    "gradient-masking": "the vertex attack, which uses no gradient, breaks significantly more "
+    "samples than all L1 gradient attacks together",
+}
+
 # Column name -> (Arrow type name, nullable). One row per trial x split x attack x radius.
 # A diverged or failed trial has the same rows with null accuracies.
 RECORD_COLUMNS: Final[dict[str, tuple[str, bool]]] = {
@@ -59,7 +72,7 @@ RECORD_COLUMNS: Final[dict[str, tuple[str, bool]]] = {
     "device": ("string", False),
     "leaky": ("bool", False),  # the label was kept as a feature (data.keep_target_column)
     "simulated": ("bool", False),  # made-up record of a `simulate=true` run
-    "flags": ("string", False),  # space-separated health flags, empty if healthy
+    "flags": ("string", False),  # space-separated names of FLAGS, empty if healthy
     "error": ("string", True),  # one line, only where status is failed
 }
 

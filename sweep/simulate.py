@@ -36,6 +36,9 @@ def measure(pack: Pack, info: DatasetInfo, evaluation: Evaluation) -> Measured:
         steps_per_second=(1000.0,) * count,
         train_seconds=(0.0,) * count,
         evaluation_seconds=(0.0,) * count,
+        flags=("",) * count,
+        problems=(None,) * count,
+        observations=((),) * count,
         curve=(),
         device="simulated",
     )

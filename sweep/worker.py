@@ -18,16 +18,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from robust import networks
-from robust.evaluate import evaluate
+from robust.monitor import Monitor
 from robust.networks.linearization import Network
 from robust.train import TrainResult, train
-from sweep import datasets, records, simulate, store
-from sweep.config import Evaluation
+from sweep import datasets, observe, records, simulate, store
+from sweep.config import Evaluation, Training
 from sweep.datasets import DataOptions, Dataset, DatasetInfo
-from sweep.grid import attack_radii
+from sweep.evaluation import assess
 from sweep.packing import Pack
 from sweep.records import Measured, Origin
-from sweep.trial import Trial, content_hash
 
 OnStep = Callable[[int], None]
 
@@ -40,8 +39,7 @@ class Settings:
     origin: Origin
     data: DataOptions
     evaluation: Evaluation
-    loss: str
-    curve_every: int
+    training: Training
     device: str = "cpu"
     threads: int | None = None  # of this process; None leaves torch's choice
 
@@ -104,14 +102,16 @@ def _run_and_write(job: Job, on_step: OnStep | None, started: float) -> Summary:
         folder(job),
         pack.pack_id,
         records.build_records(pack, job.info, settings.evaluation, settings.origin, measured),
-        records.build_curves(pack, settings.origin, measured.curve),
+        records.build_curves(pack, settings.origin, measured),
     )
-    diverged = sum(step is not None for step in measured.diverged_step)
+    status = measured.status
     return _finish(
         job,
         started,
-        complete=len(pack) - diverged,
-        diverged=diverged,
+        complete=status.count("complete"),
+        diverged=status.count("diverged"),
+        failed=status.count("failed"),
+        error=next((problem for problem in measured.problems if problem is not None), None),
         train_seconds=sum(measured.train_seconds),
         evaluation_seconds=sum(measured.evaluation_seconds),
         device=measured.device,
@@ -222,32 +222,43 @@ def train_and_evaluate(
         first.seed,
         input_shape=info.input_shape,
     ).to(device)
-    result = _train(net, pack, data, settings, on_step)
+    watching = observe.monitor(net, pack, data, settings.training)
+    result = _train(net, pack, data, settings, on_step, watching)
     started = time.perf_counter()
-    accuracy, num_samples = _evaluate(net, first, data, settings)
+    assessed = assess(net, first, data, settings.evaluation, device, result.diverged_step)
     evaluation_seconds = time.perf_counter() - started
     count = len(pack)
     return Measured(
         diverged_step=tuple(result.diverged_step),
-        accuracy=accuracy,
-        num_samples=num_samples,
+        accuracy=assessed.accuracy,
+        num_samples=assessed.num_samples,
         trained_together=(count,) * count,
         steps_per_second=(count * first.steps / max(result.seconds, 1e-9),) * count,
         train_seconds=(result.seconds / count,) * count,
         evaluation_seconds=(evaluation_seconds / count,) * count,
+        flags=assessed.flags,
+        problems=assessed.problems,
+        observations=(
+            ((),) * count if watching is None else watching.observations(result.diverged_step)
+        ),
         curve=result.curve,
         device=device_name(device),
     )
 
 
 def _train(
-    net: Network, pack: Pack, data: Dataset, settings: Settings, on_step: OnStep | None
+    net: Network,
+    pack: Pack,
+    data: Dataset,
+    settings: Settings,
+    on_step: OnStep | None,
+    watching: Monitor | None,
 ) -> TrainResult:
     first, device = pack.first, settings.device
     x, y = _tensors(data.train.x, data.train.y, device)
     radius = torch.tensor([trial.train_radius for trial in pack.trials], device=device)
     learning_rate = torch.tensor([trial.learning_rate for trial in pack.trials], device=device)
-    curve_every = settings.curve_every
+    curve_every = settings.training.curve_every
     return train(
         net,
         x,
@@ -259,51 +270,12 @@ def _train(
         steps=first.steps,
         seed=first.seed,
         bounds=data.bounds,
-        loss=settings.loss,
+        loss=settings.training.loss,
         validation=_tensors(data.validation.x, data.validation.y, device) if curve_every else None,
         curve_every=curve_every or first.steps,
         on_step=on_step,
+        on_batch=watching,
     )
-
-
-def _evaluate(
-    net: Network, first: Trial, data: Dataset, settings: Settings
-) -> tuple[dict[tuple[str, str], NDArray[np.float64]], dict[str, int]]:
-    accuracy: dict[tuple[str, str], NDArray[np.float64]] = {}
-    num_samples: dict[str, int] = {}
-    for split, part in (("validation", data.validation), ("test", data.test)):
-        chosen = sample(len(part.y), settings.evaluation.max_samples, first.dataset_hash, split)
-        x, y = _tensors(part.x[chosen], part.y[chosen], settings.device)
-        num_samples[split] = len(y)
-        for attack in records.evaluated_attacks(settings.evaluation):
-            norm = records.attack_norm(attack)
-            radii = attack_radii(settings.evaluation, norm, data.info.num_features)
-            accuracies = evaluate(
-                net,
-                x,
-                y,
-                attack=attack,
-                radii=torch.tensor(radii, dtype=torch.float32, device=settings.device),
-                bounds=data.bounds,
-                seed=_seed(first.dataset_hash, split, attack, first.seed),
-            )
-            accuracy[split, attack] = accuracies.numpy()
-    return accuracy, num_samples
-
-
-def sample(
-    count: int, max_samples: int | None, dataset_hash: str, split: str
-) -> NDArray[np.int64]:
-    """The rows to evaluate: all, or a random choice that is the same for every trial."""
-    if max_samples is None or count <= max_samples:
-        return np.arange(count)
-    generator = np.random.default_rng(_seed(dataset_hash, split, "sample"))
-    return np.sort(generator.choice(count, max_samples, replace=False))
-
-
-def _seed(*parts: str | int) -> int:
-    """A seed that depends on what it is for, and not on the pack or the order of packs."""
-    return int(content_hash(list(parts), length=12), 16)
 
 
 def _tensors(x: NDArray[np.float32], y: NDArray[np.int64], device: str) -> tuple[Tensor, Tensor]:

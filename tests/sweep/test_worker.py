@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from sweep import schema, store, worker
+from sweep import evaluation, schema, store, worker
 from sweep.packing import Pack
 from sweep.worker import Job, run_pack
 from tests.sweep.helpers import config, dataset, one_job
@@ -137,12 +137,12 @@ def test_full_disk_is_reported_and_not_raised(job: Job, monkeypatch: pytest.Monk
 
 
 def test_sample_is_the_same_for_every_trial_and_within_the_split() -> None:
-    chosen = worker.sample(100, 10, "hash", "test")
+    chosen = evaluation.sample(100, 10, "hash", "test")
     assert len(set(chosen.tolist())) == 10
     assert chosen.min() >= 0 and chosen.max() < 100
-    assert chosen.tolist() == worker.sample(100, 10, "hash", "test").tolist()
-    assert chosen.tolist() != worker.sample(100, 10, "hash", "validation").tolist()
-    assert worker.sample(5, 10, "hash", "test").tolist() == list(range(5))
+    assert chosen.tolist() == evaluation.sample(100, 10, "hash", "test").tolist()
+    assert chosen.tolist() != evaluation.sample(100, 10, "hash", "validation").tolist()
+    assert evaluation.sample(5, 10, "hash", "test").tolist() == list(range(5))
 
 
 def test_simulated_records_are_marked(tmp_path: Path) -> None:
