@@ -14,20 +14,29 @@ from collections.abc import Callable
 
 import torch
 
-from benchmarks import flops, machine, plain
+from benchmarks import machine, plain
 from robust import defenses, networks
 from robust.norms import ORDERS
 from robust.optim import PackedAdam
+from sweep.cost import network_size, training_flops
 
 SHAPES = ((5, 2), (37, 7), (65, 10))  # (D, K) of small, middle and large UCI sets
+IMAGE_SHAPES = {784: (28, 28, 1), 3072: (32, 32, 3)}
 RADIUS = 0.1
 
 
 def packed_step(
-    defense: str, features: int, classes: int, batch: int, pack: int, device: str
+    defense: str,
+    features: int,
+    classes: int,
+    batch: int,
+    pack: int,
+    device: str,
+    network: str = "mlp-3x200",
 ) -> Callable[[], object]:
     """Return one training step of a pack, as robust.train takes it."""
-    net = networks.build("mlp-3x200", features, classes, pack, seed=0).to(device)
+    shape = IMAGE_SHAPES.get(features)
+    net = networks.build(network, features, classes, pack, seed=0, input_shape=shape).to(device)
     x, y = _batch(features, classes, batch, device)
     method = defenses.get(defense)
     scaled = features**0.5 if method.norm in ORDERS and method.norm != "linf" else 1.0
@@ -89,7 +98,8 @@ def measure(
         runs.insert(0, plain_step(defense, features, classes, batch, device))
     times = machine.interleaved(runs, device)
     single = times.pop(0) if known else None
-    floor = flops.step(defense, features, classes, batch)
+    size = network_size("mlp-3x200", features, classes)
+    floor = training_flops(defense, size, batch, steps=1, num_train=batch)
     return [
         {
             "defense": defense,
@@ -119,7 +129,9 @@ def main() -> None:
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--packs", type=int, nargs="+", default=[1, 20])
     parser.add_argument("--batch", type=int, default=256)
-    parser.add_argument("--defense", nargs="+", default=list(flops.PER_EXAMPLE))
+    parser.add_argument(
+        "--defense", nargs="+", default=[*plain.PLAIN_LOSSES, "fgsm-linf", "coap-linf"]
+    )
     parser.add_argument("--name", default=None, help="of the file under benchmarks/results")
     options = parser.parse_args()
     where, peak = machine.describe(options.device), machine.matmul_peak(options.device)
