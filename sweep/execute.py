@@ -30,7 +30,7 @@ class Outcome:
 def dry_run(parts: Sequence[SweepConfig]) -> None:
     """Print what would run."""
     plan = make_plan(parts)
-    tasks, rates = _tasks(plan, "unknown")
+    tasks, rates = plan_tasks(plan, "unknown")
     show(plan, tasks, rates, provenance.slots(plan.config.ray))
 
 
@@ -56,7 +56,7 @@ def sweep(parts: Sequence[SweepConfig]) -> int:
         store.consolidate(folder)
         plan = make_plan(parts)
         commit = provenance.git_commit()
-        tasks, _ = _tasks(plan, commit)
+        tasks, _ = plan_tasks(plan, commit)
         _write_manifest(plan, commit)
         print(_opening(plan, tasks), flush=True)
         driver = Driver(plan, tasks)
@@ -64,7 +64,8 @@ def sweep(parts: Sequence[SweepConfig]) -> int:
         return driver.close()
 
 
-def _tasks(plan: Plan, commit: str) -> tuple[list[Task], calibration.Rates]:
+def plan_tasks(plan: Plan, commit: str) -> tuple[list[Task], calibration.Rates]:
+    """The packs that a plan still needs, and the rates that predict their time."""
     device = provenance.local_device(plan.config.ray)
     rates = calibration.learn(plan.folder.root, worker.device_name(device))
     return make_tasks(plan, rates, git_commit=commit, device=device), rates
@@ -157,13 +158,13 @@ class Driver:
         if self.tracker is not None:
             self.tracker.add(self.plan.folder.records(job.pack.pack_id))
 
-    def retried(self, job: Job) -> None:
+    def retried(self, job: Job, error: str) -> None:
         """The pack's worker died; Ray tries it again."""
-        self.progress.retried(job)
+        self.progress.retried(job, error)
 
-    def lost(self, job: Job, error: str) -> None:
+    def lost(self, job: Job, error: str, details: str) -> None:
         """The pack's worker died again and again: record its trials as failed."""
-        self.finished(job, worker.record_failure(job, error, error))
+        self.finished(job, worker.record_failure(job, error, details))
 
     def close(self) -> int:
         """Wait for MLflow, print how it went, return the exit code."""

@@ -85,10 +85,10 @@ class Progress:
             self.failures.append(f"{title(job)}: {summary.error}")
         self._line(job, summary)
 
-    def retried(self, job: Job) -> None:
+    def retried(self, job: Job, error: str) -> None:
         """A pack's worker died, and the pack is tried again."""
         self.running.pop(job.pack.pack_id, None)
-        self.console.print(f"a worker died; its pack is tried again: {title(job)}")
+        self.console.print(f"tried again: {title(job)}: {error}")
 
     def _line(self, job: Job, summary: Summary) -> None:
         if self.console.is_terminal:

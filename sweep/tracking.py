@@ -141,7 +141,8 @@ class Database:
                 _extend(rows, model, run_id, trial.metrics, timestamp)
         with self.sql.ManagedSessionMaker(read_only=False) as session:
             for table, values in rows.items():
-                session.execute(insert(table), values)
+                if values:  # trials that failed have no metrics
+                    session.execute(insert(table), values)
 
     def delete(self, parents: Iterable[str]) -> None:
         """Delete runs as a user would: MLflow keeps them in its bin."""

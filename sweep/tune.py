@@ -22,6 +22,8 @@ from sweep import config as sweep_config
 from sweep.errors import RayError
 from sweep.worker import Job, Summary, run_pack
 
+_DEATH = "ActorDiedError"  # in Tune's account of a worker that was killed or crashed
+
 
 class Listener(Protocol):
     """Hears what becomes of each pack, in the driver."""
@@ -32,10 +34,10 @@ class Listener(Protocol):
     def finished(self, job: Job, summary: Summary) -> None:
         """The pack's records are on disk."""
 
-    def retried(self, job: Job) -> None:
+    def retried(self, job: Job, error: str) -> None:
         """The pack's worker died; it is tried again."""
 
-    def lost(self, job: Job, error: str) -> None:
+    def lost(self, job: Job, error: str, details: str) -> None:
         """The pack's worker died again and again; it has no records."""
 
 
@@ -91,10 +93,22 @@ class _Forward(tune.Callback):  # type: ignore[misc]
         self.listener.finished(self._job(trial), Summary(**trial.last_result["summary"]))
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self.listener.retried(self._job(trial))
+        self.listener.retried(self._job(trial), _reason(_details(trial)))
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self.listener.lost(self._job(trial), "the worker process died each time it was tried")
+        details = _details(trial)
+        self.listener.lost(self._job(trial), _reason(details), details)
+
+
+def _details(tune_trial: Any) -> str:
+    return str(tune_trial.get_error() or "no error was reported")
+
+
+def _reason(details: str) -> str:
+    """One line of the last error that Tune kept of a trial."""
+    if _DEATH in details:
+        return "the worker process died"
+    return [line.strip() for line in details.splitlines() if line.strip()][-1]
 
 
 def run(jobs: Sequence[Job], ray_config: sweep_config.Ray, listener: Listener) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -15,7 +16,7 @@ from sweep.errors import TrackingError
 from sweep.headline import read_pack
 from sweep.tracker import Tracker, check_uri, sync
 from sweep.tracking import PARENT_TAG, Backend, Client, connect
-from sweep.worker import run_pack
+from sweep.worker import record_failure, run_pack
 from tests.sweep.helpers import config, jobs
 
 
@@ -133,6 +134,16 @@ def test_half_written_pack_is_logged_again(
     sync(server, folder.record_files())
     recorded = Counter(run.data.tags["trial_id"] for run in children(uri))
     assert recorded == Counter(list(store.finished(folder.root)))
+
+
+def test_failed_trial_is_logged_as_failed_with_its_error(
+    backend: Backend, uri: str, small: SweepConfig, folder: store.Folder
+) -> None:
+    job = jobs(replace(small, grid=replace(small.grid, seed=[1])))[0]
+    record_failure(job, "ValueError: made up", "Traceback ...")
+    sync(backend, [folder.records(job.pack.pack_id)])
+    assert {run.info.status for run in runs(uri)} == {"FAILED"}
+    assert {run.data.tags["error"] for run in children(uri)} == {"ValueError: made up"}
 
 
 def test_superseded_pack_disappears(backend: Backend, uri: str, folder: store.Folder) -> None:
