@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 SYNC_COMMAND = "python -m sweep.tracking sync"
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 _HEALTH_TIMEOUT_S = 10.0
+_PATIENCE_S = 3.0  # before saying what is being waited for
 
 
 def check_uri(uri: str) -> None:
@@ -102,7 +103,12 @@ class Tracker:
             Whether MLflow has all records.
         """
         self._queue.put(None)
-        self._thread.join()
+        self._thread.join(_PATIENCE_S)
+        if self._thread.is_alive():
+            print(
+                f"MLflow: about {self._queue.qsize()} packs are still to be logged ...", flush=True
+            )
+            self._thread.join()
         if self.error is None and not resync:
             return True
         self.error = None

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from urllib.request import urlopen
 
 import pyarrow.parquet as pq
+from mlflow import MlflowClient
 
 ROOT = Path(__file__).resolve().parents[2]
 VALUES = ("trial_id", "split", "attack", "attack_grid_radius", "status", "accuracy")
@@ -109,11 +112,47 @@ def recorded(results: Path) -> Counter[Value]:
     return rows
 
 
-def in_mlflow(results: Path) -> Counter[str]:
+def in_mlflow(results: Path, uri: str | None = None) -> Counter[str]:
     """How often each trial is in MLflow."""
-    from mlflow import MlflowClient
-
-    client = MlflowClient(f"sqlite:///{results}.db")
+    client = MlflowClient(uri or f"sqlite:///{results}.db")
     experiment = client.get_experiment_by_name("chaos")
     runs = client.search_runs([experiment.experiment_id], "tags.kind = 'trial'", max_results=5000)
     return Counter(run.data.tags["trial_id"] for run in runs)
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def start_mlflow(folder: Path, port: int) -> subprocess.Popen[bytes]:
+    """Start a tracking server whose database and artifacts lie in a folder."""
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--workers", "1"]
+    command += ["--port", str(port), "--backend-store-uri", f"sqlite:///{folder / 'server.db'}"]
+    command += ["--artifacts-destination", str(folder / "artifacts")]
+    with (folder / "server.log").open("ab") as log:
+        server = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+    wait_for(lambda: _answers(port))
+    return server
+
+
+def _answers(port: int) -> bool:
+    try:
+        with urlopen(f"http://127.0.0.1:{port}/health", timeout=1):
+            return True
+    except OSError:
+        return False
+
+
+def stop(server: subprocess.Popen[bytes]) -> None:
+    """Kill a server and its workers."""
+    os.killpg(server.pid, signal.SIGKILL)
+    server.wait()
+
+
+def sync(results: Path, uri: str) -> None:
+    """Bring MLflow up to date as a person would."""
+    command = [sys.executable, "-m", "sweep.tracking", "sync", f"results={results}", f"uri={uri}"]
+    subprocess.run(command, check=True, cwd=ROOT)
