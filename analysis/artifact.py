@@ -100,14 +100,19 @@ def _modules(package: str) -> list[ModuleType]:
 def tables() -> dict[str, Table]:
     """Return every table by name: the `TABLE` of each module in `analysis/tables`."""
     found = (getattr(module, "TABLE", None) for module in _modules("analysis.tables"))
-    return {table.name: table for table in found if table is not None}
+    return {table.name: table for table in sorted(filter(None, found), key=_paper_first)}
 
 
 @cache
 def figures() -> dict[str, Figure]:
     """Return every figure by name: the `FIGURE` of each module in `analysis/figures`."""
     found = (getattr(module, "FIGURE", None) for module in _modules("analysis.figures"))
-    return {figure.name: figure for figure in found if figure is not None}
+    return {figure.name: figure for figure in sorted(filter(None, found), key=_paper_first)}
+
+
+def _paper_first(artifact: Table | Figure) -> tuple[bool, int, str]:
+    number = "".join(c for c in artifact.name if c.isdigit())
+    return not artifact.paper, int(number or 0), artifact.name
 
 
 def chosen(only: tuple[str, ...]) -> tuple[list[Table], list[Figure]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
@@ -22,7 +22,7 @@ _FAMILY = pl.when(_IS_CNN).then(pl.lit("cnn")).otherwise(pl.lit("mlp"))
 
 
 def load(
-    source: Source, allow_simulated: bool = False, datasets: Sequence[str] | None = None
+    source: Source, allow_simulated: bool = False, datasets: Iterable[str] | None = None
 ) -> Records:
     """Read, check and number the records of a source.
 
@@ -49,10 +49,11 @@ def _assemble(
     rows: pl.LazyFrame,
     source: Source,
     allow_simulated: bool,
-    datasets: Sequence[str] | None = None,
+    datasets: Iterable[str] | None = None,
 ) -> Records:
     if datasets is not None:
-        rows = rows.filter(pl.col("dataset").is_in(list(datasets)))
+        datasets = list(datasets)
+        rows = rows.filter(pl.col("dataset").is_in(datasets))
     recordings = _recordings(rows, source.trial_ids)
     if datasets is None or not recordings.is_empty():
         _check_recordings(recordings, allow_simulated)
@@ -70,7 +71,7 @@ def _assemble(
             name=source.name,
             files=len(source.record_files),
             manifests=source.manifests,
-            notes=(*notes, *_oddities(trials)),
+            notes=(*_absent(source, trials, datasets), *notes, *_oddities(trials)),
             folder=source.out.parent,
         ),
     )
@@ -127,6 +128,19 @@ def _number(recordings: pl.DataFrame) -> tuple[pl.DataFrame, tuple[str, ...]]:
     repeated = recordings.height - trials.height
     notes = (f"{repeated} repeated recordings of a trial were left out",) if repeated else ()
     return trials, notes
+
+
+def _absent(source: Source, trials: pl.DataFrame, datasets: Iterable[str] | None) -> list[str]:
+    """Return a line on the trials that a manifest asks for and no record has."""
+    if source.trial_ids is None or datasets is not None:
+        return []
+    asked, there = len(source.trial_ids), trials.filter(pl.col("status") != "failed").height
+    if there >= asked:
+        return []
+    commands = " and ".join(
+        f"`python sweep/run.py +experiment={name}`" for name in source.name.split("+")
+    )
+    return [f"{asked - there} of {asked} trials have no result yet; {commands} adds them"]
 
 
 def _oddities(trials: pl.DataFrame) -> list[str]:

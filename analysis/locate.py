@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from analysis.scan import is_curve_file
+
 
 @dataclass(frozen=True)
 class Source:
@@ -43,17 +45,26 @@ def _from_path(path: Path) -> Source:
         raise ValueError(f"records={str(path)!r} does not exist; give a Parquet file or a folder")
     if path.is_file():
         return Source(path.stem, (path,), (), path.parent / "tables")
-    curves = _parquet_files(path / "curves") if (path / "curves").is_dir() else ()
-    found = _parquet_files(path / "records" if (path / "records").is_dir() else path)
+    # A folder of MLflow artifacts holds both tables side by side.
+    files = _parquet_files(path)
+    curves = tuple(file for file in files if is_curve_file(file))
+    found = tuple(file for file in files if file not in set(curves))
     if not found:
         raise ValueError(f"no records: no *.parquet file in records={str(path)!r}")
     return Source(path.name, found, curves, path / "tables", None, _manifests([path]))
 
 
 def experiments_in(results: Path) -> list[str]:
-    """Return the names of the experiments with records, the most recently changed last."""
-    folders = [p.parent for p in results.glob("*/records") if _parquet_files(p)]
-    return [p.name for p in sorted(folders, key=lambda p: (p / "records").stat().st_mtime)]
+    """Return the names of the experiments there are, the most recently changed last."""
+    marks = {
+        folder.name: [
+            mark.stat().st_mtime_ns
+            for mark in (folder / "records", folder / "manifest.json")
+            if mark.is_file() or _parquet_files(mark)
+        ]
+        for folder in results.glob("*/")
+    }
+    return sorted((name for name, times in marks.items() if times), key=lambda n: max(marks[n]))
 
 
 def _latest(results: Path) -> str:
@@ -78,8 +89,8 @@ def _from_experiments(names: Sequence[str], results: Path) -> Source:
     known = experiments_in(results)
     folders = [results / name for name in names]
     manifests = _manifests(folders)
-    for name, folder in zip(names, folders, strict=True):
-        if name not in known and not (folder / "manifest.json").is_file():
+    for name in names:
+        if name not in known:
             raise ValueError(
                 f"unknown experiment={name!r}; with records under {str(results)!r}: "
                 + (", ".join(sorted(known)) or "none")

@@ -8,6 +8,7 @@ paper does.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from itertools import combinations
 
 import numpy as np
@@ -16,6 +17,7 @@ from scipy import stats
 
 from analysis.stats import Array
 
+FEWEST = 6  # data sets for Wilcoxon's test
 Pairs = npt.NDArray[np.intp]
 
 
@@ -43,6 +45,7 @@ def friedman(scores: Array) -> Friedman | None:
     return Friedman(float(test.statistic), float(test.pvalue), ranks.mean(axis=0))
 
 
+@cache
 def critical_difference(k: int, n: int, alpha: float = 0.05) -> float:
     """Return Nemenyi's critical difference of mean ranks, q_alpha sqrt(k (k + 1) / (6 n))."""
     q = stats.studentized_range.ppf(1 - alpha, k, np.inf) / np.sqrt(2)
@@ -64,8 +67,14 @@ def nemenyi(mean_ranks: Array, n: int) -> Array:
 
 
 def wilcoxon(scores: Array) -> Array:
-    """Return Wilcoxon's signed-rank p of every pair of columns, zeros split evenly."""
-    a, b = pairs(scores.shape[1]).T
+    """Return Wilcoxon's signed-rank p of every pair of columns, zeros split evenly.
+
+    NaN below six blocks, where no p can be below 0.05.
+    """
+    n, k = scores.shape
+    a, b = pairs(k).T
+    if n < FEWEST:
+        return np.full(len(a), np.nan)
     # Equal accuracies differ by exactly 0; rounding keeps averages over seeds from hiding that.
     differences = np.round(scores[:, a] - scores[:, b], 12)
     p: Array = stats.wilcoxon(differences, axis=0, zero_method="zsplit").pvalue
@@ -73,7 +82,7 @@ def wilcoxon(scores: Array) -> Array:
 
 
 def holm(p: Array) -> Array:
-    """Return Holm's step-down adjustment of p values, in their order."""
+    """Return Holm's step-down adjustment of p values, in their order; NaN stay so."""
     order = np.argsort(p, kind="stable")
     steps = (len(p) - np.arange(len(p))) * p[order]
     adjusted = np.empty_like(p)

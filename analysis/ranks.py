@@ -22,10 +22,14 @@ def attacked_accuracies(records: Records, datasets: tuple[str, ...]) -> pl.DataF
 
     Columns `dataset, defense, CELL, accuracy, ...`; means over seeds and splits.
     """
-    chosen = selected(records).filter(
-        pl.col("dataset").is_in(datasets) & ~pl.col("attack").is_in(CERTIFICATES)
-    )
-    return mean_over_repetitions(chosen, ("dataset", "defense", *CELL))
+
+    def make() -> pl.DataFrame:
+        chosen = selected(records).filter(
+            pl.col("dataset").is_in(datasets) & ~pl.col("attack").is_in(CERTIFICATES)
+        )
+        return mean_over_repetitions(chosen, ("dataset", "defense", *CELL))
+
+    return records.once(("attacked", datasets), make)
 
 
 class Place(TypedDict):
@@ -50,23 +54,22 @@ class Comparison:
 def comparisons(accuracies: pl.DataFrame) -> Iterator[Comparison]:
     """Yield one comparison per attack and radius; nothing is imputed."""
     defenses = ordered(set(accuracies["defense"].to_list()))
-    for key, cell in accuracies.sort("dataset").group_by(*CELL, maintain_order=True):
-        wide = cell.pivot("defense", index="dataset", values="accuracy")
-        wide = wide.with_columns(
-            pl.lit(None, dtype=pl.Float64).alias(d) for d in defenses if d not in wide.columns
-        )
-        whole = wide.drop_nulls(defenses)
-        attack, norm, radius = key
+    datasets = sorted(set(accuracies["dataset"].to_list()))
+    places = sorted(set(accuracies.select(CELL).iter_rows()))
+    index = [{value: i for i, value in enumerate(axis)} for axis in (places, datasets, defenses)]
+    table = np.full((len(places), len(datasets), len(defenses)), np.nan)
+    for *place, dataset, defense, accuracy in accuracies.select(
+        *CELL, "dataset", "defense", "accuracy"
+    ).iter_rows():
+        table[index[0][tuple(place)], index[1][dataset], index[2][defense]] = accuracy
+    for (attack, norm, radius), scores in zip(places, table, strict=True):
+        whole = ~np.isnan(scores).any(axis=1)
         yield Comparison(
-            place={
-                "attack": str(attack),
-                "attack_norm": str(norm),
-                "attack_grid_radius": float(str(radius)),
-            },
+            place={"attack": attack, "attack_norm": norm, "attack_grid_radius": radius},
             defenses=tuple(defenses),
-            datasets=tuple(whole["dataset"].to_list()),
-            scores=whole.select(defenses).to_numpy().astype(np.float64),
-            present=tuple(wide[d].count() for d in defenses),
+            datasets=tuple(d for d, kept in zip(datasets, whole, strict=True) if kept),
+            scores=scores[whole],
+            present=tuple(int(n) for n in (~np.isnan(scores)).sum(axis=0)),
         )
 
 
@@ -105,9 +108,10 @@ def rank_tests(records: Records) -> list[RankTest]:
 
     Cells with fewer than three defenses or two common data sets allow none and are left out.
     """
-    found = []
-    for cell in comparisons(attacked_accuracies(records, records.tabular_datasets)):
-        test = friedman(cell.scores)
-        if test is not None:
-            found.append(RankTest(**vars(cell), friedman=test))
-    return sorted(found, key=lambda t: (t.place["attack"], t.place["attack_grid_radius"]))
+
+    def make() -> list[RankTest]:
+        cells = comparisons(attacked_accuracies(records, records.tabular_datasets))
+        tested = ((cell, friedman(cell.scores)) for cell in cells)
+        return [RankTest(**vars(cell), friedman=test) for cell, test in tested if test]
+
+    return records.once("rank tests", make)

@@ -6,11 +6,13 @@ from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any, TypeVar
 
 import polars as pl
 
 from analysis.names import VISION
 
+Made = TypeVar("Made")
 REPETITION = ("seed", "split_seed")  # trials that differ in these alone repeat one experiment
 
 
@@ -47,13 +49,14 @@ class Records:
     test: pl.DataFrame
     curves: pl.LazyFrame
     provenance: Provenance = field(default_factory=lambda: Provenance("records", 0))
-    _made: dict[Hashable, pl.DataFrame] = field(default_factory=dict, repr=False)
+    _made: dict[Hashable, Any] = field(default_factory=dict, repr=False)
 
-    def once(self, key: Hashable, make: Callable[[], pl.DataFrame]) -> pl.DataFrame:
+    def once(self, key: Hashable, make: Callable[[], Made]) -> Made:
         """Return what `make` returns, made once per key: tables share their selections."""
         if key not in self._made:
             self._made[key] = make()
-        return self._made[key]
+        made: Made = self._made[key]
+        return made
 
     @cached_property
     def datasets(self) -> tuple[str, ...]:

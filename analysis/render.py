@@ -7,6 +7,7 @@ from html import escape
 from itertools import groupby
 
 import pandas as pd
+import polars as pl
 
 from analysis.artifact import Block, Cell, Row
 
@@ -25,8 +26,7 @@ PREAMBLE = r"""% \usepackage{booktabs,colortbl,xcolor}
 
 def to_csv(frame: pd.DataFrame) -> str:
     """Return the tidy frame as CSV, numbers unrounded."""
-    text: str = frame.to_csv(index=False, lineterminator="\n")
-    return text
+    return pl.from_pandas(frame).write_csv()
 
 
 def to_markdown(blocks: Sequence[Block]) -> str:

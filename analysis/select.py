@@ -65,13 +65,19 @@ def outcome(choices: pl.DataFrame, test: pl.DataFrame) -> pl.DataFrame:
     return choices.join(measured, on=place, how="left")
 
 
-def selected(records: Records, family: str = "mlp", keys: Sequence[str] = ()) -> pl.DataFrame:
-    """Return test results of the trials chosen on validation, for all data sets and attacks.
+def selected(
+    records: Records,
+    family: str = "mlp",
+    keys: Sequence[str] = (),
+    datasets: Sequence[str] | None = None,
+) -> pl.DataFrame:
+    """Return test results of the trials chosen on validation, for all attacks and radii.
 
     Args:
         records: all records.
         family: `mlp` or `cnn`; the paper never chooses between the two.
         keys: further trial columns to choose within, such as `scaling`.
+        datasets: choose for these data sets only (default: all).
 
     Returns:
         Rows `family, dataset, defense, seed, split_seed, *keys, CELL, trial,
@@ -80,11 +86,15 @@ def selected(records: Records, family: str = "mlp", keys: Sequence[str] = ()) ->
     arm = ("family", "dataset", "defense", *REPETITION, *keys)
 
     def make() -> pl.DataFrame:
-        choices = choose(records.validation, records.trials, arm)
+        trials = records.trials
+        if datasets is not None:
+            trials = trials.filter(pl.col("dataset").is_in(datasets))
+        choices = choose(records.validation, trials, arm)
         cells = records.cells.select("cell", *CELL).unique()
         return outcome(choices, records.test).join(cells, on="cell").drop("cell")
 
-    return records.once(arm, make).filter(pl.col("family") == family)
+    key = (arm, None if datasets is None else tuple(datasets))
+    return records.once(key, make).filter(pl.col("family") == family)
 
 
 def mean_over_repetitions(frame: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:

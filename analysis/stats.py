@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import numpy.typing as npt
 from scipy import stats
@@ -45,7 +47,14 @@ def bootstrap_interval(
     comes out the same twice.
     """
     n = values.shape[0]
-    drawn = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=resamples)
-    means = drawn @ values.reshape(n, -1) / n
+    means = _resampling(n, resamples, seed) @ values.reshape(n, -1)
     low, high = np.quantile(means, [0.5 - level / 2, 0.5 + level / 2], axis=0)
     return low.reshape(values.shape[1:]), high.reshape(values.shape[1:])
+
+
+@cache
+def _resampling(n: int, resamples: int, seed: int) -> Array:
+    """Return the weight of each of n rows in each resample's mean, (resamples, n)."""
+    drawn = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=resamples)
+    weights: Array = drawn / n
+    return weights

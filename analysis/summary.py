@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pandas as pd
 import polars as pl
 
@@ -28,6 +30,8 @@ def ranking(records: pd.DataFrame | Records) -> pd.DataFrame:
         pl.col("attack").str.starts_with("pgd-")
     )
     ranks = mean_ranks(accuracies)
+    if ranks.empty:
+        return pd.DataFrame(columns=["defense", "mean_rank", "datasets", "best_cells", "cells"])
     lowest = ranks.groupby(["attack", "attack_grid_radius"])["mean_rank"].transform("min")
     ranks["best"] = ranks["mean_rank"] == lowest
     table = ranks.groupby("defense").agg(
@@ -50,3 +54,33 @@ def text(table: pd.DataFrame) -> str:
             f"{label(str(row.defense)):<14}{row.mean_rank:>10.2f}{share:>12}{row.datasets:>11}"
         )
     return "\n".join(lines)
+
+
+def outline(records: Records) -> str:
+    """Return what the records are, in a few lines: counts, what is missing, what looks odd."""
+    statuses = records.trials["status"]
+    diverged, failed = (int((statuses == s).sum()) for s in ("diverged", "failed"))
+    lines = [
+        f"{records.provenance.name}: {records.trials.height} trials ({diverged} diverged, "
+        f"{failed} failed) on {len(records.datasets)} data sets"
+        + (", SIMULATED" if records.simulated else "")
+    ]
+    return "\n".join([*lines, *(f"note: {note}" for note in notes(records))])
+
+
+def notes(records: Records) -> list[str]:
+    """Return what a reader must know before believing a number, one line each."""
+    found = list(records.provenance.notes)
+    trials = records.trials
+    if records.simulated:
+        found.append("these records are made up: nothing here says anything about a defense")
+    leaky = sorted(set(trials.filter("leaky")["dataset"]))
+    if leaky:
+        found.append(f"the label was kept as a feature of: {', '.join(leaky)}")
+    failed = trials.filter(pl.col("status") == "failed")
+    if not failed.is_empty():
+        causes = failed["error"].fill_null("no message").value_counts(sort=True)
+        found.append(f"{failed.height} trials failed, most often: {causes['error'][0]}")
+    flags: Counter[str] = Counter(f for row in trials["flags"] for f in row.split())
+    found += [f"{n} trials carry the flag {flag}" for flag, n in sorted(flags.items())]
+    return found

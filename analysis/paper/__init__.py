@@ -37,6 +37,7 @@ def throughput(data: str) -> pd.DataFrame:
     return _read(f"throughput_{data}").copy()
 
 
+@cache
 def printed_radii(table: int) -> dict[tuple[str, str], float]:
     """Return (norm, head of column) -> the true radius behind it, in the paper's order."""
     frame = accuracies(table)
@@ -44,6 +45,7 @@ def printed_radii(table: int) -> dict[tuple[str, str], float]:
     return dict(zip(heads, frame["attack_radius"], strict=True))
 
 
+@cache
 def column_of(table: int, norm: str, radius: float) -> str | None:
     """Return the head of the paper's column for a radius, or None where it has none.
 

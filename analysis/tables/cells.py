@@ -23,9 +23,9 @@ Place = Mapping[str, Any]  # one row of a tidy frame
 CellOf = Callable[[Place], Cell]
 
 
-def places(frame: pd.DataFrame) -> list[Place]:
-    """Return a frame's rows as mappings."""
-    return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
+def places(frame: pd.DataFrame) -> Sequence[Place]:
+    """Return a frame's rows as mappings; what is missing is None."""
+    return pl.from_pandas(frame).to_dicts()
 
 
 def summarise(

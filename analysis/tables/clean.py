@@ -12,6 +12,7 @@ from analysis.posthoc import wilcoxon
 from analysis.records import Records
 from analysis.select import mean_over_repetitions, selected
 from analysis.stats import bootstrap_interval
+from analysis.tables.cells import MISSING
 
 REFERENCE = "nominal"
 
@@ -52,7 +53,13 @@ def layout(frame: pd.DataFrame) -> tuple[Block, ...]:
         p = wilcoxon(group[["percent", "nominal_percent"]].to_numpy(np.float64))[0]
         signs = [int((gain > 0).sum()), int((gain == 0).sum()), int((gain < 0).sum())]
         span = f"{float(low):+.2f} to {float(high):+.2f}"
-        text = [len(gain), f"{gain.mean():+.2f}", span, *signs, f"{p:.3f}"]
+        text = [
+            len(gain),
+            f"{gain.mean():+.2f}",
+            span,
+            *signs,
+            MISSING if np.isnan(p) else f"{p:.3f}",
+        ]
         cells = tuple(Cell(str(t)) for t in text)
         rows.append(Row(label(str(defense)), math_label(str(defense)), cells))
     return (Block("", ("over nominal", "over nominal"), heads, tuple(rows)),)

@@ -42,7 +42,7 @@ def layout(frame: pd.DataFrame) -> tuple[Block, ...]:
 
 def p_cell(p: float | None) -> Cell:
     """Return a p value's cell, bold below 0.05."""
-    if p is None:
+    if p is None or pd.isna(p):
         return Cell(MISSING)
     return Cell("<0.001" if p < 0.001 else f"{p:.3f}", bold=p < 0.05)
 

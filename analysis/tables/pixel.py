@@ -44,7 +44,8 @@ def build(records: Records) -> pd.DataFrame:
     """
     scales = pixel_scales(records)
     datasets = [d for d in records.datasets if d in VISION and d in scales]
-    rows = selected(records, "mlp", ["scaling"]).filter(
+    vision = [d for d in records.datasets if d in VISION]
+    rows = selected(records, "mlp", ["scaling"], vision).filter(
         pl.col("dataset").is_in(datasets) & pl.col("attack").is_in(ATTACKS)
     )
     if rows.is_empty():

@@ -34,7 +34,8 @@ def robust_accuracy(
     Each attack selects for itself; the minimum is that of the two test accuracies, and the
     settings shown are those of the trial that has it. `attacks` says which were run.
     """
-    tested = selected(records, "mlp", keys).filter(
+    within = sorted(datasets) if keys else None  # what all tables share is chosen once for all
+    tested = selected(records, "mlp", keys, within).filter(
         pl.col("dataset").is_in(datasets) & pl.col("attack").is_in(ATTACKS)
     )
     group = ["dataset", "defense", *keys, *COLUMNS]

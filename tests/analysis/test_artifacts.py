@@ -9,7 +9,7 @@ import pytest
 from made_records import records_of, rows_of
 
 from analysis.artifact import Figure, Table, figures, tables
-from analysis.make_tables import write_figure, write_table
+from analysis.build import draw_figure, write_table
 from analysis.records import Records
 
 # The small made-up experiment has MNIST alone of the image sets.
@@ -18,17 +18,19 @@ ABSENT = {"table3", "table5", "table7", "table9", "table10", "table11"}
 
 @pytest.mark.parametrize("table", [pytest.param(t, id=name) for name, t in tables().items()])
 def test_table_is_written_in_three_forms(table: Table, made_up: Records, tmp_path: Path) -> None:
-    assert write_table(table, made_up, tmp_path) == (table.name not in ABSENT)
+    printed = write_table(table, made_up, tmp_path)
+    assert (printed is None) == (table.name in ABSENT)
     written = {p.name for p in tmp_path.iterdir()}
     expected = set() if table.name in ABSENT else {"csv", "md", "tex"}
     assert written == {f"{table.name}.{suffix}" for suffix in expected}
 
 
-@pytest.mark.parametrize("table", [pytest.param(t, id=name) for name, t in tables().items()])
+PRESENT = [pytest.param(t, id=name) for name, t in tables().items() if name not in ABSENT]
+
+
+@pytest.mark.parametrize("table", PRESENT)
 def test_table_blocks_are_rectangular(table: Table, made_up: Records) -> None:
     frame = table.build(made_up)
-    if frame.empty:
-        pytest.skip("nothing in these records")
     assert frame.columns.is_unique
     for layout in (table.layout, table.compare, table.behind):
         for block in layout(frame) if layout else ():
@@ -40,7 +42,7 @@ def test_table_blocks_are_rectangular(table: Table, made_up: Records) -> None:
 def test_figure_is_written_in_two_forms_with_its_data(
     figure: Figure, made_up: Records, tmp_path: Path
 ) -> None:
-    assert write_figure(figure, made_up, tmp_path)
+    draw_figure(figure.name, figure.build(made_up), tmp_path)
     assert {p.suffix for p in tmp_path.iterdir()} == {".csv", ".pdf", ".png"}
     assert not pd.read_csv(tmp_path / f"{figure.name}.csv").empty
 
@@ -55,8 +57,8 @@ def test_artifact_of_one_lonely_trial_is_built_or_empty(
     records = records_of(rows_of("a", 0.9, 0.8), rows_of("b", None, None, status="diverged"))
     if isinstance(artifact, Table):
         write_table(artifact, records, tmp_path)
-    else:
-        write_figure(artifact, records, tmp_path)
+    elif not (frame := artifact.build(records)).empty:
+        draw_figure(artifact.name, frame, tmp_path)
 
 
 def test_the_papers_twelve_tables_and_four_figures_are_registered() -> None:

@@ -1,0 +1,1 @@
+"""The report: one self-contained page with every table, figure and where they come from."""

@@ -1,0 +1,185 @@
+"""Put the page together: summary, the paper's tables and figures, the rest, and provenance."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+
+from analysis.artifact import Block, Cell, Figure, Row, Table
+from analysis.build import Built, Printed
+from analysis.names import label
+from analysis.records import Records
+from analysis.render import to_html
+from analysis.report.provenance import provenance
+from analysis.summary import notes, outline, ranking
+from analysis.tables.cells import Place, places
+
+FILE = "report.html"
+# The page may load nothing from anywhere: no script, no font, images only from itself.
+_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+
+
+HEADLINE = "figure2"  # the picture that says most stands first
+
+
+def render(built: Built, records: Records) -> str:
+    """Return the whole page."""
+    title = f"Robust training: {records.provenance.name}"
+    papers, others = (_sections(built, paper) for paper in (True, False))
+    first = [section for section in papers if section.name == HEADLINE]
+    rest = [section for section in papers if section.name != HEADLINE]
+    body = [
+        f"<header><h1>{escape(title)}</h1>{_summary(records)}</header>",
+        _navigation(first, rest, others),
+        "<main>",
+        *(section.html for section in first),
+        "<h2>The paper's tables and figures</h2>",
+        _missing(built),
+        *(section.html for section in rest),
+        "<h2>Beyond the paper</h2>",
+        *(section.html for section in others),
+        "</main>",
+        provenance(records),
+    ]
+    return _document(title, "\n".join(body))
+
+
+def _document(title: str, body: str) -> str:
+    style = (Path(__file__).parent / "style.css").read_text()
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{escape(title)}</title>\n<style>\n{style}</style></head>\n"
+        f"<body>\n{body}\n</body></html>\n"
+    )
+
+
+def _summary(records: Records) -> str:
+    warnings = "".join(f'<p class="note">{escape(_sentence(n))}</p>' for n in notes(records))
+    return (
+        f"<p>{escape(outline(records).splitlines()[0])}.</p>{warnings}"
+        "<h3>Mean rank under PGD attacks</h3>"
+        "<p>Over attacks, radii and data sets on which every defense has a result; 1 is best.</p>"
+        f"{_ranking(records)}"
+        "<p>Hyperparameters were chosen on validation data alone, per data set, defense, attack "
+        "and radius: highest validation accuracy, then smaller training radius, then smaller "
+        "learning rate, then trial id. All accuracies shown are test accuracies of the chosen "
+        'trials. A dash means no record. <span class="small">Best of a column in bold, cells '
+        "within 0.5 points of it shaded.</span></p>"
+    )
+
+
+def _ranking(records: Records) -> str:
+    rows = [
+        Row(label(p["defense"]), "", tuple(map(Cell, _ranking_texts(p))))
+        for p in places(ranking(records))
+    ]
+    heads = ("mean rank", "first in", "data sets")
+    return to_html([Block("", ("defense", ""), heads, tuple(rows))]) if rows else "<p>None.</p>"
+
+
+def _ranking_texts(place: Place) -> tuple[str, str, str]:
+    share = f"{place['best_cells']} of {place['cells']} cells"
+    return f"{place['mean_rank']:.2f}", share, str(place["datasets"])
+
+
+def _sentence(note: str) -> str:
+    return note[:1].upper() + note[1:] + "."
+
+
+def _navigation(*groups: Sequence[_Section]) -> str:
+    links = [f'<a href="#{s.name}">{escape(_short(s.title))}</a>' for g in groups for s in g]
+    return f'<nav aria-label="Contents">{"".join(links)}<a href="#origin">Origin</a></nav>'
+
+
+def _short(title: str) -> str:
+    head = title.split(":")[0]
+    return head if head.startswith(("Table", "Figure")) else title
+
+
+@dataclass(frozen=True)
+class _Section:
+    name: str
+    title: str
+    html: str
+
+
+def _sections(built: Built, paper: bool) -> list[_Section]:
+    """Return the paper's artifacts or the others, those that there are, in order."""
+    made = [
+        _Section(table.name, table.title, _table(table, printed))
+        for table, printed in built.tables.values()
+        if table.paper == paper and printed is not None
+    ]
+    made += [
+        _Section(figure.name, figure.title, _figure(figure, built.out))
+        for figure, drawn in built.figures.values()
+        if figure.paper == paper and drawn
+    ]
+    return made
+
+
+def _missing(built: Built) -> str:
+    """Say what the records had nothing for, and the commands that would change that."""
+    artifacts: list[Table | Figure] = [table for table, _ in built.tables.values()]
+    artifacts += [figure for figure, _ in built.figures.values()]
+    by_experiment: dict[str, list[str]] = {}
+    for artifact in artifacts:
+        if artifact.name in built.empty:
+            by_experiment.setdefault(artifact.experiment, []).append(_short(artifact.title))
+    lines = "".join(
+        f"<li>{escape(', '.join(names))}: "
+        f"<code>python sweep/run.py +experiment={escape(experiment)}</code></li>"
+        for experiment, names in by_experiment.items()
+    )
+    return f'<div class="note">No records for<ul>{lines}</ul></div>' if lines else ""
+
+
+def _section(artifact: Table | Figure, body: str) -> str:
+    head = f"<h3>{escape(artifact.title)}</h3>"
+    caption = f'<p class="caption">{escape(artifact.caption)}</p>'
+    return f'<section id="{artifact.name}">{head}{caption}{body}</section>'
+
+
+def _table(table: Table, printed: Printed) -> str:
+    body, frame = [_folded(printed.blocks)], printed.frame
+    if table.compare is not None:
+        compared = to_html(table.compare(frame))
+        body.append(
+            f"<details open><summary>The paper's numbers, in brackets ours minus "
+            f"the paper's</summary>{compared}</details>"
+        )
+    if table.behind is not None:
+        body.append(
+            "<details><summary>Behind each cell: trials to choose among (+ diverged†), and the "
+            "training radius, learning rate, batch size and scaling chosen</summary>"
+            f"{to_html(table.behind(frame))}</details>"
+        )
+    body.append(f'<p class="small">Files: <code>{table.name}.csv, .tex, .md</code></p>')
+    return _section(table, "".join(body))
+
+
+MANY = 12  # blocks after which each title folds away on its own
+
+
+def _folded(blocks: Sequence[Block]) -> str:
+    if len(blocks) <= MANY:
+        return to_html(blocks)
+    by_title: dict[str, list[Block]] = {}
+    for block in blocks:
+        by_title.setdefault(block.title, []).append(block)
+    return "".join(
+        f"<details><summary>{escape(title)}</summary>{to_html(group)}</details>"
+        for title, group in by_title.items()
+    )
+
+
+def _figure(figure: Figure, out: Path) -> str:
+    image = b64encode((out / f"{figure.name}.png").read_bytes()).decode()
+    body = f'<img alt="{escape(figure.title)}" src="data:image/png;base64,{image}">'
+    files = f'<p class="small">Files: <code>{figure.name}.pdf, .png, .csv</code></p>'
+    return _section(figure, body + files)
