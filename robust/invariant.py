@@ -75,6 +75,7 @@ class Sandwich:
                 points.networks.start + g, level, points.examples[g, a], points.x_adv[g, r, a]
             )
 
+    @torch.no_grad()
     def _confirm(self, network: int, level: Tensor, example: Tensor, x_adv: Tensor) -> None:
         exact = copy.deepcopy(self.net.subset([network])).double()
         x = self.x[example].double()

@@ -7,16 +7,20 @@ Legend: P networks in the pack, N inputs, D input features.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-import foolbox
 import torch
 from torch import Tensor, nn
 
 from robust.attacks.base import Attack, RandomStart
 from robust.networks.linearization import Network
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", DeprecationWarning)  # its own use of old scipy names
+    import foolbox
 
 FAR = 1e10  # foolbox needs finite input bounds
 

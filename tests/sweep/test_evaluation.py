@@ -1,0 +1,256 @@
+"""What a trial's evaluation records: attacks, flags, checks, and what it refuses to record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+import torch
+from torch import Tensor
+
+from robust.bounds.certifier import Certifier
+from sweep import evaluation, observe, schema, worker
+from sweep.config import Evaluation, SweepConfig, Training, check
+from sweep.grid import expand, options_hash, rows_per_trial
+from sweep.worker import Job, run_pack
+from tests.sweep.helpers import config, infos, one_job, trials
+
+Rows = list[dict[str, Any]]
+QUICK = Evaluation(
+    attacks=["fgm-l1", "vertex-l1"], attack_grid_radii=[0.0, 0.2, 1.0, 5.0], max_samples=20
+)
+
+
+def quick(tmp_path: Path, **changes: Any) -> SweepConfig:
+    return config(tmp_path, evaluation=replace(QUICK, **changes))
+
+
+def rows_of(job: Job, kind: str = "records") -> Rows:
+    path: Callable[[str], Path] = getattr(worker.folder(job), kind)
+    rows: Rows = pq.read_table(path(job.pack.pack_id)).to_pylist()
+    return rows
+
+
+def test_both_splits_are_attacked_in_one_call_per_attack(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls, inner = [], evaluation.survivors
+
+    def counted(net: Any, x: Tensor, y: Tensor, **options: Any) -> Tensor:
+        calls.append((options["attack"], len(y)))
+        return inner(net, x, y, **options)
+
+    monkeypatch.setattr(evaluation, "survivors", counted)
+    run_pack(one_job(quick(tmp_path)))
+    assert calls == [("certified-l1", 40), ("fgm-l1", 40), ("vertex-l1", 40)]
+
+
+def test_unsound_bound_fails_the_trials_with_the_numbers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sound = Certifier.largest
+
+    def careless(
+        self: Certifier, x: Tensor, y: Tensor, radii: Tensor, tight: bool = False
+    ) -> Tensor:
+        return sound(self, x, y, radii / 1000, tight)
+
+    monkeypatch.setattr(Certifier, "largest", careless)
+    job = one_job(quick(tmp_path))
+    summary = run_pack(job)
+    assert (summary.complete, summary.failed) == (0, 2)
+    assert summary.error is not None
+    rows = rows_of(job)
+    assert {row["status"] for row in rows} == {"failed"}
+    assert {row["accuracy"] for row in rows} == {None}
+    for row in rows:
+        assert "certified <= attacked <= clean does not hold" in row["error"]
+        assert "at true radius" in row["error"]
+        assert "of 40 examples" in row["error"]
+        assert "\n" not in row["error"]
+
+
+def test_one_unsound_trial_does_not_cost_its_pack(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inner = evaluation.survivors
+
+    def biased(net: Any, x: Tensor, y: Tensor, **options: Any) -> Tensor:
+        kept = inner(net, x, y, **options)
+        if options["attack"] == schema.CERTIFIED:
+            kept[1] = True  # also what is misclassified without attack
+        return kept
+
+    monkeypatch.setattr(evaluation, "survivors", biased)
+    job = one_job(quick(tmp_path))
+    summary = run_pack(job)
+    assert (summary.complete, summary.failed) == (1, 1)
+    good, bad = (t.trial_id for t in job.pack.trials)
+    for row in rows_of(job):
+        assert (row["accuracy"] is None) == (row["trial_id"] == bad)
+        assert row["status"] == ("complete" if row["trial_id"] == good else "failed")
+
+
+def test_certified_attacked_and_clean_are_in_order_in_the_records(tmp_path: Path) -> None:
+    small = quick(tmp_path, certify_tight=True)
+    longer = replace(small, training=replace(small.training, steps=60))
+    job = one_job(longer)
+    run_pack(job)
+    of = {
+        (r["trial_id"], r["split"], r["attack_grid_radius"], r["attack"]): r["accuracy"]
+        for r in rows_of(job)
+    }
+    for trial, split, radius, _ in of:
+        here = {attack: of[trial, split, radius, attack] for *_, attack in of}
+        assert here["certified-l1"] <= here["certified-l1-tight"] <= here["vertex-l1"]
+        assert here["certified-l1-tight"] <= here["fgm-l1"] <= of[trial, split, 0.0, "fgm-l1"]
+    assert any(0 < value < 1 for value in of.values())
+    assert len(of) == 2 * rows_per_trial(longer.evaluation)
+
+
+def test_diverged_trials_are_not_attacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen, inner = set(), evaluation.survivors
+
+    def counted(net: Any, x: Tensor, y: Tensor, **options: Any) -> Tensor:
+        seen.add(net.num_networks)
+        return inner(net, x, y, **options)
+
+    monkeypatch.setattr(evaluation, "survivors", counted)
+    small = quick(tmp_path)
+    wild = replace(
+        small,
+        grid=replace(small.grid, defense=["nominal"], learning_rate=[1e30, 1e-3, 1e-2]),
+        training=replace(small.training, steps=20),
+    )
+    summary = run_pack(one_job(wild, "nominal"))
+    assert (summary.complete, summary.diverged) == (2, 1)
+    assert seen == {2}
+
+
+def kept(*counts: int) -> Tensor:
+    """The first `count` of 100 samples survive, at each radius of one network."""
+    return torch.stack([torch.arange(100) < count for count in counts]).unsqueeze(0)
+
+
+@pytest.mark.parametrize(
+    ("survivors", "flags"),
+    [
+        ({"pgd-l2": kept(90, 50), "fgm-l2": kept(90, 52)}, set()),
+        ({"pgd-l2": kept(90, 70), "fgm-l2": kept(90, 50)}, {"weaker-than-fgm"}),
+        ({"pgd-l2": kept(90, 70), "fgm-l1": kept(90, 50)}, set()),
+        ({"fgsm-linf": kept(90, 50, 70)}, {"not-decreasing"}),
+        ({"fgm-l1": kept(90, 60), "vertex-l1": kept(90, 30)}, {"gradient-masking"}),
+        ({"fgm-l1": kept(90, 30), "vertex-l1": kept(90, 60)}, set()),
+        (
+            {"fgm-l1": kept(90, 90), "pgd-l1": kept(90, 30), "vertex-l1": kept(90, 29)},
+            set(),
+        ),
+        ({"certified-l1": kept(10, 50)}, set()),
+    ],
+)
+def test_survivors_raise_the_flags_they_deserve(
+    survivors: dict[str, Tensor], flags: set[str]
+) -> None:
+    raised = evaluation.accuracy_flags(survivors, 1)
+    assert {name for name, own in raised.items() if own.item()} == flags
+
+
+def test_network_with_saturated_softmax_is_flagged(tmp_path: Path) -> None:
+    """A rate of 100 makes logits so far apart that the loss has no gradient; 0.01 does not."""
+    small = quick(tmp_path)
+    wild = replace(
+        small,
+        grid=replace(small.grid, defense=["nominal"], learning_rate=[100.0, 0.01]),
+        training=replace(small.training, steps=60),
+    )
+    job = one_job(wild, "nominal")
+    run_pack(job)
+    flags = {row["learning_rate"]: row["flags"].split() for row in rows_of(job)}
+    assert "no-gradient" in flags[100.0]
+    assert "no-gradient" not in flags[0.01]
+    assert set(flags[100.0] + flags[0.01]) <= set(schema.FLAGS)
+
+
+def test_bound_checks_and_traces_are_recorded_with_their_grid_radii(tmp_path: Path) -> None:
+    training = Training(steps=4, curve_every=2, bound_checks=1.0, trace_every=3)
+    job = one_job(replace(quick(tmp_path), training=training))
+    run_pack(job)
+    rows = rows_of(job, "curves")
+    checks = [row for row in rows if row["quantity"] == "bound_holds"]
+    wanted = {(n, r) for n in ("l1", "linf") for r in observe.CHECKED_GRID_RADII}
+    for trial in job.pack.trials:
+        own = [row for row in checks if row["trial_id"] == trial.trial_id]
+        assert {(row["norm"], row["radius"]) for row in own if row["step"] == 2} == wanted
+        assert len(own) == 2 * len(wanted)
+    assert {row["value"] for row in checks} <= {0.0, 1.0}
+    traces = [row for row in rows if row["quantity"] in ("objective", "adversarial_loss")]
+    assert len(traces) == 4
+    assert {(row["step"], row["norm"], row["radius"]) for row in traces} == {(3, "linf", 0.1)}
+
+
+def test_last_point_of_the_curve_is_the_recorded_clean_accuracy(tmp_path: Path) -> None:
+    small = quick(tmp_path, max_samples=None)
+    job = one_job(replace(small, training=Training(steps=30, curve_every=20)))
+    run_pack(job)
+    points = {row["trial_id"]: row["value"] for row in rows_of(job, "curves") if row["step"] == 30}
+    clean = {
+        row["trial_id"]: row["accuracy"]
+        for row in rows_of(job)
+        if (row["split"], row["attack_radius"]) == ("validation", 0.0)
+    }
+    assert points == pytest.approx(clean)
+
+
+def test_share_of_checked_trials_is_about_what_is_asked_and_grows_with_it() -> None:
+    grid = config(grid=replace(config().grid, seed=list(range(500))))
+    every = expand(grid, infos(grid))
+    some = {t.trial_id for t in every if observe.is_checked(t, 0.1)}
+    more = {t.trial_id for t in every if observe.is_checked(t, 0.2)}
+    assert some < more
+    assert len(some) == pytest.approx(0.1 * len(every), rel=0.25)
+    assert not any(observe.is_checked(t, 0.0) for t in every)
+    assert all(observe.is_checked(t, 1.0) for t in every)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"nested": True}, {"engine": "foolbox"}, {"restarts": 2}, {"certify_tight": True}],
+)
+def test_option_that_changes_records_changes_the_ids(changes: dict[str, Any]) -> None:
+    plain, other = config(), config(evaluation=replace(config().evaluation, **changes))
+    assert options_hash(plain) != options_hash(other)
+
+
+def test_bound_checks_change_no_id() -> None:
+    checked = Training(steps=3, curve_every=2, bound_checks=0.5)
+    assert [t.trial_id for t in trials()] == [t.trial_id for t in trials(training=checked)]
+
+
+def test_vertex_attack_is_on_by_default() -> None:
+    assert "vertex-l1" in Evaluation().attacks
+
+
+@pytest.mark.parametrize(
+    ("small", "message"),
+    [
+        (config(evaluation=replace(QUICK, engine="fool")), "unknown engine 'fool'.*foolbox"),
+        (config(evaluation=replace(QUICK, restarts=0)), "evaluation.restarts=0: must be"),
+        (config(training=Training(bound_checks=1.5)), "training.bound_checks=1.5: must be"),
+        (config(training=Training(trace_every=-1)), "training.trace_every=-1: must be"),
+        (
+            config(
+                evaluation=replace(QUICK, certify_tight=True),
+                grid=replace(config().grid, network=["cnn"]),
+            ),
+            "evaluation.certify_tight=true: is not made for network 'cnn'",
+        ),
+    ],
+)
+def test_bad_option_is_refused_in_one_line(small: SweepConfig, message: str) -> None:
+    with pytest.raises(ValueError, match=message) as error:
+        check(small)
+    assert "\n" not in str(error.value)
