@@ -24,6 +24,7 @@ if (
 from analysis.arguments import parse, split  # noqa: E402
 from analysis.artifact import chosen  # noqa: E402
 from analysis.build import Built, build  # noqa: E402
+from analysis.drawing import Studio  # noqa: E402
 from analysis.load import load  # noqa: E402
 from analysis.locate import locate  # noqa: E402
 from analysis.records import Records  # noqa: E402
@@ -52,9 +53,10 @@ def run(argv: list[str]) -> None:
     source = locate(split(options["experiment"]), options["records"], Path(options["results"]))
     read = [*(t.datasets for t in tables), *(f.datasets for f in figures)]
     datasets = None if None in read else {name for names in read for name in names or ()}
-    records = load(source, options["allow_simulated"] == "true", datasets)
     out = Path(options["out"]) if options["out"] else source.out
-    built = build(tables, figures, records, out)
+    with Studio(len(figures)) as studio:
+        records = load(source, options["allow_simulated"] == "true", datasets)
+        built = build(tables, figures, records, out, studio)
     if not only:
         (out / page.FILE).write_text(page.render(built, records))
     _tell(records, built, whole=datasets is None)

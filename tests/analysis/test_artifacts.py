@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from made_records import records_of, rows_of
 
 from analysis.artifact import Figure, Table, figures, tables
-from analysis.build import draw_figure, write_table
+from analysis.build import write_table
+from analysis.drawing import draw_figure
 from analysis.records import Records
+from tests.analysis.made_records import records_of, rows_of
 
 # The small made-up experiment has MNIST alone of the image sets.
 ABSENT = {"table3", "table5", "table7", "table9", "table10", "table11"}

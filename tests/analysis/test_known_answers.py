@@ -5,7 +5,6 @@ from __future__ import annotations
 import pandas as pd
 import polars as pl
 import pytest
-from made_records import records_of, rows_of
 
 from analysis.artifact import tables
 from analysis.build import write_table
@@ -26,6 +25,7 @@ from analysis.tables import (
     throughput,
 )
 from sweep.schema import CURVE_COLUMNS, SCHEMA_VERSION
+from tests.analysis.made_records import records_of, rows_of
 
 
 def one(frame: pd.DataFrame, **values: object) -> pd.Series:

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from made_records import frame_of, records_of, rows_of
 
 from analysis.load import load
 from analysis.locate import locate
 from analysis.records import Records
 from analysis.summary import notes
+from tests.analysis.made_records import frame_of, records_of, rows_of
 
 Row = dict[str, object]
 

@@ -7,11 +7,11 @@ from itertools import count
 
 import pandas as pd
 import pytest
-from made_records import records_of, rows_of
 
 from analysis import paper
 from analysis.artifact import tables
 from analysis.records import Records
+from tests.analysis.made_records import records_of, rows_of
 
 FEATURES = {"mnist": 784, "fashion-mnist": 784, "cifar10": 3072}
 ATTACKS = {

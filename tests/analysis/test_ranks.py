@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from made_records import frame_of, records_of, rows_of
 
 from analysis.ranks import attacked_accuracies, mean_ranks
 from analysis.stats import dense_ranks, mean_interval
 from analysis.summary import ranking, text
+from tests.analysis.made_records import frame_of, records_of, rows_of
 
 
 def test_dense_ranks_share_ties_and_leave_no_gap() -> None:

@@ -11,12 +11,12 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from made_records import records_of, rows_of
 
 from analysis.artifact import figures, tables
 from analysis.build import build
 from analysis.records import Records
 from analysis.report.page import render
+from tests.analysis.made_records import records_of, rows_of
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")
 FLAGS = (

@@ -6,10 +6,10 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_records import records_of, rows_of
 
 from analysis.records import Records
 from analysis.select import choose, mean_over_repetitions, outcome, selected
+from tests.analysis.made_records import records_of, rows_of
 
 ARM = ("dataset", "defense", "seed", "split_seed")
 

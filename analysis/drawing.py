@@ -1,0 +1,73 @@
+"""Draw figures and write their files, in a second process beside the work of the first."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+import pandas as pd
+
+from analysis.artifact import figures
+from analysis.render import to_csv
+
+FEW = 2  # figures up to which a second process costs more than it saves
+
+
+def draw_figure(name: str, frame: pd.DataFrame, out: Path) -> None:
+    """Draw a registered figure from its data; write it as PDF and PNG, and the data as CSV."""
+    (out / f"{name}.csv").write_text(to_csv(frame))
+    canvas = figures()[name].draw(frame)
+    canvas.draw_without_rendering()
+    canvas.set_layout_engine("none")  # laid out once, for both files
+    canvas.savefig(out / f"{name}.pdf", metadata={"CreationDate": None})
+    canvas.savefig(out / f"{name}.png", dpi=200)
+
+
+@dataclass(frozen=True)
+class _Job:
+    future: Future[None]
+    name: str
+    frame: pd.DataFrame
+    out: Path
+
+
+class Studio:
+    """Draws what it is given, beside if there is enough of it; all is drawn on leaving."""
+
+    def __init__(self, count: int) -> None:
+        # Forking a process with running threads may deadlock; a spawned one starts clean.
+        self._pool = ProcessPoolExecutor(1, get_context("spawn")) if count > FEW else None
+        self._jobs: list[_Job] = []
+        if self._pool is not None:
+            self._pool.submit(figures)  # its imports take seconds: begin with them at once
+
+    def __enter__(self) -> Studio:
+        return self
+
+    def draw(self, name: str, frame: pd.DataFrame, out: Path) -> None:
+        """Begin to draw a figure."""
+        if self._pool is None:
+            draw_figure(name, frame, out)
+        else:
+            future = self._pool.submit(draw_figure, name, frame, out)
+            self._jobs.append(_Job(future, name, frame, out))
+
+    def finish(self) -> None:
+        """Draw what the other process has not begun, and wait for the rest.
+
+        Raises:
+            Exception: whatever went wrong in drawing.
+        """
+        for job in reversed(self._jobs):
+            if job.future.cancel():
+                draw_figure(job.name, job.frame, job.out)
+        for job in self._jobs:
+            if not job.future.cancelled():
+                job.future.result()
+        self._jobs.clear()
+
+    def __exit__(self, *_: object) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
