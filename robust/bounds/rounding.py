@@ -27,6 +27,7 @@ from torch import Tensor
 from robust.losses import other_classes
 
 SEARCH_FACTOR = 4.0  # a bound evaluated at a vertex
+CARRIED_FACTOR = 2.0  # times L, on top: the search on convolutions carries changes (rub-bound.md)
 SCREENING_FACTOR = 8.0  # times L: a bound of the bound
 ROWS = 256  # unit vectors passed through a network at once
 
@@ -74,7 +75,8 @@ class RoundingSlack:
         others = other_classes(y, mass.shape[2]).expand(mass.shape[0], -1, -1)
         own = y.view(1, -1, 1).expand_as(others[..., :1])
         both = mass.gather(2, others) + mass.gather(2, own) + self.underflow
-        return SEARCH_FACTOR * self.gamma * both, SCREENING_FACTOR * self.depth * self.gamma * both
+        search = SEARCH_FACTOR + CARRIED_FACTOR * self.depth
+        return search * self.gamma * both, SCREENING_FACTOR * self.depth * self.gamma * both
 
 
 def accumulated_roundoff(net: Any) -> float:
