@@ -9,7 +9,7 @@ import polars as pl
 
 from analysis.load import from_frame
 from analysis.names import label
-from analysis.ranks import attacked_accuracies, mean_ranks
+from analysis.ranks import attacked_accuracies, comparisons, mean_ranks
 from analysis.records import Records
 
 
@@ -26,10 +26,7 @@ def ranking(records: pd.DataFrame | Records) -> pd.DataFrame:
         the attack x radius cells whose lowest mean rank a defense has.
     """
     loaded = records if isinstance(records, Records) else from_frame(records)
-    accuracies = attacked_accuracies(loaded, loaded.tabular_datasets or loaded.datasets).filter(
-        pl.col("attack").str.starts_with("pgd-")
-    )
-    ranks = mean_ranks(accuracies)
+    ranks = mean_ranks(_ranked(loaded))
     if ranks.empty:
         return pd.DataFrame(columns=["defense", "mean_rank", "datasets", "best_cells", "cells"])
     lowest = ranks.groupby(["attack", "attack_grid_radius"])["mean_rank"].transform("min")
@@ -41,6 +38,11 @@ def ranking(records: pd.DataFrame | Records) -> pd.DataFrame:
         cells=("best", "size"),
     )
     return table.reset_index().sort_values(["mean_rank", "defense"]).reset_index(drop=True)
+
+
+def _ranked(records: Records) -> pl.DataFrame:
+    datasets = records.tabular_datasets or records.datasets
+    return attacked_accuracies(records, datasets).filter(pl.col("attack").str.starts_with("pgd-"))
 
 
 def text(table: pd.DataFrame) -> str:
@@ -77,6 +79,7 @@ def notes(records: Records) -> list[str]:
     leaky = sorted(set(trials.filter("leaky")["dataset"]))
     if leaky:
         found.append(f"the label was kept as a feature of: {', '.join(leaky)}")
+    found += _left_out_of_ranks(records)
     failed = trials.filter(pl.col("status") == "failed")
     if not failed.is_empty():
         causes = failed["error"].fill_null("no message").value_counts(sort=True)
@@ -84,3 +87,20 @@ def notes(records: Records) -> list[str]:
     flags: Counter[str] = Counter(f for row in trials["flags"] for f in row.split())
     found += [f"{n} trials carry the flag {flag}" for flag, n in sorted(flags.items())]
     return found
+
+
+def _left_out_of_ranks(records: Records) -> list[str]:
+    """Say, if so, that ranks stand on fewer data sets than there are, and which defenses lack."""
+    cells = list(comparisons(_ranked(records)))
+    if not cells:
+        return []
+    total = len(records.tabular_datasets or records.datasets)
+    fewest = min(cells, key=lambda cell: len(cell.datasets))
+    if len(fewest.datasets) == total:
+        return []
+    present = zip(fewest.defenses, fewest.present, strict=True)
+    lacking = ", ".join(f"{label(d)} on {n}" for d, n in present if n < total)
+    return [
+        f"ranks stand on as few as {len(fewest.datasets)} of {total} data sets, those with a "
+        f"result of every defense; there are results of {lacking}"
+    ]

@@ -155,9 +155,10 @@ def _table(table: Table, printed: Printed) -> str:
         )
     if table.behind is not None:
         body.append(
-            "<details><summary>Behind each cell: trials to choose among (+ diverged†), and the "
-            "training radius, learning rate, batch size and scaling chosen</summary>"
-            f"{to_html(table.behind(frame))}</details>"
+            "<details><summary>Behind each cell: 95% binomial interval; trials to choose among "
+            "(+ diverged†); training radius, learning rate, batch size and scaling "
+            "chosen</summary>"
+            f"{_folded(table.behind(frame))}</details>"
         )
     body.append(f'<p class="small">Files: <code>{table.name}.csv, .tex, .md</code></p>')
     return _section(table, "".join(body))

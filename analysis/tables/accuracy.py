@@ -7,6 +7,7 @@ import pandas as pd
 from analysis.artifact import Table
 from analysis.names import VISION
 from analysis.records import Records
+from analysis.tables.cells import behind_cell
 from analysis.tables.robust import blocks, robust_accuracy
 
 
@@ -25,5 +26,6 @@ TABLE = Table(
     "column in bold, cells within 0.5 points of it marked.",
     build=build,
     layout=blocks,
+    behind=lambda frame: blocks(frame, cell=behind_cell),
     experiment="uci_full",
 )

@@ -120,14 +120,15 @@ def paper_cell(place: Place) -> Cell:
     """Return a cell with the paper's percentage and ours minus it."""
     if pd.isna(place["paper_percent"]):
         return Cell(MISSING)
-    return Cell(f"{place['paper_percent']:.2f} ({place['difference']:+.2f})")
+    return Cell(f"{place['paper_percent']:.2f} ({place['difference']:+.1f})")
 
 
 def behind_cell(place: Place) -> Cell:
-    """Return a cell with the trials behind a value and the settings chosen among them."""
+    """Return a cell with a value's 95% interval, the trials behind it and the settings chosen."""
+    span = f"{100 * place['low']:.1f}–{100 * place['high']:.1f}"
     trials = f"{place['candidates']}" + (f"+{place['diverged']}†" if place["diverged"] else "")
     radius, rate = f"ρ {place['grid_radius']:g}", f"rate {place['learning_rate']:g}"
-    return Cell(f"{trials}: {radius}, {rate}, {place['batch_size']}, {place['scaling']}")
+    return Cell(f"{span}; {trials}; {radius}, {rate}, {place['batch_size']}, {place['scaling']}")
 
 
 def printed_columns(cells: pd.DataFrame) -> dict[float, str]:

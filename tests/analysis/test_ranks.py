@@ -7,7 +7,7 @@ import pytest
 
 from analysis.ranks import attacked_accuracies, mean_ranks
 from analysis.stats import dense_ranks, mean_interval
-from analysis.summary import ranking, text
+from analysis.summary import notes, ranking, text
 from tests.analysis.made_records import frame_of, records_of, rows_of
 
 
@@ -61,3 +61,14 @@ def test_ranking_orders_by_mean_rank_over_pgd_alone() -> None:
 def test_ranking_without_common_data_sets_says_so() -> None:
     table = ranking(frame_of(rows_of("a", 0.5, 0.5, attack="fgm-l2")))
     assert text(table).startswith("no ranking")
+
+
+def test_data_sets_left_out_of_the_ranks_are_named() -> None:
+    records = records_of(
+        *three_defenses("iris", 0.9, 0.8, 0.7),
+        *three_defenses("glass", 0.1, 0.9, None),
+    )
+    (note,) = notes(records)
+    assert note.startswith("ranks stand on as few as 1 of 2 data sets")
+    assert note.endswith("there are results of Nominal on 1")
+    assert notes(records_of(*three_defenses("iris", 0.9, 0.8, 0.7))) == []
