@@ -15,8 +15,9 @@ units, K classes, L affine layers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -29,7 +30,7 @@ from robust.norms import dual_norm
 
 # Coefficients (forms x units of one layer) held at once; beyond it a batch is cut into blocks
 # that are computed again in the backward pass, so that memory does not grow with P x B.
-BLOCK_ELEMENTS = {"cpu": 2**24, "cuda": 2**28}
+BLOCK_ELEMENTS = {"cpu": 2**22, "cuda": 2**28}
 
 
 @dataclass(frozen=True)
@@ -70,21 +71,22 @@ def worst_case_differences(
     points = x.expand(net.num_networks, *x.shape[-2:])
     widest = max(w.shape[1] for w in weights)
     per_example = widest * max([net.num_classes, *(w.shape[2] for w in weights[1:-1])])
-    bound = _differences if torch.is_grad_enabled() else torch.no_grad()(_differences)
-    budget = BLOCK_ELEMENTS.get(x.device.type, 2**24)
+    budget = BLOCK_ELEMENTS.get(x.device.type, BLOCK_ELEMENTS["cpu"])
     blocks = list(_blocks(net.num_networks, x.shape[-2], per_example, budget))
-    call: Callable[..., Tensor] = bound
-    if len(blocks) > 1 and torch.is_grad_enabled():
-
-        def call(*arguments: object) -> Tensor:
-            result: Tensor = checkpoint(bound, *arguments, use_reentrant=False)
-            return result
-
+    recompute = torch.is_grad_enabled() and len(blocks) * len(blocks[0][1]) > 1
     rows = []
     for p, examples in blocks:
         part = [w[p] for w in weights], [b[p] for b in biases]
-        rows.append([call(*part, points[p, at], y[at], radius[p], order) for at in examples])
-    return torch.cat([torch.cat(row, dim=1) for row in rows], dim=0)
+        row = [(*part, points[p, at], y[at], radius[p], order) for at in examples]
+        rows.append(torch.cat([_block_differences(recompute, *block) for block in row], dim=1))
+    return torch.cat(rows, dim=0)
+
+
+def _block_differences(recompute: bool, *block: Any) -> Tensor:
+    if not recompute:
+        return _differences(*block)
+    differences: Tensor = checkpoint(_differences, *block, use_reentrant=False)
+    return differences
 
 
 def _differences(

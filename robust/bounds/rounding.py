@@ -5,13 +5,13 @@ gamma_n = n u / (1 - n u) times the sum of the absolute products, n the rounding
 and u the unit roundoff (Higham 2002, Lemma 3.1 and section 3.1). Replacing all weights, biases
 and inputs by their absolute values gives a network whose output at |x|, its mass T, is the sum
 of the absolute products of all paths: rectifying and taking a maximum do not increase an error,
-and 0 <= t <= 1. In RUB the streams s and m are each at most T in magnitude, and W(s - m)/2 and
-|W|(s + m)/2 together hold at most twice the mass of the layer, so with N = sum over the layers
-of their fan-in + 8 the computed bound is off by at most 2 gamma_N T at each vertex. The vertex
-x +- rho e_m adds at most rho max_m T(e_m) (without biases; a maximum of sums is at most the sum
-of the maxima). Screening subtracts and adds such terms once per hidden layer, each off by at
-most 6 gamma_N T. The factors below are larger than that by a third at least, which covers the
-rounding of the mass itself and of the class differences c_k W.
+and 0 <= t <= 1. In RUB both streams s and m are at most T in magnitude, so each layer's products
+W(s - m)/2 and |W|(s + m)/2 have together at most the mass of the next layer, and the exact
+error passes on through |W| as the mass does: with N = sum over the layers of their fan-in + 8,
+the computed bound is off by at most gamma_N T at each vertex. The vertex x +- rho e_m adds at
+most rho max_m T(e_m) (without biases; a maximum of sums is at most the sum of the maxima).
+Screening adds such a bound once per hidden layer, each off by at most 6 gamma_N T. The factors
+below are at least twice that, for the rounding of the mass itself and of the differences c_k W.
 
 Legend: P networks in the pack, B batch, D input features, K classes, L affine layers.
 """
@@ -26,9 +26,9 @@ from torch import Tensor
 
 from robust.losses import other_classes
 
-SEARCH_FACTOR = 4.0  # a bound evaluated at a vertex
+SEARCH_FACTOR = 8.0  # a bound evaluated at a vertex
 CARRIED_FACTOR = 2.0  # times L, on top: the search on convolutions carries changes (rub-bound.md)
-SCREENING_FACTOR = 8.0  # times L: a bound of the bound
+SCREENING_FACTOR = 12.0  # times L: a bound of the bound
 ROWS = 256  # unit vectors passed through a network at once
 
 # What multiplies the unit roundoff of float32 where torch may use shorter formats in products.
