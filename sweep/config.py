@@ -44,8 +44,8 @@ class Training:
     loss: str = "cross-entropy"
     curve_every: int = 500  # steps between two points of the validation curve; 0 for none
     # Share of trials, chosen by the hash of their ids, on which aRUB's bound is compared with PGD
-    # at Table 1's radii, whenever the curve has a point. A check of 22 balls costs about as much
-    # as 500 steps of nominal training. It changes no network, so it is no part of a trial's id.
+    # at Table 1's radii, whenever the curve has a point. A check of 22 balls costs as much as
+    # 300 steps of nominal training. It changes no network, so it is no part of a trial's id.
     bound_checks: float = 0.0
     trace_every: int = 0  # steps between two points of Figure 1's losses; 0 for none
 

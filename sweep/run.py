@@ -7,9 +7,11 @@ command again completes exactly the missing trials.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from types import FrameType
 from typing import NoReturn
 
 _ROOT = Path(__file__).resolve().parent.parent
@@ -50,6 +52,10 @@ def main(argv: Sequence[str]) -> int:
         return _INTERRUPTED
 
 
+def _interrupt(signum: int, frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt
+
+
 def _leave(code: int) -> NoReturn:
     """End the process; after Ctrl-C without the clean-up that Ray's threads may crash in."""
     sys.stdout.flush()
@@ -60,4 +66,7 @@ def _leave(code: int) -> NoReturn:
 
 
 if __name__ == "__main__":
+    # `docker stop` and batch systems ask with SIGTERM; a shell's background job ignores SIGINT.
+    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGINT, _interrupt)
     _leave(main(sys.argv[1:]))

@@ -5,12 +5,13 @@ Call `sweep.ray_environment.prepare` before importing it.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import signal
 import sys
 import tempfile
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -134,10 +135,21 @@ def run(jobs: Sequence[Job], ray_config: sweep_config.Ray, listener: Listener) -
         with tempfile.TemporaryDirectory(prefix="sweep-tune-") as scratch:
             _tuner(trainable, jobs, ray_config, listener, scratch).fit()
     finally:
-        # A second Ctrl-C must not leave workers behind.
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
-        ray.shutdown()
+        with _uninterrupted():
+            ray.shutdown()
+
+
+@contextlib.contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Hold off a second Ctrl-C, which must not leave workers behind."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _tuner(
