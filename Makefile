@@ -52,6 +52,7 @@ format: $(TEST)  ## Rewrite the code in the project's style
 
 bench: $(STAMP)  ## Measure steps per second of every defense and of evaluation
 	$(BIN)/python -m benchmarks.throughput
+	$(BIN)/python -m benchmarks.evaluation
 
 clean:  ## Remove the environment and caches (results stay)
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -46,6 +46,12 @@ class _One(nn.Module):
         return logits
 
 
+def as_foolbox_model(net: Network, bounds: tuple[float, float], device: torch.device) -> Any:
+    """Return a pack of one network as foolbox wants it."""
+    limits = (max(bounds[0], -FAR), min(bounds[1], FAR))
+    return foolbox.PyTorchModel(_One(net).eval(), bounds=limits, device=device)
+
+
 @dataclass(frozen=True)
 class FoolboxAttack(Attack):
     """A foolbox attack with its default parameters."""
@@ -78,15 +84,12 @@ class FoolboxAttack(Attack):
         """
         centre = x.expand(net.num_networks, *x.shape[-2:])
         labels, radius = y.expand(centre.shape[:2]), radius.expand(centre.shape[:2])
-        limits = (max(bounds[0], -FAR), min(bounds[1], FAR))
         options = {"random_start": start is not None} if self.random else {}
         x_adv = torch.empty_like(centre)
         with torch.enable_grad(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(_seed_of(start))
             for p in range(net.num_networks):
-                model = foolbox.PyTorchModel(
-                    _One(net.subset([p])).eval(), bounds=limits, device=x.device
-                )
+                model = as_foolbox_model(net.subset([p]), bounds, x.device)
                 for value in sorted(set(radius[p].tolist())):
                     at = radius[p] == value
                     method = FOOLBOX_ATTACKS[self.name](**options)
