@@ -49,15 +49,15 @@ class RoundingSlack:
         for parameter in self.mass.parameters():
             parameter.abs_()
         linear = copy.deepcopy(self.mass)
-        for bias in linear.biases:
-            bias.zero_()
         like = net.weights[0]
+        for bias, none in zip(self.mass.biases, linear.biases, strict=True):
+            bias.add_(torch.finfo(like.dtype).tiny / unit_roundoff(net))  # N underflows a layer
+            none.zero_()
         unit = torch.eye(net.num_features, dtype=like.dtype, device=like.device)
         rows = [unit[i : i + ROWS] for i in range(0, len(unit), ROWS)]
         self.peak = torch.stack([linear(part).amax(dim=1) for part in rows]).amax(dim=0)
         self.gamma = accumulated_roundoff(net)
         self.depth = len(net.weights)
-        self.underflow = torch.finfo(like.dtype).tiny
 
     @torch.no_grad()
     def __call__(self, x: Tensor, y: Tensor, radius: Tensor) -> tuple[Tensor, Tensor]:
@@ -74,7 +74,7 @@ class RoundingSlack:
         mass = self.mass(x.abs()) + radius.unsqueeze(2) * self.peak.unsqueeze(1)
         others = other_classes(y, mass.shape[2]).expand(mass.shape[0], -1, -1)
         own = y.view(1, -1, 1).expand_as(others[..., :1])
-        both = mass.gather(2, others) + mass.gather(2, own) + self.underflow
+        both = mass.gather(2, others) + mass.gather(2, own)
         search = SEARCH_FACTOR + CARRIED_FACTOR * self.depth
         return search * self.gamma * both, SCREENING_FACTOR * self.depth * self.gamma * both
 

@@ -296,3 +296,19 @@ def test_bad_input_is_refused_in_one_line(
     with pytest.raises(ValueError, match=message) as error:
         method(pack, *spoil(*batch))
     assert "\n" not in str(error.value)
+
+
+def test_slack_covers_numbers_that_vanish() -> None:
+    """Products below the smallest float32 are lost; the slack must not be zero there."""
+    net = random_pack((2, 6, 6, 2), seed=4, dtype=torch.float32)
+    with torch.no_grad():
+        for weight, bias in zip(net.weights, net.biases, strict=True):
+            weight.mul_(1e-16)
+            bias.zero_()
+    wide = MLP.from_arrays([w.double() for w in net.weights], [b.double() for b in net.biases])
+    x, y = random_batch(5, 2, 2, seed=4, dtype=torch.float32)
+    radius = torch.full((1, 5), 0.5)
+    exact = rub.search(wide, x.double(), y, radius.double())[0]
+    lost = (rub.search(net, x, y, radius)[0].double() - exact).abs()
+    assert (lost > 0).all()
+    assert (lost <= RoundingSlack(net)(x, y, radius)[0].double()).all()
