@@ -105,9 +105,7 @@ class Tracker:
         self._queue.put(None)
         self._thread.join(_PATIENCE_S)
         if self._thread.is_alive():
-            print(
-                f"MLflow: about {self._queue.qsize()} packs are still to be logged ...", flush=True
-            )
+            print("MLflow: logging what it still lacks ...", flush=True)
             self._thread.join()
         if self.error is None and not resync:
             return True
