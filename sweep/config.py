@@ -71,6 +71,9 @@ class Evaluation:
     certify_tight: bool = False  # also with t optimised, which takes many times longer
     nested: bool = False  # do not attack again what was broken at a smaller radius
     engine: str = "packed"  # "foolbox" runs foolbox itself for its six attacks, slowly
+    # sweep/strong.py attacks the selected networks at these grid radii, on so many test samples.
+    strong_grid_radii: list[float] = field(default_factory=lambda: [0.01, 0.1, 0.3])
+    strong_samples: int = 500
     restarts: int | None = None  # of attacks named *-best; null: five
     max_samples: int | None = None  # at most this many samples of each split; null: all
 
@@ -247,6 +250,8 @@ def _numbers(config: SweepConfig) -> dict[str, _Limits]:
         "training.curve_every": ([config.training.curve_every], *natural),
         "training.bound_checks": ([config.training.bound_checks], *share),
         "training.trace_every": ([config.training.trace_every], *natural),
+        "evaluation.strong_grid_radii": (evaluation.strong_grid_radii, *positive),
+        "evaluation.strong_samples": ([evaluation.strong_samples], *count),
         "evaluation.restarts": (given(evaluation.restarts), *count),
         "evaluation.attack_grid_radii": (evaluation.attack_grid_radii, *not_negative),
         "evaluation.max_samples": (given(evaluation.max_samples), *count),

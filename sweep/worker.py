@@ -19,6 +19,7 @@ from torch import Tensor
 
 from robust import networks
 from robust.monitor import Monitor
+from robust.networks import CNN, MLP
 from robust.networks.linearization import Network
 from robust.train import TrainResult, train
 from sweep import datasets, observe, records, simulate, store
@@ -213,17 +214,10 @@ def train_and_evaluate(
     pack: Pack, data: Dataset, settings: Settings, on_step: OnStep | None = None
 ) -> Measured:
     """Train all networks of a pack in one program, and evaluate them on both splits."""
-    first, info, device = pack.first, data.info, settings.device
-    net = networks.build(
-        first.network,
-        info.num_features,
-        info.num_classes,
-        len(pack),
-        first.seed,
-        input_shape=info.input_shape,
-    ).to(device)
+    first, device = pack.first, settings.device
+    net = initial_networks(pack, data.info).to(device)
     watching = observe.monitor(net, pack, data, settings.training)
-    result = _train(net, pack, data, settings, on_step, watching)
+    result = train_pack(net, pack, data, settings, on_step, watching)
     started = time.perf_counter()
     assessed = assess(net, first, data, settings.evaluation, device, result.diverged_step)
     evaluation_seconds = time.perf_counter() - started
@@ -246,14 +240,28 @@ def train_and_evaluate(
     )
 
 
-def _train(
+def initial_networks(pack: Pack, info: DatasetInfo) -> MLP | CNN:
+    """The untrained networks of a pack, on the CPU."""
+    first = pack.first
+    return networks.build(
+        first.network,
+        info.num_features,
+        info.num_classes,
+        len(pack),
+        first.seed,
+        input_shape=info.input_shape,
+    )
+
+
+def train_pack(
     net: Network,
     pack: Pack,
     data: Dataset,
     settings: Settings,
-    on_step: OnStep | None,
-    watching: Monitor | None,
+    on_step: OnStep | None = None,
+    watching: Monitor | None = None,
 ) -> TrainResult:
+    """Train the networks of a pack in place; the same pack always becomes the same."""
     first, device = pack.first, settings.device
     x, y = _tensors(data.train.x, data.train.y, device)
     radius = torch.tensor([trial.train_radius for trial in pack.trials], device=device)

@@ -1,0 +1,159 @@
+"""AutoAttack on the selected networks: python sweep/strong.py +experiment=NAME [key=value ...].
+
+For each data set, network family, defense, norm and radius of `evaluation.strong_grid_radii`, the
+network that has the highest validation accuracy under PGD is trained again, which gives the same
+weights, and attacked on test data. Rows `autoattack-<norm>` in the records' schema go to
+results/NAME/strong/, one file per trial, apart from the records of the sweep. Running the same
+command again attacks only what is missing.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+_ROOT = Path(__file__).resolve().parent.parent
+if sys.path and Path(sys.path[0] or ".").resolve() == _ROOT / "sweep":
+    sys.path[0] = str(_ROOT)
+
+import polars as pl  # noqa: E402
+import pyarrow as pa  # noqa: E402
+import torch  # noqa: E402
+
+from robust.blocks import Points  # noqa: E402
+from robust.evaluate import correct, survivors  # noqa: E402
+from robust.invariant import Sandwich, reports  # noqa: E402
+from robust.networks.linearization import Network  # noqa: E402
+from sweep import autoattack, compose, datasets, evaluation, plan, schema, store, worker  # noqa: E402
+from sweep.calibration import Rates  # noqa: E402
+from sweep.errors import UserError  # noqa: E402
+from sweep.provenance import git_commit, local_device  # noqa: E402
+from sweep.worker import Job  # noqa: E402
+
+Row = dict[str, Any]
+_ARM = ("dataset", "scaling", "defense", "seed", "split_seed", "attack_norm", "attack_grid_radius")
+
+
+def main(argv: Sequence[str]) -> int:
+    """Attack what selection picks; the exit code is 1 if any network cannot be recorded."""
+    try:
+        parts = compose.compose(argv)
+        autoattack.require()
+        made = plan.make_plan(parts)
+        trouble = 0
+        for job, picks in _jobs(made):
+            for line in _attack_pack(job, picks, made.folder):
+                trouble += 1
+                print(line, file=sys.stderr)
+        return 1 if trouble else 0
+    except (UserError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def picks_of(records: pl.DataFrame, grid_radii: Sequence[float]) -> pl.DataFrame:
+    """Return the test rows, under PGD, of the trials with the highest validation accuracy.
+
+    Ties go to the smaller grid radius, the smaller learning rate, then the trial id.
+
+    Args:
+        records: rows of `schema.RECORD_COLUMNS`.
+        grid_radii: attack grid radii at which to select.
+    """
+    norms = records["attack_norm"].unique().to_list()
+    under_pgd = records.filter(
+        pl.col("attack").is_in([f"pgd-{norm}" for norm in norms])
+        & pl.col("attack_grid_radius").is_in(list(grid_radii))
+        & (pl.col("status") == "complete")
+    ).with_columns(cnn=pl.col("network") == "cnn")
+    arm = [*_ARM, "cnn"]
+    chosen = (
+        under_pgd.filter(pl.col("split") == "validation")
+        .sort(
+            "accuracy", "grid_radius", "learning_rate", "trial_id", descending=[True] + [False] * 3
+        )
+        .unique(subset=arm, keep="first", maintain_order=True)
+        .select("trial_id", "attack", "attack_grid_radius")
+    )
+    test = under_pgd.filter(pl.col("split") == "test").drop("cnn")
+    return test.join(chosen, on=["trial_id", "attack", "attack_grid_radius"])
+
+
+def _jobs(made: plan.Plan) -> Iterator[tuple[Job, Mapping[str, list[Row]]]]:
+    """Packs of the selected trials that are not attacked yet, with the rows that picked them."""
+    paths = made.folder.record_files()
+    if not paths:
+        raise UserError(f"{made.folder.path}: no records; run the sweep first")
+    records = pl.concat([pl.read_parquet(path) for path in paths])
+    device = local_device(made.config.ray)
+    for part in made.parts:
+        picked: dict[str, list[Row]] = {}
+        for row in picks_of(records, part.config.evaluation.strong_grid_radii).to_dicts():
+            picked.setdefault(row["trial_id"], []).append(row)
+        missing = {i for i in picked if not _path(made.folder, i).exists()}
+        again = plan.Part(
+            part.config, part.infos, tuple(t for t in part.trials if t.trial_id in missing)
+        )
+        alone = plan.Plan(made.name, (again,), {})
+        for task in plan.make_tasks(alone, Rates(), git_commit=git_commit(), device=device):
+            yield task.job, picked
+
+
+def _path(folder: store.Folder, trial_id: str) -> Path:
+    return folder.path / "strong" / f"{trial_id}.parquet"
+
+
+def _attack_pack(job: Job, picks: Mapping[str, list[Row]], folder: store.Folder) -> Iterator[str]:
+    """Train a pack again and attack its networks; yield a line for each that cannot count."""
+    pack, settings, first = job.pack, job.settings, job.pack.first
+    data = datasets.load(first.dataset, first.scaling, settings.data, first.split_seed)
+    net = worker.initial_networks(pack, data.info).to(settings.device)
+    worker.train_pack(net, pack, data, settings)
+    for index, trial in enumerate(pack.trials):
+        rows = [_attacked(job, net.subset([index]), data, row) for row in picks[trial.trial_id]]
+        wrong = [row["error"] for row in rows if row["error"] is not None]
+        if wrong:
+            yield f"{trial.dataset} / {trial.defense} / {trial.trial_id}: {wrong[0]}"
+            continue
+        path = _path(folder, trial.trial_id)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        store.write_table(path, pa.Table.from_pylist(rows, schema=store.RECORDS))
+        for row in rows:
+            print(f"{trial.dataset} {trial.defense} {row['attack']} {row['accuracy']:.3f}")
+
+
+def _attacked(job: Job, net: Network, data: datasets.Dataset, pick: Row) -> Row:
+    """Return the record of AutoAttack at the ball of a picked row."""
+    device, options = job.settings.device, job.settings.evaluation
+    first = job.pack.first
+    chosen = evaluation.sample(
+        len(data.test.y), options.strong_samples, first.dataset_hash, "test"
+    )
+    x = torch.from_numpy(data.test.x[chosen]).to(device)
+    y = torch.from_numpy(data.test.y[chosen]).to(device)
+    norm, radius = pick["attack_norm"], pick["attack_radius"]
+    x_adv = autoattack.perturb(net, x, y, norm, radius, data.bounds, first.seed)
+    keeps = correct(net, x, y) & (net(x_adv).argmax(dim=2) == y)
+    problem = None
+    if norm == "l1" and options.certify:
+        radii = torch.tensor([radius], dtype=torch.float64)
+        certified = survivors(net, x, y, attack=schema.CERTIFIED, radii=radii, bounds=data.bounds)
+        check = Sandwich(net, x, y, radii, certified, f"autoattack-{norm}")
+        everything = torch.arange(len(y), device=device).unsqueeze(0)
+        check(Points(slice(0, 1), [0], everything, x_adv.view(1, 1, *x.shape), keeps.unsqueeze(1)))
+        problem = reports(check.found, 1, len(y))[0]
+    return pick | {
+        "attack": f"autoattack-{norm}",
+        "accuracy": float(keeps.double().mean()),
+        "num_samples": len(y),
+        "git_commit": job.settings.origin.git_commit,
+        "device": worker.device_name(device),
+        "flags": "",
+        "error": problem,
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
