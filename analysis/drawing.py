@@ -19,8 +19,9 @@ def draw_figure(name: str, frame: pd.DataFrame, out: Path) -> None:
     """Draw a registered figure from its data; write it as PDF and PNG, and the data as CSV."""
     (out / f"{name}.csv").write_text(to_csv(frame))
     canvas = figures()[name].draw(frame)
-    canvas.draw_without_rendering()
-    canvas.set_layout_engine("none")  # laid out once, for both files
+    if canvas.get_layout_engine() is not None:
+        canvas.draw_without_rendering()
+        canvas.set_layout_engine("none")  # laid out once, for both files
     canvas.savefig(out / f"{name}.pdf", metadata={"CreationDate": None})
     canvas.savefig(out / f"{name}.png", dpi=200)
 
@@ -68,6 +69,6 @@ class Studio:
                 job.future.result()
         self._jobs.clear()
 
-    def __exit__(self, *_: object) -> None:
-        if self._pool is not None:
-            self._pool.shutdown(cancel_futures=True)
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
+        if self._pool is not None:  # after a mistake nobody should wait for imports
+            self._pool.shutdown(wait=error is None, cancel_futures=True)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pandas as pd
 import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
 from analysis.artifact import Figure
-from analysis.figures.drawing import dataset_panels, radius_axis
+from analysis.figures.panels import dataset_panels
 from analysis.names import math_label, ordered, style
 from analysis.records import REPETITION, Records
 from analysis.select import CELL, selected
@@ -54,8 +56,7 @@ def draw(frame: pd.DataFrame) -> Canvas:
     return dataset_panels(frame, _paint, "accuracy, %")
 
 
-def _paint(axes: Axes, frame: pd.DataFrame) -> None:
-    positions = radius_axis(axes, list(frame["attack_grid_radius"]))
+def _paint(axes: Axes, frame: pd.DataFrame, positions: Mapping[float, float]) -> None:
     for defense in ordered(set(frame["defense"]) & set(SHOWN)):
         rows = frame[frame["defense"] == defense]
         x = [positions[radius] for radius in rows["attack_grid_radius"]]

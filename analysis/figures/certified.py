@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pandas as pd
 import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
 from analysis.artifact import Figure
-from analysis.figures.drawing import dataset_panels, line, radius_axis
+from analysis.figures.drawing import line
+from analysis.figures.panels import dataset_panels
 from analysis.names import ordered
 from analysis.records import REPETITION, Records
 from sweep.schema import CERTIFIED
@@ -55,8 +58,7 @@ def draw(frame: pd.DataFrame) -> Canvas:
     return dataset_panels(frame, _paint, "certified, %")
 
 
-def _paint(axes: Axes, rows: pd.DataFrame) -> None:
-    positions = radius_axis(axes, list(rows["attack_grid_radius"]))
+def _paint(axes: Axes, rows: pd.DataFrame, positions: Mapping[float, float]) -> None:
     for defense in ordered(set(rows["defense"])):
         curve = rows[rows["defense"] == defense]
         x = [positions[radius] for radius in curve["attack_grid_radius"]]

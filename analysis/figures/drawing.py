@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from math import ceil
+from collections.abc import Sequence
 
 import matplotlib as mpl
 import numpy as np
-import pandas as pd
-from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
-from analysis.names import dataset_title, math_label, ordered, style
+from analysis.names import math_label, ordered, style
 
 RC = {
     "font.size": 8.5,
@@ -45,13 +42,20 @@ def radius_positions(radii: Sequence[float]) -> dict[float, float]:
     return positions
 
 
-def radius_axis(axes: Axes, radii: Sequence[float]) -> dict[float, float]:
-    """Label the x axis with powers of ten and a broken-off zero; return the positions."""
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")  # drawn faster than mathematics
+
+
+def radius_axis(axes: Axes, radii: Sequence[float], every: int = 1) -> dict[float, float]:
+    """Label the x axis with powers of ten and a broken-off zero; return the positions.
+
+    `every` keeps one power in so many, for narrow panels.
+    """
     positions = radius_positions(radii)
     values = sorted(set(radii))
     powers = [p for p in range(-6, 4) if positions[0.0] + 0.4 < p <= max(positions.values())]
+    powers = [p for p in powers if p % every == 0]
     ticks = [float(p) for p in powers]
-    labels = [f"$10^{{{p}}}$" for p in powers]
+    labels = ["10" + str(p).translate(_RAISED) if p != 0 else "1" for p in powers]
     if 0.0 in values:
         ticks, labels = [positions[0.0], *ticks], ["0", *labels]
         axes.axvline(positions[0.0] + 0.5, color="#999999", linewidth=0.6, linestyle=(0, (2, 2)))
@@ -59,46 +63,21 @@ def radius_axis(axes: Axes, radii: Sequence[float]) -> dict[float, float]:
     return positions
 
 
-def defense_legend(figure: Canvas, axes: Axes, defenses: Sequence[str]) -> None:
+def defense_legend(
+    figure: Canvas, axes: Axes, defenses: Sequence[str], place: str = "outside lower center"
+) -> None:
     """Draw one legend under all panels, in the order of the paper's tables."""
     handles, labels = axes.get_legend_handles_labels()
     by_label = dict(zip(labels, handles, strict=True))
     names = [name for name in map(math_label, ordered(set(defenses))) if name in by_label]
-    _legend(figure, [by_label[name] for name in names], names)
+    columns = max(1, min(len(names), 6))
+    figure.legend([by_label[name] for name in names], names, loc=place, ncols=columns)
 
 
 def shared_legend(figure: Canvas, axes: Axes) -> None:
     """Draw one panel's legend under all of them."""
-    _legend(figure, *axes.get_legend_handles_labels())
-
-
-def _legend(figure: Canvas, handles: Sequence[Artist], names: Sequence[str]) -> None:
-    figure.legend(handles, names, loc="outside lower center", ncols=max(1, min(len(names), 6)))
-
-
-def dataset_panels(
-    frame: pd.DataFrame, paint: Callable[[Axes, pd.DataFrame], None], ylabel: str
-) -> Canvas:
-    """Return a figure with one panel per data set, percent over L1 radii, and one legend."""
-    datasets = list(dict.fromkeys(frame["dataset"]))
-    across = min(4, len(datasets))
-    down = ceil(len(datasets) / across)
-    figure = canvas(down, across, height=1.7)
-    with mpl.rc_context(RC):
-        panels = figure.subplots(down, across, squeeze=False, sharey=True).ravel()
-        for axes, dataset in zip(panels, datasets, strict=False):
-            paint(axes, frame[frame["dataset"] == dataset])
-            axes.set_title(dataset_title(str(dataset)), fontsize=8)
-            axes.set_ylim(0, 100)
-        for axes in panels[len(datasets) :]:
-            axes.set_visible(False)
-        for axes in panels[::across]:
-            axes.set_ylabel(ylabel)
-        for axes in panels[max(0, len(datasets) - across) : len(datasets)]:
-            axes.set_xlabel(r"$\rho$ (ball $\rho\sqrt{D}$)")
-        fullest = max(panels, key=lambda axes: len(axes.get_legend_handles_labels()[1]))
-        defense_legend(figure, fullest, list(frame["defense"]))
-    return figure
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=max(1, len(labels)))
 
 
 def nothing(axes: Axes) -> None:

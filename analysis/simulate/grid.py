@@ -94,7 +94,7 @@ def paper_blocks() -> tuple[Block, ...]:
             UCI_DEFENSES,
             (256,),
             ("standardized",),
-            tuple(ATTACKS),
+            (*ATTACKS, CERTIFIED),
         ),
         Block(
             VISION_TASKS,

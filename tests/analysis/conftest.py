@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from analysis.artifact import figures, tables
+from analysis.build import Built, build
 from analysis.load import load
 from analysis.locate import locate
 from analysis.records import Records
@@ -24,3 +26,10 @@ def simulated(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def made_up(simulated: Path) -> Records:
     """Return the small made-up experiment, loaded."""
     return load(locate((), "", simulated), allow_simulated=True)
+
+
+@pytest.fixture(scope="session")
+def built(made_up: Records, tmp_path_factory: pytest.TempPathFactory) -> Built:
+    """Return everything there is, built from the small made-up experiment."""
+    out = tmp_path_factory.mktemp("tables")
+    return build([*tables().values()], [*figures().values()], made_up, out)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from analysis.artifact import figures, tables
-from analysis.build import build
+from analysis.build import Built, build
 from analysis.records import Records
 from analysis.report.page import render
 from tests.analysis.made_records import records_of, rows_of
@@ -58,9 +58,8 @@ class Page(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def text(made_up: Records, tmp_path_factory: pytest.TempPathFactory) -> str:
-    out = tmp_path_factory.mktemp("report")
-    return render(build([*tables().values()], [*figures().values()], made_up, out), made_up)
+def text(built: Built, made_up: Records) -> str:
+    return render(built, made_up)
 
 
 def test_page_refers_to_nothing_outside_itself(text: str) -> None:
