@@ -124,7 +124,8 @@ def run(jobs: Sequence[Job], ray_config: sweep_config.Ray, listener: Listener) -
         RayError: Ray cannot be started or joined, or lacks what was asked for.
         KeyboardInterrupt: on Ctrl-C; every worker has been stopped then.
     """
-    start(ray_config)
+    with _own_sigterm():
+        start(ray_config)
     try:
         gpus = gpus_per_pack(ray_config)
         _check_resources(ray_config, gpus)
@@ -137,6 +138,15 @@ def run(jobs: Sequence[Job], ray_config: sweep_config.Ray, listener: Listener) -
     finally:
         with _uninterrupted():
             ray.shutdown()
+
+
+@contextlib.contextmanager
+def _own_sigterm() -> Iterator[None]:
+    """Put SIGTERM's handler back after the block: Ray's own would end the driver at once."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    if threading.current_thread() is threading.main_thread() and before is not None:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextlib.contextmanager
