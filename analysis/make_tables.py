@@ -59,17 +59,17 @@ def run(argv: list[str]) -> None:
         built = build(tables, figures, records, out, studio)
     if not only:
         (out / page.FILE).write_text(page.render(built, records))
-    _tell(records, built, whole=datasets is None)
+    _tell(records, built, ranked=datasets is None, reported=not only)
 
 
-def _tell(records: Records, built: Built, whole: bool) -> None:
+def _tell(records: Records, built: Built, ranked: bool, reported: bool) -> None:
     print(outline(records))
-    if whole:
+    if ranked:
         print("\nMean rank under PGD attacks (1 is best):\n" + text(ranking(records)) + "\n")
     print(f"written to {built.out}: {', '.join(built.written) or 'nothing'}")
     if built.empty:
         print(f"nothing in these records for: {', '.join(built.empty)}")
-    if (built.out / page.FILE).is_file():
+    if reported:
         print(f"report: {built.out / page.FILE}")
 
 

@@ -9,6 +9,7 @@ import polars as pl
 
 from analysis.load import from_frame
 from analysis.names import label
+from analysis.pixels import unscaled
 from analysis.ranks import attacked_accuracies, comparisons, mean_ranks
 from analysis.records import Records
 
@@ -80,6 +81,9 @@ def notes(records: Records) -> list[str]:
     if leaky:
         found.append(f"the label was kept as a feature of: {', '.join(leaky)}")
     found += _left_out_of_ranks(records)
+    scaleless = ", ".join(unscaled(records))
+    if scaleless:
+        found.append(f"radii of {scaleless} cannot be given in pixels: no scale is known")
     failed = trials.filter(pl.col("status") == "failed")
     if not failed.is_empty():
         causes = failed["error"].fill_null("no message").value_counts(sort=True)

@@ -9,38 +9,23 @@ with more than it has.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import pandas as pd
 import polars as pl
 
 from analysis.artifact import Block, Table
 from analysis.names import NORMS, VISION, dataset_title, ordered
+from analysis.pixels import pixel_scales
 from analysis.records import REPETITION, Records
 from analysis.select import selected
 from analysis.tables.cells import accuracy_block, percent_cell, summarise
 from analysis.tables.robust import ATTACKS
-
-# Mean standard deviation of an image (and channel) with pixels from 0 to 1: MNIST's 60,000
-# training images; 5,000 of CIFAR-10's. A manifest's `pixel_scales` overrides and adds.
-PIXEL_SCALES = {"mnist": 0.3013, "cifar10": 0.2002}
-
-
-def pixel_scales(records: Records) -> Mapping[str, float]:
-    """Return data set -> mean standard deviation of a standardised image, in pixels."""
-    scales = dict(PIXEL_SCALES)
-    for manifest in records.provenance.manifests:
-        stated = manifest.get("pixel_scales", {})
-        if isinstance(stated, Mapping):
-            scales |= {str(name): float(scale) for name, scale in stated.items()}
-    return scales
 
 
 def build(records: Records) -> pd.DataFrame:
     """Return minimum accuracy over PGD and fast gradient per image set and pixel radius.
 
     `measured_radius` is the pixel radius at which the chosen network was really attacked.
-    Data sets whose pixel scale is unknown are left out.
+    Data sets whose pixel scale is unknown are left out; `unscaled` names them.
     """
     scales = pixel_scales(records)
     datasets = [d for d in records.datasets if d in VISION and d in scales]
@@ -114,7 +99,7 @@ TABLE = Table(
     caption="Adversarial accuracy (%), minimum over PGD and fast gradient, with radii in units of "
     "pixels from 0 to 1 (on average over images for standardised inputs), so that both scalings "
     "face balls of the same size. Networks count with their accuracy at the next measured radius "
-    "that is not smaller.",
+    "that is not smaller. Data sets whose images' mean deviation is unknown are left out.",
     build=build,
     layout=layout,
     experiment="vision_full",

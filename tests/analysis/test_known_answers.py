@@ -11,6 +11,7 @@ from analysis.build import write_table
 from analysis.figures.differences import groups
 from analysis.figures.improvement import histogram
 from analysis.figures.pareto import efficient
+from analysis.pixels import PIXEL_SCALES
 from analysis.records import Records
 from analysis.tables import (
     certified,
@@ -201,7 +202,7 @@ def test_pixel_radii_never_flatter_a_standardised_network() -> None:
     frame = pixel.build(records)
     near = one(frame, attack_grid_radius=0.1)
     assert (near["percent"], near["scaling"]) == (70.0, "standardized")
-    assert near["measured_radius"] == pytest.approx(0.5 * pixel.PIXEL_SCALES["mnist"])
+    assert near["measured_radius"] == pytest.approx(0.5 * PIXEL_SCALES["mnist"])
     far = one(frame, attack_grid_radius=0.3)
     assert (far["percent"], far["scaling"]) == (20.0, "unit")
     # No network was attacked at 0.5 or beyond in pixels.

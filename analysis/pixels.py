@@ -1,0 +1,28 @@
+"""How large a radius around a standardised image is in pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from analysis.names import VISION
+from analysis.records import Records
+
+# Mean standard deviation of an image (and channel) with pixels from 0 to 1: MNIST's 60,000
+# training images; 5,000 of CIFAR-10's. A manifest's `pixel_scales` overrides and adds.
+PIXEL_SCALES = {"mnist": 0.3013, "cifar10": 0.2002}
+
+
+def pixel_scales(records: Records) -> Mapping[str, float]:
+    """Return data set -> mean standard deviation of a standardised image, in pixels."""
+    scales = dict(PIXEL_SCALES)
+    for manifest in records.provenance.manifests:
+        stated = manifest.get("pixel_scales", {})
+        if isinstance(stated, Mapping):
+            scales |= {str(name): float(scale) for name, scale in stated.items()}
+    return scales
+
+
+def unscaled(records: Records) -> list[str]:
+    """Return the image sets whose standardised radii cannot be turned into pixels."""
+    scales = pixel_scales(records)
+    return [d for d in records.datasets if d in VISION and d not in scales]
