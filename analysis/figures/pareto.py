@@ -36,7 +36,7 @@ def build(records: Records) -> pd.DataFrame:
         .group_by("defense")
         .agg(pl.col("seconds").mean())
     )
-    costs = {str(defense): seconds for defense, seconds in seconds.drop_nulls().iter_rows()}
+    costs = {str(defense): cost for defense, cost in seconds.drop_nulls().iter_rows() if cost > 0}
     rows = []
     for cell in comparisons(attacked_accuracies(records, names)):
         if not cell.datasets:

@@ -17,16 +17,19 @@ SPREAD = 0.02  # accuracy; measurements of a settled trial lie within it
 def build(records: Records) -> pd.DataFrame:
     """Return per cell how many learning rates converged; a cell is all of `CELL`.
 
-    A trial converged if its validation accuracies in the last fifth of training (two
-    measurements at least, the last one present) lie within two points of one another.
-    `converged` says whether any rate of the cell did.
+    A trial converged if its validation accuracies in the last fifth of training, the last two
+    measurements at least, all exist and lie within two points of one another. Trials measured
+    less than twice say nothing and are left out. `converged`: whether any rate of the cell did.
     """
     measured = records.curves.filter(pl.col("quantity") == "validation_accuracy")
-    late = pl.col("value").filter(pl.col("step") >= (1 - LAST) * pl.col("step").max())
-    settled = (late.len() >= 2) & (late.null_count() == 0) & (late.max() - late.min() <= SPREAD)
+    step = pl.col("step")
+    since = pl.min_horizontal((1 - LAST) * step.max(), step.top_k(2).min())
+    late = pl.col("value").filter(step >= since)
+    settled = (late.null_count() == 0) & (late.max() - late.min() <= SPREAD)
     return (
         measured.group_by("trial_id", *CELL)
-        .agg(settled=settled, learning_rate=pl.col("learning_rate").first())
+        .agg(settled=settled, measurements=pl.len(), learning_rate=pl.col("learning_rate").first())
+        .filter(pl.col("measurements") >= 2)
         .group_by(CELL)
         .agg(
             pl.len().alias("learning_rates"),
@@ -58,8 +61,8 @@ TABLE = Table(
     name="convergence",
     title="Cells in which no learning rate converged",
     caption="Cells of data set, network, defense, training radius, batch size, scaling and seed. "
-    "A trial converged if its validation accuracies in the last fifth of training lie within two "
-    "points. The CSV lists every cell.",
+    "A trial converged if its validation accuracies in the last fifth of training (at least the "
+    "last two) lie within two points. The CSV lists every cell.",
     build=build,
     layout=layout,
 )

@@ -247,6 +247,14 @@ def test_cell_converges_when_any_rate_settles_in_its_last_fifth() -> None:
     assert not never["converged"]
 
 
+def test_last_two_measurements_decide_where_the_last_fifth_has_one() -> None:
+    settled = accuracy_curve("a", 1e-3, 0.5, 0.90, 0.91)
+    rising = accuracy_curve("b", 1e-6, 0.5, 0.80, 0.91)
+    once = accuracy_curve("c", 1e-2, 0.5)
+    row = one(convergence.build(with_curves(*settled, *rising, *once)))
+    assert (row["learning_rates"], row["learning_rates_converged"]) == (2, 1)
+
+
 def test_trial_without_late_measurements_has_not_converged() -> None:
     lost = accuracy_curve("a", 1e-3, 0.9, 0.9, 0.9, 0.9, None)
     assert not one(convergence.build(with_curves(*lost)))["converged"]
