@@ -58,7 +58,7 @@ class Table:
         compare: the paper's numbers with ours minus them, where the paper has such a table.
         behind: what stands behind each cell (trials, settings chosen), where that helps.
         experiment: the `+experiment=` whose records it needs.
-        datasets: the only data sets it reads; None for all.
+        datasets: the only image sets it reads; None for all data.
         paper: whether it is one of the paper's twelve.
     """
 

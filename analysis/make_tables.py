@@ -27,6 +27,7 @@ from analysis.build import Built, build  # noqa: E402
 from analysis.drawing import Studio  # noqa: E402
 from analysis.load import load  # noqa: E402
 from analysis.locate import locate  # noqa: E402
+from analysis.names import SPELLINGS  # noqa: E402
 from analysis.records import Records  # noqa: E402
 from analysis.report import page  # noqa: E402
 from analysis.summary import outline, ranking, text  # noqa: E402
@@ -52,7 +53,8 @@ def run(argv: list[str]) -> None:
     tables, figures = chosen(only)
     source = locate(split(options["experiment"]), options["records"], Path(options["results"]))
     read = [*(t.datasets for t in tables), *(f.datasets for f in figures)]
-    datasets = None if None in read else {name for names in read for name in names or ()}
+    image_sets = None if None in read else {name for names in read for name in names or ()}
+    datasets = image_sets and [spelling for name in image_sets for spelling in SPELLINGS[name]]
     out = Path(options["out"]) if options["out"] else source.out
     with Studio(len(figures)) as studio:
         records = load(source, options["allow_simulated"] == "true", datasets)

@@ -8,7 +8,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-VISION = ("mnist", "fashion-mnist", "cifar10")
+# The image sets by the names of the paper's tables here, and what records call them.
+SPELLINGS = {
+    "mnist": ("MNIST", "mnist", "mnist_784", "Mnist"),
+    "fashion-mnist": (
+        *("Fashion-MNIST", "fashion-mnist", "fashion_mnist", "Fashion_MNIST"),
+        *("FashionMNIST", "Fashion MNIST", "fashionmnist", "FASHION_MNIST", "FASHION-MNIST"),
+    ),
+    "cifar10": ("CIFAR-10", "cifar10", "CIFAR10", "cifar-10", "CIFAR_10", "cifar_10", "cifar"),
+}
+VISION = tuple(SPELLINGS)
+_IMAGE_SET = {spelling: name for name, known in SPELLINGS.items() for spelling in known}
 NORMS = ("l2", "l1", "linf")  # the order of the paper's tables
 CERTIFICATES = ("certified-l1", "certified-l1-tight")
 
@@ -91,7 +101,12 @@ def norm_label(norm: str) -> str:
 
 def dataset_title(name: str) -> str:
     """Return a data set's name as the paper prints it."""
-    return DATASET_TITLES.get(name, name)
+    return DATASET_TITLES.get(image_set(name) or "", name)
+
+
+def image_set(name: str) -> str | None:
+    """Return which of the three image sets a data set is, None if it is tabular."""
+    return _IMAGE_SET.get(name)
 
 
 def order_key(defense: str) -> tuple[int, str]:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import polars as pl
 
-from analysis.names import VISION
+from analysis.names import VISION, image_set
 
 Made = TypeVar("Made")
 REPETITION = ("seed", "split_seed")  # trials that differ in these alone repeat one experiment
@@ -66,7 +66,11 @@ class Records:
     @property
     def tabular_datasets(self) -> tuple[str, ...]:
         """The data sets that are not images."""
-        return tuple(name for name in self.datasets if name not in VISION)
+        return tuple(name for name in self.datasets if image_set(name) is None)
+
+    def image_datasets(self, *which: str) -> tuple[str, ...]:
+        """Return the data sets that are the named image sets (default: any), however spelt."""
+        return tuple(name for name in self.datasets if image_set(name) in (which or VISION))
 
     @cached_property
     def simulated(self) -> bool:

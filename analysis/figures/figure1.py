@@ -10,12 +10,12 @@ from matplotlib.figure import Figure as Canvas
 
 from analysis.artifact import Figure
 from analysis.figures.drawing import RC, canvas, nothing, shared_legend
-from analysis.names import dataset_title, math_label
+from analysis.names import SPELLINGS, dataset_title, math_label
 from analysis.records import Records
 
 DEFENSES = ("arub-linf", "baseline-linf")  # left, right
 RADII = (0.01, 0.05, 0.1)  # from the top
-DATASET, NETWORK, LEARNING_RATE, BATCH_SIZE = "mnist", "mlp-3x200", 1e-3, 32
+IMAGE_SET, NETWORK, LEARNING_RATE, BATCH_SIZE = "mnist", "mlp-3x200", 1e-3, 32
 QUANTITIES = {
     "adversarial_loss": ("adversarial loss", "#D55E00", "-"),
     "objective": ("loss minimised", "#0072B2", "--"),
@@ -37,7 +37,7 @@ def build(records: Records) -> pd.DataFrame:
         traces.select("dataset", "network", "scaling", "seed", "learning_rate", "batch_size")
         .unique()
         .with_columns(
-            foreign=pl.col("dataset") != DATASET,
+            foreign=~pl.col("dataset").is_in(SPELLINGS[IMAGE_SET]),
             other=pl.col("network") != NETWORK,
             far=(pl.col("learning_rate") / LEARNING_RATE).log().abs()
             + (pl.col("batch_size") / BATCH_SIZE).log().abs(),

@@ -24,7 +24,7 @@ def pack_curves(pack: Pack, experiment: str) -> pl.DataFrame:
     parts = [_validation(pack, trials, steps)]
     if pack.defense in CHECKED and pack.task.name.startswith("uci"):
         parts.append(_checks(pack, trials, steps))
-    if pack.defense in TRACED and pack.task.name == "mnist":
+    if pack.defense in TRACED and pack.task.name == "MNIST":
         parts += _traces(pack, trials, steps)
     constant = {
         "schema_version": SCHEMA_VERSION,

@@ -77,9 +77,9 @@ def _uci_tasks(count: int) -> tuple[Task, ...]:
 
 
 VISION_TASKS = (
-    Task("mnist", 784, 10, 1000, 10000),
-    Task("fashion-mnist", 784, 10, 1000, 10000),
-    Task("cifar10", 3072, 10, 1000, 10000),
+    Task("MNIST", 784, 10, 1000, 10000),
+    Task("Fashion-MNIST", 784, 10, 1000, 10000),
+    Task("CIFAR-10", 3072, 10, 1000, 10000),
 )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pandas as pd
 
 from analysis.artifact import Table
-from analysis.names import VISION
 from analysis.records import Records
 from analysis.tables.cells import behind_cell
 from analysis.tables.robust import blocks, robust_accuracy
@@ -16,7 +15,7 @@ def build(records: Records) -> pd.DataFrame:
 
     The three image sets have Tables 3 to 5 of their own.
     """
-    return robust_accuracy(records, [name for name in records.datasets if name not in VISION])
+    return robust_accuracy(records, records.tabular_datasets)
 
 
 TABLE = Table(

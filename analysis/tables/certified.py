@@ -75,7 +75,9 @@ def paper_table(number: int, dataset: str) -> Table:
         caption=f"Lower bound (%) of adversarial accuracy on {title} with perturbations bounded "
         "in L1, selected by the same bound on validation data. Best in bold, cells within 0.5 "
         "points of it marked.",
-        build=lambda records: _beside(certified_accuracy(records, (dataset,)), number),
+        build=lambda records: _beside(
+            certified_accuracy(records, records.image_datasets(dataset)), number
+        ),
         layout=lambda frame: blocks(frame, defenses),
         compare=lambda frame: blocks(frame, defenses, paper_cell, (CERTIFIED,)),
         behind=lambda frame: blocks(frame, defenses, behind_cell),

@@ -22,10 +22,10 @@ from analysis.tables.cells import (
 )
 
 
-def convolutional_accuracy(records: Records, dataset: str) -> pd.DataFrame:
+def convolutional_accuracy(records: Records, datasets: Sequence[str]) -> pd.DataFrame:
     """Return adversarial accuracy of the `cnn` networks per radius and defense."""
     tested = selected(records, "cnn").filter(
-        (pl.col("dataset") == dataset) & (pl.col("attack") == "pgd-l2")
+        pl.col("dataset").is_in(datasets) & (pl.col("attack") == "pgd-l2")
     )
     return summarise(tested, records, "cnn", ["attack", "attack_norm", "attack_grid_radius"])
 
@@ -47,7 +47,9 @@ def paper_table(number: int, dataset: str) -> Table:
         title=f"Table {number}: convolutional networks, {title}",
         caption=f"Adversarial accuracy (%) on {title} with the convolutional network under "
         "PGD-L2 attacks. Best in bold, cells within 0.5 points of it marked.",
-        build=lambda records: paper.beside(convolutional_accuracy(records, dataset), number),
+        build=lambda records: paper.beside(
+            convolutional_accuracy(records, records.image_datasets(dataset)), number
+        ),
         layout=lambda frame: _blocks(frame, defenses),
         compare=lambda frame: _blocks(frame, defenses, paper_cell),
         behind=lambda frame: _blocks(frame, defenses, behind_cell),

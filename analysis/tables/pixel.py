@@ -28,8 +28,8 @@ def build(records: Records) -> pd.DataFrame:
     Data sets whose pixel scale is unknown are left out; `unscaled` names them.
     """
     scales = pixel_scales(records)
-    datasets = [d for d in records.datasets if d in VISION and d in scales]
-    vision = [d for d in records.datasets if d in VISION]
+    vision = records.image_datasets()
+    datasets = [name for name in vision if name in scales]
     rows = selected(records, "mlp", ["scaling"], vision).filter(
         pl.col("dataset").is_in(datasets) & pl.col("attack").is_in(ATTACKS)
     )

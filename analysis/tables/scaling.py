@@ -13,7 +13,7 @@ from analysis.tables.robust import robust_accuracy
 
 def build(records: Records) -> pd.DataFrame:
     """Return minimum accuracy over PGD and fast gradient per image set, scaling and radius."""
-    return robust_accuracy(records, [d for d in records.datasets if d in VISION], ["scaling"])
+    return robust_accuracy(records, records.image_datasets(), ["scaling"])
 
 
 def layout(frame: pd.DataFrame) -> tuple[Block, ...]:

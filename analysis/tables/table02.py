@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from analysis.names import VISION
 from analysis.tables.throughput import paper_table
 
-TABLE = paper_table(2, "tabular", lambda name: name not in VISION)
+TABLE = paper_table(2, "tabular", lambda records: records.tabular_datasets)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from analysis.names import VISION
+from analysis.records import Records
 from analysis.tables.throughput import paper_table
 
-TABLE = paper_table(6, "vision", lambda name: name in VISION)
+TABLE = paper_table(6, "vision", Records.image_datasets)

@@ -81,15 +81,15 @@ def _number(value: float | None) -> Cell:
     return Cell(MISSING if value is None or pd.isna(value) else f"{value:.1f}")
 
 
-def paper_table(number: int, data: str, belongs: Callable[[str], bool]) -> Table:
+def paper_table(number: int, data: str, datasets_of: Callable[[Records], Sequence[str]]) -> Table:
     """Return the paper's Table 2 (`tabular`) or 6 (`vision`)."""
     theirs = paper.throughput(data).rename(
         columns={f"{RATE}_mean": "paper_mean", f"{RATE}_std": "paper_std"}
     )
 
     def build(records: Records) -> pd.DataFrame:
-        datasets = [name for name in records.datasets if belongs(name)]
-        return batches_per_second(records, datasets).merge(theirs, on="defense", how="left")
+        frame = batches_per_second(records, datasets_of(records))
+        return frame.merge(theirs, on="defense", how="left")
 
     return Table(
         name=f"table{number}",

@@ -55,6 +55,17 @@ def test_robust_accuracy_is_the_minimum_of_two_separate_selections() -> None:
     assert row["attack_radius"] == pytest.approx(2.8)
 
 
+@pytest.mark.parametrize("name", ["MNIST", "mnist", "mnist_784"])
+def test_image_sets_are_known_however_spelt(name: str) -> None:
+    records = records_of(
+        rows_of("a", 0.9, 0.8, dataset=name, num_features=784, attack="pgd-l2"),
+        rows_of("b", 0.9, 0.7, attack="pgd-l2"),
+    )
+    assert one(tables()["table4"].build(records))["percent"] == 80.0
+    assert one(tables()["accuracy"].build(records))["percent"] == 70.0
+    assert records.tabular_datasets == ("iris",)
+
+
 def test_certificates_and_vertices_stay_out_of_the_attack_tables() -> None:
     records = records_of(
         mnist("a", 0.9, 0.80, attack="pgd-l1"),
