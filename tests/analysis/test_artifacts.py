@@ -34,7 +34,9 @@ def test_table_is_written_in_three_forms(name: str, built: Built) -> None:
     printed = built.tables[name][1]
     assert printed is not None
     assert len(pd.read_csv(built.out / f"{name}.csv")) == len(printed.frame)
-    assert (built.out / f"{name}.tex").read_text().count(r"\begin{tabular}") >= 1
+    latex = (built.out / f"{name}.tex").read_text()
+    assert latex.isascii()
+    assert latex.count(r"\begin{tabular}") == latex.count(r"\bottomrule") >= 1
 
 
 @pytest.mark.parametrize("name", PRESENT)
