@@ -132,6 +132,7 @@ def test_flag_that_hydra_does_not_show_is_named(capsys: pytest.CaptureFixture[st
     assert "--multirun" in capsys.readouterr().err
 
 
+@pytest.mark.timeout(600)
 def test_killed_driver_and_worker_leave_an_undisturbed_result(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
