@@ -9,7 +9,7 @@ Legend: P networks in the pack, G networks handled together, B batch, R radii, D
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from math import isfinite
 from typing import Any, Literal
 
@@ -108,6 +108,14 @@ class Monitor:
             self._check(self.checks, step, x, y)
         if self.trace is not None and step % self.trace.every == 0:
             self._trace(self.trace, step, x, y)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what was seen so far; nothing else is kept from one step to the next."""
+        return {"found": [[astuple(one) for one in own] for own in self.found]}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what was seen before."""
+        self.found = [[Observation(*one) for one in own] for own in state["found"]]
 
     def observations(
         self, diverged_step: Sequence[int | None]

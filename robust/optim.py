@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -54,3 +55,15 @@ class PackedAdam:
             m.lerp_(g, 1 - BETA1)
             v.mul_(BETA2).addcmul_(g, g, value=1 - BETA2)
             p.sub_(m / v.sqrt().div_(root).add_(EPS) * scale.view(per_network))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the moments, which are not copied, and the number of steps."""
+        return {"first": self.first, "second": self.second, "step_count": self.step_count}
+
+    @torch.no_grad()
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from the state of an optimizer of equal parameters."""
+        for name, moments in (("first", self.first), ("second", self.second)):
+            for mine, theirs in zip(moments, state[name], strict=True):
+                mine.copy_(theirs)
+        self.step_count = int(state["step_count"])

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
 from robust import defenses
+from robust.checkpoint import CheckpointFile, State, Stateful
 from robust.checks import check_inputs, check_labels, pack_radius
 from robust.defenses.base import UNBOUNDED
 from robust.evaluate import correct
@@ -20,6 +21,8 @@ from robust.losses import LOSSES
 from robust.networks.linearization import Network
 from robust.optim import PackedAdam
 from robust.seeds import derived_seed
+
+Curve = list[tuple[int, tuple[float | None, ...]]]
 
 
 @dataclass(frozen=True)
@@ -29,13 +32,17 @@ class TrainResult:
     Attributes:
         diverged_step: for each network the step at which its loss or gradient was first not
             finite; None where it stayed finite.
-        seconds: wall time of the whole pack.
+        seconds: wall time of the whole pack, also before an interruption.
         curve: (step, validation accuracy of each network), in [0, 1]; None once diverged.
+        resumed_step: at which it was taken up from a checkpoint; 0 if it was not.
+        seconds_before: of `seconds`, those before it was taken up.
     """
 
     diverged_step: tuple[int | None, ...]
     seconds: float
     curve: tuple[tuple[int, tuple[float | None, ...]], ...]
+    resumed_step: int = 0
+    seconds_before: float = 0.0
 
 
 def train(
@@ -56,6 +63,7 @@ def train(
     on_step: Callable[[int], None] | None = None,
     keep_training: Callable[[int], Tensor] | None = None,
     on_batch: Callable[[int, Tensor, Tensor], None] | None = None,
+    checkpoint: CheckpointFile | None = None,
 ) -> TrainResult:
     """Train the networks of a pack in place.
 
@@ -80,6 +88,8 @@ def train(
         keep_training: called with the number of finished steps after each; returns which
             networks train on, [P]. The others keep their parameters (early stopping).
         on_batch: called before each step with its number and its minibatch (robust.monitor).
+        checkpoint: where to keep how far training has come, and to take it up from if a checkpoint
+            of the same training is there. Callbacks that have a `state_dict` are kept with it.
 
     Returns:
         Divergences, time and validation curve.
@@ -93,32 +103,99 @@ def train(
     method = replace(defenses.get(defense), loss_function=LOSSES.get(loss), bounds=bounds)
     rates = _check_rates(learning_rate, net.num_networks, x)
     order = minibatches(x.shape[0], batch_size, steps, seed).to(x.device)
-    generator = torch.Generator(x.device).manual_seed(derived_seed(seed, "training noise"))
-    parameters = list(net.parameters())
-    optimizer = PackedAdam(parameters, rates)
-    alive = torch.ones_like(rates, dtype=torch.bool)
-    running = alive
-    diverged = torch.zeros_like(rates, dtype=torch.int64)
-    curve: list[tuple[int, tuple[float | None, ...]]] = []
+    parameters: list[Tensor] = list(net.parameters())
+    stand = _Stand(
+        parameters,
+        PackedAdam(parameters, rates),
+        torch.Generator(x.device).manual_seed(derived_seed(seed, "training noise")),
+        _stateful(on_batch, keep_training),
+    )
+    given = (list(x.shape), list(order.shape), radius.tolist(), rates.tolist())
+    call = _call_hash(net, *given, defense, loss, bounds, seed)
+    if checkpoint is not None and (state := checkpoint.load(call)) is not None:
+        stand.load_state_dict(state)
+    resumed, before = stand.step, stand.seconds
     start = time.perf_counter()
-    for step in range(1, steps + 1):
+    for step in range(resumed + 1, steps + 1):
         batch = order[step - 1]
         if on_batch is not None:
             on_batch(step, x[batch], y[batch])
-        losses = method.example_losses(net, x[batch], y[batch], radius, generator).mean(dim=1)
+        losses = method.example_losses(net, x[batch], y[batch], radius, stand.generator)
+        losses = losses.mean(dim=1)
         gradients = torch.autograd.grad(losses.sum(), parameters)
-        finite = _finite(losses, gradients)
-        diverged = torch.where(alive & ~finite, step, diverged)
-        alive = alive & finite
-        optimizer.step(gradients, alive & running)
+        stand.update(step, gradients, _finite(losses, gradients))
         if keep_training is not None:
-            running = keep_training(step)
+            stand.running = keep_training(step)
         if validation is not None and (step % curve_every == 0 or step == steps):
-            curve.append((step, _validation_point(net, validation, alive)))
+            stand.curve.append((step, _validation_point(net, validation, stand.alive)))
+        if checkpoint is not None and checkpoint.due():
+            stand.seconds = before + time.perf_counter() - start
+            checkpoint.save(call, stand.state_dict())
         if on_step is not None:
             on_step(step)
-    steps_lost = tuple(int(s) or None for s in diverged.tolist())
-    return TrainResult(steps_lost, time.perf_counter() - start, tuple(curve))
+    diverged = tuple(int(s) or None for s in stand.diverged.tolist())  # waits for the device
+    seconds = before + time.perf_counter() - start
+    return TrainResult(diverged, seconds, tuple(stand.curve), resumed, before)
+
+
+@dataclass
+class _Stand:
+    """Everything that the rest of a training depends on."""
+
+    parameters: list[Tensor]
+    optimizer: PackedAdam
+    generator: torch.Generator
+    callbacks: list[Stateful]
+    step: int = 0  # finished
+    seconds: float = 0.0
+    curve: Curve = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        rates = self.optimizer.learning_rate
+        self.alive = torch.ones_like(rates, dtype=torch.bool)  # [P]
+        self.running = self.alive  # [P]
+        self.diverged = torch.zeros_like(rates, dtype=torch.int64)  # [P], 0: not so far
+
+    def update(self, step: int, gradients: tuple[Tensor, ...], finite: Tensor) -> None:
+        """Make an optimizer step with the networks that are healthy and not stopped."""
+        self.diverged = torch.where(self.alive & ~finite, step, self.diverged)
+        self.alive = self.alive & finite
+        self.optimizer.step(gradients, self.alive & self.running)
+        self.step = step
+
+    def state_dict(self) -> State:
+        return {
+            "step": self.step,
+            "seconds": self.seconds,
+            "curve": list(self.curve),
+            "parameters": [p.detach() for p in self.parameters],
+            "optimizer": self.optimizer.state_dict(),
+            "generator": self.generator.get_state(),
+            "masks": [self.alive, self.running, self.diverged],
+            "callbacks": [call.state_dict() for call in self.callbacks],
+        }
+
+    @torch.no_grad()
+    def load_state_dict(self, state: State) -> None:
+        self.step, self.seconds, self.curve = state["step"], state["seconds"], state["curve"]
+        for mine, theirs in zip(self.parameters, state["parameters"], strict=True):
+            mine.copy_(theirs)
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.generator.set_state(state["generator"])
+        device = self.alive.device
+        self.alive, self.running, self.diverged = (m.to(device) for m in state["masks"])
+        for call, own in zip(self.callbacks, state["callbacks"], strict=True):
+            call.load_state_dict(own)
+
+
+def _stateful(*callbacks: object) -> list[Stateful]:
+    return [callback for callback in callbacks if isinstance(callback, Stateful)]
+
+
+def _call_hash(net: Network, *settings: object) -> str:
+    """Hash what distinguishes one call of `train` from another: a state fits only its own."""
+    shapes = [list(p.shape) for p in net.parameters()]
+    return f"{derived_seed(str((shapes, *settings))):016x}"
 
 
 def minibatches(num_examples: int, batch_size: int, steps: int, seed: int) -> Tensor:

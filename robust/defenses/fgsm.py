@@ -9,7 +9,7 @@ Legend: P networks in the pack, B batch, D input features.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import torch
 from torch import Tensor
@@ -109,6 +109,19 @@ class OverfittingCheck:
         self.running = self.running & ~fallen
         self.accuracy = torch.where(self.running, accuracy, self.accuracy)
         return self.running
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the last check's accuracies and parameters, and which networks train on."""
+        return {"accuracy": self.accuracy, "running": self.running, "saved": self.saved}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from the state of a check of the same pack."""
+        for mine, theirs in zip(
+            [self.accuracy, self.running, *self.saved],
+            [state["accuracy"], state["running"], *state["saved"]],
+            strict=True,
+        ):
+            mine.copy_(theirs)
 
     def _watched_accuracy(self) -> Tensor:
         generator = torch.Generator(self.x.device).manual_seed(derived_seed(self.seed, "watch"))

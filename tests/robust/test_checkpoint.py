@@ -1,0 +1,267 @@
+"""Training that is interrupted and taken up again: as if nothing had happened."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import math
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from robust import checkpoint, defenses, networks
+from robust.checkpoint import CheckpointFile
+from robust.defenses.fgsm import OverfittingCheck
+from robust.monitor import Monitor, Observation, Trace
+from robust.networks import CNN, MLP
+from robust.train import TrainResult, train
+from tests.robust.helpers import random_batch
+
+STEPS = 9
+RADII = torch.tensor([0.05, 0.3, 0.1])
+RATES = torch.tensor([0.01, 0.001, 1e30])  # the last network diverges
+
+
+class Interrupted(Exception):
+    """Stands for whatever ends a process."""
+
+
+@pytest.fixture(autouse=True)
+def _every_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let checkpoints be as frequent as asked for, however short the steps."""
+    monkeypatch.setattr(checkpoint, "COST", math.inf)
+
+
+def fresh(network: str = "mlp-2x8") -> MLP | CNN:
+    if network == "cnn":
+        return networks.build("cnn", 16, 3, 3, seed=5, input_shape=(4, 4, 1))
+    return networks.build(network, 4, 3, 3, seed=5)
+
+
+def stop_at(step: int) -> Callable[[int], None]:
+    """A callback that interrupts after a step."""
+
+    def callback(finished: int) -> None:
+        if finished == step:
+            raise Interrupted
+
+    return callback
+
+
+def trained(
+    net: MLP | CNN, defense: str, file: CheckpointFile | None, **options: object
+) -> tuple[TrainResult, tuple[tuple[Observation, ...], ...]]:
+    """Train with everything that has a state: a curve, a monitor, a network that diverges."""
+    method = defenses.get(defense)
+    watching = Monitor(net, 7, trace=Trace(2, method, RADII))
+    result = train(
+        net,
+        *random_batch(30, net.num_features, 3, seed=1, dtype=torch.float32),
+        defense=defense,
+        radius=RADII,
+        learning_rate=RATES,
+        batch_size=8,
+        steps=STEPS,
+        seed=3,
+        validation=random_batch(20, net.num_features, 3, seed=2, dtype=torch.float32),
+        curve_every=3,
+        on_batch=watching,
+        checkpoint=file,
+        **options,  # type: ignore[arg-type]
+    )
+    return result, watching.observations(result.diverged_step)
+
+
+@pytest.mark.parametrize("defense", defenses.names())
+def test_interrupted_training_ends_bit_for_bit_as_undisturbed(
+    defense: str, tmp_path: Path
+) -> None:
+    whole = fresh()
+    expected, seen = trained(whole, defense, None)
+    assert expected.diverged_step[:2] == (None, None)
+    assert expected.diverged_step[2] is not None
+    for step in (1, 4, STEPS - 1):
+        path = tmp_path / f"{step}.pt"
+        with pytest.raises(Interrupted):
+            trained(fresh(), defense, CheckpointFile(path, "key", 0.0), on_step=stop_at(step))
+        net = fresh()
+        result, seen_again = trained(net, defense, CheckpointFile(path, "key", 0.0))
+        assert result.resumed_step == step
+        assert 0 < result.seconds_before < result.seconds
+        assert result.diverged_step == expected.diverged_step
+        assert result.curve == expected.curve
+        assert seen_again == seen
+        for ours, theirs in zip(net.parameters(), whole.parameters(), strict=True):
+            assert torch.equal(ours, theirs)
+
+
+def test_convolutional_training_goes_on_bit_for_bit_after_two_interruptions(
+    tmp_path: Path,
+) -> None:
+    whole = fresh("cnn")
+    trained(whole, "fgsm-linf", None)
+    file = CheckpointFile(tmp_path / "file.pt", "key", 0.0)
+    for step in (2, 5):
+        with pytest.raises(Interrupted):
+            trained(fresh("cnn"), "fgsm-linf", file, on_step=stop_at(step))
+    net = fresh("cnn")
+    assert trained(net, "fgsm-linf", file)[0].resumed_step == 5
+    for ours, theirs in zip(net.parameters(), whole.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_early_stopping_goes_on_from_its_last_check(tmp_path: Path) -> None:
+    def check(net: MLP | CNN) -> OverfittingCheck:
+        watched = random_batch(20, 4, 3, seed=2, dtype=torch.float32)
+        return OverfittingCheck(net, *watched, RADII, every=2, drop=0.01)
+
+    whole = fresh()
+    reference = check(whole)
+    trained(whole, "fgsm-linf", None, keep_training=reference)
+    assert not bool(reference.running.all())  # otherwise nothing would be seen here
+    file = CheckpointFile(tmp_path / "file.pt", "key", 0.0)
+    for step in (3, 6):
+        net = fresh()
+        with pytest.raises(Interrupted):
+            trained(net, "fgsm-linf", file, keep_training=check(net), on_step=stop_at(step))
+    net = fresh()
+    again = check(net)
+    trained(net, "fgsm-linf", file, keep_training=again)
+    assert torch.equal(again.running, reference.running)
+    assert torch.equal(again.accuracy, reference.accuracy)
+    for ours, theirs in zip(net.parameters(), whole.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def interrupted(path: Path) -> CheckpointFile:
+    """The checkpoint of a training that was interrupted after four steps."""
+    with pytest.raises(Interrupted):
+        trained(fresh(), "nominal", CheckpointFile(path, "key", 0.0), on_step=stop_at(4))
+    return CheckpointFile(path, "key", 1e9)
+
+
+class Payload:
+    """A pickle that runs code where it is read carelessly."""
+
+    def __reduce__(self) -> tuple[object, tuple[object, ...]]:
+        return (print, ("code ran",))
+
+
+@pytest.mark.parametrize("damage", ["truncated", "flipped", "empty", "text", "other", "code"])
+def test_damaged_checkpoint_is_ignored_with_a_log_line(
+    damage: str,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    file = interrupted(tmp_path / "file.pt")
+    whole = file.path.read_bytes()
+    state = torch.load(file.path, weights_only=True)["state"]
+    middle = whole.index(state["parameters"][1].numpy().tobytes()) + 1  # inside of a tensor
+    damaged = {
+        "truncated": whole[:middle],
+        "flipped": b"".join([whole[:middle], bytes([whole[middle] ^ 255]), whole[middle + 1 :]]),
+        "empty": b"",
+        "text": b"no checkpoint",
+        "other": pickle.dumps([1, 2, 3]),
+        "code": pickle.dumps(Payload()),
+    }
+    file.path.write_bytes(damaged[damage])
+    net, undisturbed = fresh(), fresh()
+    with caplog.at_level(logging.WARNING):
+        result, _ = trained(net, "nominal", file)
+    assert result.resumed_step == 0
+    assert [r.message.count("\n") for r in caplog.records] == [0]
+    assert "file.pt cannot be read and is ignored" in caplog.text
+    assert "code ran" not in capsys.readouterr().out
+    trained(undisturbed, "nominal", None)
+    for ours, theirs in zip(net.parameters(), undisturbed.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_every_truncation_of_a_checkpoint_is_noticed(tmp_path: Path) -> None:
+    file = interrupted(tmp_path / "file.pt")
+    whole = file.path.read_bytes()
+    for size in range(0, len(whole), max(1, len(whole) // 40)):
+        file.path.write_bytes(whole[:size])
+        assert trained(fresh(), "nominal", file)[0].resumed_step == 0
+
+
+def test_checkpoint_of_another_training_is_ignored(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = interrupted(tmp_path / "file.pt").path
+    other_key = CheckpointFile(path, "another key", 1e9)
+    with caplog.at_level(logging.WARNING):
+        assert trained(fresh(), "nominal", other_key)[0].resumed_step == 0
+        # The same file and key, but the arguments of `train` differ.
+        same_key = CheckpointFile(path, "key", 1e9)
+        assert trained(fresh(), "arub-linf", same_key)[0].resumed_step == 0
+    assert caplog.text.count("is of another training and is ignored") == 2
+    assert trained(fresh(), "nominal", same_key)[0].resumed_step == 4
+
+
+def test_checkpoint_of_another_format_is_ignored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = interrupted(tmp_path / "file.pt")
+    monkeypatch.setattr(checkpoint, "FORMAT", checkpoint.FORMAT + 1)
+    assert trained(fresh(), "nominal", file)[0].resumed_step == 0
+
+
+def test_training_goes_on_where_no_checkpoint_can_be_written(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("not a folder")
+    net, undisturbed = fresh(), fresh()
+    with caplog.at_level(logging.WARNING):
+        trained(net, "nominal", CheckpointFile(blocked / "file.pt", "key", 0.0))
+    assert "cannot be written" in caplog.text
+    trained(undisturbed, "nominal", None)
+    for ours, theirs in zip(net.parameters(), undisturbed.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_nothing_is_left_of_a_checkpoint_that_was_not_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = interrupted(tmp_path / "file.pt")
+    before = file.path.read_bytes()
+
+    def half(whole: object, opened: object) -> None:
+        opened.write(b"half of it")  # type: ignore[attr-defined]
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoint.torch, "save", half)
+    file.save("call", {})
+    assert file.path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [file.path]
+
+
+def test_checkpoints_are_apart_and_take_a_hundredth_of_the_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A clock that only saving advances, by ten seconds."""
+    now = itertools.count(0)
+    clock = {"now": 0.0}
+    monkeypatch.setattr(checkpoint, "COST", 0.01)
+    monkeypatch.setattr(checkpoint.time, "monotonic", lambda: clock["now"])
+
+    def slow(path: Path, whole: object) -> None:
+        next(now)
+        clock["now"] += 10.0
+
+    monkeypatch.setattr(checkpoint, "_write", slow)
+    file = CheckpointFile(tmp_path / "file.pt", "key", 300.0)
+    moments = []
+    for second in range(0, 4000, 5):
+        clock["now"] = max(clock["now"], float(second))
+        if file.due():
+            moments.append(clock["now"])
+            file.save("call", {})
+    assert moments == [300.0, 1310.0, 2320.0, 3330.0]
+    assert next(now) == len(moments)
