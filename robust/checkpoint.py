@@ -96,6 +96,15 @@ class CheckpointFile:
         self._next = time.monotonic() + seconds
 
 
+def read_key(path: Path) -> str | None:
+    """Return a checkpoint's key without reading its tensors; None where it cannot be read."""
+    try:
+        whole = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        return str(whole["key"])
+    except Exception:  # whatever a damaged file makes the reader raise
+        return None
+
+
 def _read(path: Path) -> State:
     with zipfile.ZipFile(path) as archive:  # torch itself does not compare the checksums
         damaged = archive.testzip()

@@ -96,6 +96,13 @@ class Packing:
 
 
 @dataclass
+class Checkpoint:
+    """How far the training of a pack has come is saved, for when its process dies."""
+
+    every_seconds: float | None = 300.0  # or longer, so that it takes 1% of the time; null: never
+
+
+@dataclass
 class Ray:
     """Where packs run."""
 
@@ -136,6 +143,7 @@ class SweepConfig:
     evaluation: Evaluation = field(default_factory=Evaluation)
     data: Data = field(default_factory=Data)
     packing: Packing = field(default_factory=Packing)
+    checkpoint: Checkpoint = field(default_factory=Checkpoint)
     ray: Ray = field(default_factory=Ray)
     tracking: Tracking = field(default_factory=Tracking)
     paths: Paths = field(default_factory=Paths)
@@ -257,6 +265,7 @@ def _numbers(config: SweepConfig) -> dict[str, _Limits]:
         "evaluation.max_samples": (given(evaluation.max_samples), *count),
         "packing.max_trials": ([config.packing.max_trials], *count),
         "packing.max_memory_gb": (given(config.packing.max_memory_gb), *positive),
+        "checkpoint.every_seconds": (given(config.checkpoint.every_seconds), *positive),
         "ray.num_cpus": (given(ray.num_cpus), *count),
         "ray.num_gpus": (given(ray.num_gpus), *natural),
         "ray.cpus_per_pack": ([ray.cpus_per_pack], *count),

@@ -42,6 +42,16 @@ class Assessment:
     problems: tuple[str | None, ...]  # why a trial's accuracies cannot be believed
 
 
+def join(first: Assessment, second: Assessment) -> Assessment:
+    """Put the assessments of two halves of a pack together."""
+    return Assessment(
+        {k: np.concatenate([v, second.accuracy[k]]) for k, v in first.accuracy.items()},
+        first.num_samples,
+        (*first.flags, *second.flags),
+        (*first.problems, *second.problems),
+    )
+
+
 @dataclass
 class _Evidence:
     """What survives, and what contradicts a certificate."""

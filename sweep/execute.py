@@ -7,7 +7,18 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from sweep import calibration, files, log, provenance, ray_environment, report, store, worker
+from sweep import (
+    calibration,
+    checkpoints,
+    files,
+    log,
+    provenance,
+    ray_environment,
+    report,
+    store,
+    training,
+    worker,
+)
 from sweep.config import SweepConfig
 from sweep.dry_run import show
 from sweep.errors import StorageError
@@ -57,6 +68,7 @@ def sweep(parts: Sequence[SweepConfig]) -> int:
         plan = make_plan(parts)
         commit = provenance.git_commit()
         tasks, _ = plan_tasks(plan, commit)
+        checkpoints.remove_stale(plan.folder, (task.job.pack for task in tasks))
         _write_manifest(plan, commit)
         print(_opening(plan, tasks), flush=True)
         driver = Driver(plan, tasks)
@@ -67,7 +79,7 @@ def sweep(parts: Sequence[SweepConfig]) -> int:
 def plan_tasks(plan: Plan, commit: str) -> tuple[list[Task], calibration.Rates]:
     """The packs that a plan still needs, and the rates that predict their time."""
     device = provenance.local_device(plan.config.ray)
-    rates = calibration.learn(plan.folder.root, worker.device_name(device))
+    rates = calibration.learn(plan.folder.root, training.device_name(device))
     return make_tasks(plan, rates, git_commit=commit, device=device), rates
 
 

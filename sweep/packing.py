@@ -57,6 +57,7 @@ def make_packs(
     max_trials: int,
     cost: Cost,
     fitting: Callable[[Trial], int] | None = None,
+    begun: Iterable[Sequence[str]] = (),
 ) -> list[Pack]:
     """Group trials to packs, the most expensive pack first, so that the tail is short.
 
@@ -65,14 +66,16 @@ def make_packs(
         max_trials: at most so many trials in a pack.
         cost: of one trial, in any unit.
         fitting: how many trials like this one fit into memory together; None for any number.
+        begun: trial ids of packs that have a checkpoint; they stay as they are.
 
     Returns:
         Packs that hold every trial once; those of one group are as equal in size as can be.
     """
+    kept, rest = _begun_packs(trials, begun)
     groups: dict[Key, list[Trial]] = {}
-    for trial in trials:
+    for trial in rest:
         groups.setdefault(pack_key(trial), []).append(trial)
-    packs: list[tuple[float, str, Pack]] = []
+    packs = [(-cost(pack.first) * len(pack), pack.pack_id, pack) for pack in kept]
     for group in groups.values():
         bound = max_trials if fitting is None else max(1, min(max_trials, fitting(group[0])))
         each = cost(group[0])
@@ -80,6 +83,18 @@ def make_packs(
             pack = Pack(tuple(part))
             packs.append((-each * len(part), pack.pack_id, pack))
     return [pack for _, _, pack in sorted(packs, key=lambda item: item[:2])]
+
+
+def _begun_packs(
+    trials: Iterable[Trial], begun: Iterable[Sequence[str]]
+) -> tuple[list[Pack], list[Trial]]:
+    """The begun packs of which every trial is still to be trained, and the other trials."""
+    left = {trial.trial_id: trial for trial in trials}
+    packs = []
+    for ids in begun:
+        if all(trial_id in left for trial_id in ids):
+            packs.append(Pack(tuple(left.pop(trial_id) for trial_id in ids)))
+    return packs, list(left.values())
 
 
 def _equal_parts(group: Sequence[Trial], bound: int) -> list[Sequence[Trial]]:

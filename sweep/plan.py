@@ -6,14 +6,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sweep import cost, datasets, grid, store
+from sweep import checkpoints, cost, datasets, grid, store
 from sweep.calibration import Rates
 from sweep.config import SweepConfig, data_options
 from sweep.datasets import DatasetInfo
 from sweep.packing import Pack, make_packs
 from sweep.records import Origin, evaluated_attacks
+from sweep.training import Settings
 from sweep.trial import Trial
-from sweep.worker import Job, Settings
+from sweep.worker import Job
 
 _ROW_BYTES = 3.0  # of a record on disk: 1.6 in simulated packs of 77; small packs take more
 
@@ -137,8 +138,9 @@ class Task:
 def make_tasks(plan: Plan, rates: Rates, *, git_commit: str, device: str) -> list[Task]:
     """Pack what is missing, the longest packs first."""
     tasks = []
+    begun = checkpoints.begun(plan.folder)
     for part in plan.parts:
-        for pack in _packs(plan, part, rates):
+        for pack in _packs(plan, part, rates, begun):
             info = part.info(pack.first)
             total = price(part.config, info, pack.first).times(len(pack))
             seconds = rates.seconds(pack.first.defense, total.train_flops, total.evaluation_flops)
@@ -147,7 +149,7 @@ def make_tasks(plan: Plan, rates: Rates, *, git_commit: str, device: str) -> lis
     return sorted(tasks, key=lambda task: -task.seconds)
 
 
-def _packs(plan: Plan, part: Part, rates: Rates) -> list[Pack]:
+def _packs(plan: Plan, part: Part, rates: Rates, begun: Sequence[Sequence[str]]) -> list[Pack]:
     packing = part.config.packing
 
     def seconds(trial: Trial) -> float:
@@ -166,6 +168,7 @@ def _packs(plan: Plan, part: Part, rates: Rates) -> list[Pack]:
         max_trials=packing.max_trials,
         cost=seconds,
         fitting=None if packing.max_memory_gb is None else fitting,
+        begun=begun,
     )
 
 
@@ -178,6 +181,7 @@ def _settings(plan: Plan, config: SweepConfig, git_commit: str, device: str) -> 
         training=config.training,
         device=device,
         threads=config.ray.cpus_per_pack,
+        checkpoint_seconds=config.checkpoint.every_seconds,
     )
 
 

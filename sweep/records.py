@@ -51,6 +51,8 @@ class Measured:
     observations: tuple[tuple[Observation, ...], ...]
     curve: Curve
     device: str
+    resumed_step: int = 0  # the step at which training was taken up from a checkpoint
+    seconds_before: float = 0.0  # of training, in processes that died
 
     @property
     def status(self) -> tuple[schema.Status, ...]:
@@ -78,6 +80,8 @@ def join(first: Measured, second: Measured) -> Measured:
         num_samples=first.num_samples,
         curve=tuple((step, (*one[step], *two[step])) for step in one),
         device=first.device,
+        resumed_step=max(first.resumed_step, second.resumed_step),
+        seconds_before=first.seconds_before + second.seconds_before,
     )
 
 

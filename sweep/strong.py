@@ -26,7 +26,7 @@ from robust.blocks import Points  # noqa: E402
 from robust.evaluate import correct, survivors  # noqa: E402
 from robust.invariant import Sandwich, reports  # noqa: E402
 from robust.networks.linearization import Network  # noqa: E402
-from sweep import autoattack, compose, datasets, evaluation, plan, schema, store, worker  # noqa: E402
+from sweep import autoattack, compose, datasets, evaluation, plan, schema, store, training  # noqa: E402
 from sweep.calibration import Rates  # noqa: E402
 from sweep.errors import UserError  # noqa: E402
 from sweep.provenance import git_commit, local_device  # noqa: E402
@@ -109,8 +109,8 @@ def _attack_pack(job: Job, picks: Mapping[str, list[Row]], folder: store.Folder)
     """Train a pack again and attack its networks; yield a line for each that cannot count."""
     pack, settings, first = job.pack, job.settings, job.pack.first
     data = datasets.load(first.dataset, first.scaling, settings.data, first.split_seed)
-    net = worker.initial_networks(pack, data.info).to(settings.device)
-    worker.train_pack(net, pack, data, settings)
+    net = training.initial_networks(pack, data.info).to(settings.device)
+    training.train_pack(net, pack, data, settings)
     for index, trial in enumerate(pack.trials):
         rows = [_attacked(job, net.subset([index]), data, row) for row in picks[trial.trial_id]]
         wrong = [row["error"] for row in rows if row["error"] is not None]
@@ -149,7 +149,7 @@ def _attacked(job: Job, net: Network, data: datasets.Dataset, pick: Row) -> Row:
         "accuracy": float(keeps.double().mean()),
         "num_samples": len(y),
         "git_commit": job.settings.origin.git_commit,
-        "device": worker.device_name(device),
+        "device": training.device_name(device),
         "flags": "",
         "error": problem,
     }

@@ -1,48 +1,19 @@
-"""Run one pack: load its data, train, evaluate, write its records. Knows nothing of Ray.
-
-Legend: P trials of the pack, R attack radii, D input features.
-"""
+"""Run one pack: load its data, measure, write its records. Knows nothing of Ray."""
 
 from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
 
-from robust import networks
-from robust.monitor import Monitor
-from robust.networks import CNN, MLP
-from robust.networks.linearization import Network
-from robust.train import TrainResult, train
-from sweep import datasets, observe, records, simulate, store
-from sweep.config import Evaluation, Training
-from sweep.datasets import DataOptions, Dataset, DatasetInfo
-from sweep.evaluation import assess
+from sweep import checkpoints, datasets, records, simulate, store
+from sweep.datasets import DatasetInfo
 from sweep.packing import Pack
-from sweep.records import Measured, Origin
-
-OnStep = Callable[[int], None]
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What a worker must know beside its pack."""
-
-    results: str  # the folder of all experiments' results
-    origin: Origin
-    data: DataOptions
-    evaluation: Evaluation
-    training: Training
-    device: str = "cpu"
-    threads: int | None = None  # of this process; None leaves torch's choice
+from sweep.records import Measured
+from sweep.training import OnStep, Settings, measure_within_memory
 
 
 @dataclass(frozen=True)
@@ -68,8 +39,10 @@ class Summary:
     failed: int
     train_seconds: float
     evaluation_seconds: float
-    seconds: float  # all of it: also loading data and writing records
+    seconds: float  # all of it: also loading data, writing records, and before a restart
     device: str
+    resumed_step: int = 0  # the step at which training was taken up from a checkpoint
+    trained_together: int = 0  # fewer than `trials` where memory did not hold all at once
     error: str | None = None  # of failed trials
     unwritten: str | None = None  # why the records could not be written
 
@@ -105,10 +78,11 @@ def _run_and_write(job: Job, on_step: OnStep | None, started: float) -> Summary:
         records.build_records(pack, job.info, settings.evaluation, settings.origin, measured),
         records.build_curves(pack, settings.origin, measured),
     )
+    checkpoints.remove_finished(folder(job), pack)
     status = measured.status
     return _finish(
         job,
-        started,
+        started - measured.seconds_before,
         complete=status.count("complete"),
         diverged=status.count("diverged"),
         failed=status.count("failed"),
@@ -116,6 +90,8 @@ def _run_and_write(job: Job, on_step: OnStep | None, started: float) -> Summary:
         train_seconds=sum(measured.train_seconds),
         evaluation_seconds=sum(measured.evaluation_seconds),
         device=measured.device,
+        resumed_step=measured.resumed_step,
+        trained_together=max(measured.trained_together),
     )
 
 
@@ -153,6 +129,8 @@ def _finish(
     train_seconds: float = 0.0,
     evaluation_seconds: float = 0.0,
     device: str = "unknown",
+    resumed_step: int = 0,
+    trained_together: int = 0,
     error: str | None = None,
     unwritten: str | None = None,
 ) -> Summary:
@@ -170,6 +148,8 @@ def _finish(
         evaluation_seconds=evaluation_seconds,
         seconds=time.perf_counter() - started,
         device=device,
+        resumed_step=resumed_step,
+        trained_together=trained_together,
         error=error,
         unwritten=unwritten,
     )
@@ -190,107 +170,3 @@ def _measure(job: Job, on_step: OnStep | None) -> Measured:
             f"{job.pack.first.dataset_hash} where the sweep was planned"
         )
     return measure_within_memory(job.pack, data, job.settings, on_step)
-
-
-def measure_within_memory(
-    pack: Pack, data: Dataset, settings: Settings, on_step: OnStep | None = None
-) -> Measured:
-    """Train and evaluate a pack; halve it for as long as it does not fit into memory."""
-    try:
-        return train_and_evaluate(pack, data, settings, on_step)
-    except (torch.OutOfMemoryError, MemoryError):
-        if len(pack) == 1:
-            raise
-    if settings.device != "cpu":
-        torch.cuda.empty_cache()
-    half = len(pack) // 2
-    return records.join(
-        measure_within_memory(Pack(pack.trials[:half]), data, settings, on_step),
-        measure_within_memory(Pack(pack.trials[half:]), data, settings, on_step),
-    )
-
-
-def train_and_evaluate(
-    pack: Pack, data: Dataset, settings: Settings, on_step: OnStep | None = None
-) -> Measured:
-    """Train all networks of a pack in one program, and evaluate them on both splits."""
-    first, device = pack.first, settings.device
-    net = initial_networks(pack, data.info).to(device)
-    watching = observe.monitor(net, pack, data, settings.training)
-    result = train_pack(net, pack, data, settings, on_step, watching)
-    started = time.perf_counter()
-    assessed = assess(net, first, data, settings.evaluation, device, result.diverged_step)
-    evaluation_seconds = time.perf_counter() - started
-    count = len(pack)
-    return Measured(
-        diverged_step=tuple(result.diverged_step),
-        accuracy=assessed.accuracy,
-        num_samples=assessed.num_samples,
-        trained_together=(count,) * count,
-        steps_per_second=(count * first.steps / max(result.seconds, 1e-9),) * count,
-        train_seconds=(result.seconds / count,) * count,
-        evaluation_seconds=(evaluation_seconds / count,) * count,
-        flags=assessed.flags,
-        problems=assessed.problems,
-        observations=(
-            ((),) * count if watching is None else watching.observations(result.diverged_step)
-        ),
-        curve=result.curve,
-        device=device_name(device),
-    )
-
-
-def initial_networks(pack: Pack, info: DatasetInfo) -> MLP | CNN:
-    """The untrained networks of a pack, on the CPU."""
-    first = pack.first
-    return networks.build(
-        first.network,
-        info.num_features,
-        info.num_classes,
-        len(pack),
-        first.seed,
-        input_shape=info.input_shape,
-    )
-
-
-def train_pack(
-    net: Network,
-    pack: Pack,
-    data: Dataset,
-    settings: Settings,
-    on_step: OnStep | None = None,
-    watching: Monitor | None = None,
-) -> TrainResult:
-    """Train the networks of a pack in place; the same pack always becomes the same."""
-    first, device = pack.first, settings.device
-    x, y = _tensors(data.train.x, data.train.y, device)
-    radius = torch.tensor([trial.train_radius for trial in pack.trials], device=device)
-    learning_rate = torch.tensor([trial.learning_rate for trial in pack.trials], device=device)
-    curve_every = settings.training.curve_every
-    return train(
-        net,
-        x,
-        y,
-        defense=first.defense,
-        radius=radius,
-        learning_rate=learning_rate,
-        batch_size=min(first.batch_size, len(y)),
-        steps=first.steps,
-        seed=first.seed,
-        bounds=data.bounds,
-        loss=settings.training.loss,
-        validation=_tensors(data.validation.x, data.validation.y, device) if curve_every else None,
-        curve_every=curve_every or first.steps,
-        on_step=on_step,
-        on_batch=watching,
-    )
-
-
-def _tensors(x: NDArray[np.float32], y: NDArray[np.int64], device: str) -> tuple[Tensor, Tensor]:
-    return torch.from_numpy(x).to(device), torch.from_numpy(y).to(device)
-
-
-@lru_cache(maxsize=1)
-def device_name(device: str) -> str:
-    """The name that records give a device."""
-    return device if device == "cpu" else str(torch.cuda.get_device_name(device))

@@ -3,15 +3,13 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pyarrow.parquet as pq
 import pytest
-import torch
 
 from sweep import evaluation, schema, store, worker
 from sweep.packing import Pack
 from sweep.worker import Job, run_pack
-from tests.sweep.helpers import config, dataset, one_job
+from tests.sweep.helpers import config, one_job
 
 
 @pytest.fixture
@@ -105,24 +103,6 @@ def test_failure_is_recorded_in_one_line_with_a_traceback_beside(job: Job) -> No
     assert "\n" not in rows[0]["error"]
     log = worker.folder(broken).logs / f"{broken.pack.pack_id}.txt"
     assert "Traceback" in log.read_text()
-
-
-def test_pack_that_does_not_fit_is_halved(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
-    small = config(Path(job.settings.results))
-    whole = worker.train_and_evaluate(job.pack, dataset(small), job.settings)
-    fitting = worker.train_and_evaluate
-
-    def too_big_for_two(pack: Pack, *rest: object) -> object:
-        if len(pack) > 1:
-            raise torch.OutOfMemoryError("made up")
-        return fitting(pack, *rest)
-
-    monkeypatch.setattr(worker, "train_and_evaluate", too_big_for_two)
-    halves = worker.measure_within_memory(job.pack, dataset(small), job.settings)
-    assert halves.trained_together == (1, 1)
-    assert [step for step, _ in halves.curve] == [step for step, _ in whole.curve]
-    for key, values in whole.accuracy.items():
-        np.testing.assert_allclose(halves.accuracy[key], values, atol=1e-12)
 
 
 def test_full_disk_is_reported_and_not_raised(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,201 @@
+"""Train and evaluate one pack, in as many parts as the device's memory asks for.
+
+Legend: P trials of the pack.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from robust import networks
+from robust.checkpoint import CheckpointFile
+from robust.monitor import Monitor
+from robust.networks import CNN, MLP
+from robust.networks.linearization import Network
+from robust.train import TrainResult, train
+from sweep import checkpoints, observe, records, store
+from sweep.config import Evaluation, Training
+from sweep.datasets import DataOptions, Dataset, DatasetInfo
+from sweep.evaluation import Assessment, assess, join
+from sweep.packing import Pack
+from sweep.records import Measured, Origin
+from sweep.trial import Trial
+
+OnStep = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a worker must know beside its pack."""
+
+    results: str  # the folder of all experiments' results
+    origin: Origin
+    data: DataOptions
+    evaluation: Evaluation
+    training: Training
+    device: str = "cpu"
+    threads: int | None = None  # of this process; None leaves torch's choice
+    checkpoint_seconds: float | None = None  # between checkpoints; None for none
+
+
+def measure_within_memory(
+    pack: Pack, data: Dataset, settings: Settings, on_step: OnStep | None = None
+) -> Measured:
+    """Train and evaluate a pack; halve it for as long as it does not fit into memory."""
+    try:
+        return train_and_evaluate(pack, data, settings, on_step)
+    except Exception as error:
+        if len(pack) == 1 or not out_of_memory(error):
+            raise
+    # Only here, outside of the block, are the tensors of what failed gone.
+    release_memory(settings.device)
+    half = len(pack) // 2
+    return records.join(
+        measure_within_memory(Pack(pack.trials[:half]), data, settings, on_step),
+        measure_within_memory(Pack(pack.trials[half:]), data, settings, on_step),
+    )
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that the device's memory is full."""
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    # Of these torch makes bare RuntimeErrors.
+    return any(text in str(error) for text in ("can't allocate memory", "ALLOC_FAILED"))
+
+
+def release_memory(device: str) -> None:
+    """Give freed blocks of memory back to the device."""
+    if device != "cpu":
+        torch.cuda.empty_cache()
+
+
+def train_and_evaluate(
+    pack: Pack, data: Dataset, settings: Settings, on_step: OnStep | None = None
+) -> Measured:
+    """Train all networks of a pack in one program, and evaluate them on both splits."""
+    first, device = pack.first, settings.device
+    net = initial_networks(pack, data.info).to(device)
+    watching = observe.monitor(net, pack, data, settings.training)
+    file = _checkpoint(pack, settings)
+    result = train_pack(net, pack, data, settings, on_step, watching, file)
+    started = time.perf_counter()
+    assessed = assess_within_memory(net, first, data, settings, result.diverged_step)
+    evaluation_seconds = time.perf_counter() - started
+    count = len(pack)
+    return Measured(
+        diverged_step=tuple(result.diverged_step),
+        accuracy=assessed.accuracy,
+        num_samples=assessed.num_samples,
+        trained_together=(count,) * count,
+        steps_per_second=(count * first.steps / max(result.seconds, 1e-9),) * count,
+        train_seconds=(result.seconds / count,) * count,
+        evaluation_seconds=(evaluation_seconds / count,) * count,
+        flags=assessed.flags,
+        problems=assessed.problems,
+        observations=(
+            ((),) * count if watching is None else watching.observations(result.diverged_step)
+        ),
+        curve=result.curve,
+        device=device_name(device),
+        resumed_step=result.resumed_step,
+        seconds_before=result.seconds_before,
+    )
+
+
+def assess_within_memory(
+    net: Network,
+    first: Trial,
+    data: Dataset,
+    settings: Settings,
+    diverged_step: Sequence[int | None],
+) -> Assessment:
+    """Evaluate a trained pack; halve it for as long as it does not fit into memory."""
+    count = net.num_networks
+    try:
+        return assess(net, first, data, settings.evaluation, settings.device, diverged_step)
+    except Exception as error:
+        if count == 1 or not out_of_memory(error):
+            raise
+    release_memory(settings.device)
+    parts = [range(count // 2), range(count // 2, count)]
+    lost = [[diverged_step[p] for p in part] for part in parts]
+    one, two = (
+        assess_within_memory(net.subset(list(part)), first, data, settings, steps)
+        for part, steps in zip(parts, lost, strict=True)
+    )
+    return join(one, two)
+
+
+def initial_networks(pack: Pack, info: DatasetInfo) -> MLP | CNN:
+    """The untrained networks of a pack, on the CPU."""
+    first = pack.first
+    return networks.build(
+        first.network,
+        info.num_features,
+        info.num_classes,
+        len(pack),
+        first.seed,
+        input_shape=info.input_shape,
+    )
+
+
+def train_pack(
+    net: Network,
+    pack: Pack,
+    data: Dataset,
+    settings: Settings,
+    on_step: OnStep | None = None,
+    watching: Monitor | None = None,
+    checkpoint: CheckpointFile | None = None,
+) -> TrainResult:
+    """Train the networks of a pack in place; the same pack always becomes the same."""
+    first, device = pack.first, settings.device
+    x, y = _tensors(data.train.x, data.train.y, device)
+    radius = torch.tensor([trial.train_radius for trial in pack.trials], device=device)
+    learning_rate = torch.tensor([trial.learning_rate for trial in pack.trials], device=device)
+    curve_every = settings.training.curve_every
+    return train(
+        net,
+        x,
+        y,
+        defense=first.defense,
+        radius=radius,
+        learning_rate=learning_rate,
+        batch_size=min(first.batch_size, len(y)),
+        steps=first.steps,
+        seed=first.seed,
+        bounds=data.bounds,
+        loss=settings.training.loss,
+        validation=_tensors(data.validation.x, data.validation.y, device) if curve_every else None,
+        curve_every=curve_every or first.steps,
+        on_step=on_step,
+        on_batch=watching,
+        checkpoint=checkpoint,
+    )
+
+
+def _checkpoint(pack: Pack, settings: Settings) -> CheckpointFile | None:
+    if settings.checkpoint_seconds is None:
+        return None
+    where = store.Folder(Path(settings.results), settings.origin.experiment)
+    return checkpoints.of_pack(where, pack, settings.training, settings.checkpoint_seconds)
+
+
+def _tensors(x: NDArray[np.float32], y: NDArray[np.int64], device: str) -> tuple[Tensor, Tensor]:
+    return torch.from_numpy(x).to(device), torch.from_numpy(y).to(device)
+
+
+@lru_cache(maxsize=1)
+def device_name(device: str) -> str:
+    """The name that records give a device."""
+    return device if device == "cpu" else str(torch.cuda.get_device_name(device))
