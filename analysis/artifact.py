@@ -57,9 +57,10 @@ class Table:
         layout: the table itself.
         compare: the paper's numbers with ours minus them, where the paper has such a table.
         behind: what stands behind each cell (trials, settings chosen), where that helps.
-        experiment: the `+experiment=` whose records it needs.
+        experiment: the `+experiment=` whose records it needs; empty for that of the records.
         datasets: the only image sets it reads; None for all data.
         paper: whether it is one of the paper's twelve.
+        script: what makes those records.
     """
 
     name: str
@@ -72,6 +73,7 @@ class Table:
     experiment: str = "paper_full"
     datasets: tuple[str, ...] | None = None
     paper: bool = False
+    script: str = "sweep/run.py"
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,7 @@ class Figure:
     experiment: str = "paper_full"
     datasets: tuple[str, ...] | None = None
     paper: bool = False
+    script: str = "sweep/run.py"
 
 
 def _modules(package: str) -> list[ModuleType]:

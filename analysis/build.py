@@ -64,7 +64,7 @@ def build(
         frame = figure.build(records)
         drawn[figure.name] = (figure, not frame.empty)
         if not frame.empty:
-            studio.draw(figure.name, frame, out)
+            studio.draw(figure.name, frame, out, records.marks)
     made = {table.name: (table, write_table(table, records, out)) for table in chosen_tables}
     studio.finish()
     return Built(made, drawn, out)
@@ -76,9 +76,14 @@ def write_table(table: Table, records: Records, out: Path) -> Printed | None:
     if frame.empty:
         return None
     blocks = table.layout(frame)
-    (out / f"{table.name}.csv").write_text(to_csv(frame))
+    caption = ". ".join([*records.marks, table.caption])
+    (out / f"{table.name}.csv").write_text(to_csv(_marked(frame, records)))
     (out / f"{table.name}.md").write_text(
-        f"## {table.title}\n\n{table.caption}\n\n{to_markdown(blocks)}"
+        f"## {table.title}\n\n{caption}\n\n{to_markdown(blocks)}"
     )
-    (out / f"{table.name}.tex").write_text(to_latex(blocks, table.caption, table.name))
+    (out / f"{table.name}.tex").write_text(to_latex(blocks, caption, table.name))
     return Printed(frame, blocks)
+
+
+def _marked(frame: pd.DataFrame, records: Records) -> pd.DataFrame:
+    return frame.assign(leaky=True) if records.leaky else frame

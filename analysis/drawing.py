@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -15,10 +16,14 @@ from analysis.render import to_csv
 FEW = 2  # figures up to which a second process costs more than it saves
 
 
-def draw_figure(name: str, frame: pd.DataFrame, out: Path) -> None:
-    """Draw a registered figure from its data; write it as PDF and PNG, and the data as CSV."""
+def draw_figure(name: str, frame: pd.DataFrame, out: Path, marks: Sequence[str] = ()) -> None:
+    """Draw a registered figure from its data; write it as PDF and PNG, and the data as CSV.
+
+    `marks` say in the picture what kind of data it shows.
+    """
     (out / f"{name}.csv").write_text(to_csv(frame))
     canvas = figures()[name].draw(frame)
+    canvas.text(0.998, 0.998, ", ".join(marks), ha="right", va="top", fontsize=6, color="#b00020")
     if canvas.get_layout_engine() is not None:
         canvas.draw_without_rendering()
         canvas.set_layout_engine("none")  # laid out once, for both files
@@ -32,6 +37,7 @@ class _Job:
     name: str
     frame: pd.DataFrame
     out: Path
+    marks: Sequence[str]
 
 
 class Studio:
@@ -47,13 +53,13 @@ class Studio:
     def __enter__(self) -> Studio:
         return self
 
-    def draw(self, name: str, frame: pd.DataFrame, out: Path) -> None:
+    def draw(self, name: str, frame: pd.DataFrame, out: Path, marks: Sequence[str]) -> None:
         """Begin to draw a figure."""
         if self._pool is None:
-            draw_figure(name, frame, out)
+            draw_figure(name, frame, out, marks)
         else:
-            future = self._pool.submit(draw_figure, name, frame, out)
-            self._jobs.append(_Job(future, name, frame, out))
+            future = self._pool.submit(draw_figure, name, frame, out, marks)
+            self._jobs.append(_Job(future, name, frame, out, marks))
 
     def finish(self) -> None:
         """Draw what the other process has not begun, and wait for the rest.
@@ -63,7 +69,7 @@ class Studio:
         """
         for job in reversed(self._jobs):
             if job.future.cancel():
-                draw_figure(job.name, job.frame, job.out)
+                draw_figure(job.name, job.frame, job.out, job.marks)
         for job in self._jobs:
             if not job.future.cancelled():
                 job.future.result()

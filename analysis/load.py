@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import polars as pl
 
+from analysis.checks import check_recordings, check_values, oddities
+from analysis.chunks import of_frame, read
+from analysis.gather import CELL, Gathered, gather
 from analysis.locate import Source
 from analysis.records import Provenance, Records
-from analysis.scan import conform, scan_curves, scan_records
-from sweep.schema import RECORD_COLUMNS, SCHEMA_VERSION, SPLITS, STATUSES
-
-CELL = ("attack", "attack_norm", "attack_grid_radius")
-VALUE_COLUMNS = ("split", *CELL, "attack_radius", "accuracy", "num_samples")
-TRIAL_COLUMNS = tuple(c for c in RECORD_COLUMNS if c not in VALUE_COLUMNS)
+from analysis.scan import scan_curves
+from sweep.schema import STATUSES
 
 _IS_CNN = pl.col("network").str.starts_with("cnn")
 _FAMILY = pl.when(_IS_CNN).then(pl.lit("cnn")).otherwise(pl.lit("mlp"))
@@ -35,84 +35,58 @@ def load(
         ValueError: a missing column, mixed or foreign schema versions, simulated records
             without the flag, accuracies outside [0, 1], or no record at all.
     """
-    return _assemble(scan_records(source.record_files), source, allow_simulated, datasets)
+    wanted = None if datasets is None else frozenset(datasets)
+    rows = gather(read(source.record_files, wanted), read(source.strong_files, wanted))
+    return _assemble(rows, source, allow_simulated, whole=wanted is None)
 
 
 def from_frame(frame: pd.DataFrame) -> Records:
     """Return records held in memory (columns of `sweep.schema.RECORD_COLUMNS`)."""
-    rows = pl.from_pandas(frame[[c for c in RECORD_COLUMNS if c in frame.columns]]).lazy()
     source = Source("records", (), (), Path())
-    return _assemble(conform(rows, list(frame.columns)), source, allow_simulated=True)
+    return _assemble(gather(of_frame(frame)), source, allow_simulated=True, whole=True)
 
 
-def _assemble(
-    rows: pl.LazyFrame,
-    source: Source,
-    allow_simulated: bool,
-    datasets: Iterable[str] | None = None,
-) -> Records:
-    if datasets is not None:
-        datasets = list(datasets)
-        rows = rows.filter(pl.col("dataset").is_in(datasets))
-    recordings = _recordings(rows, source.trial_ids)
-    if datasets is None or not recordings.is_empty():
-        _check_recordings(recordings, allow_simulated)
+def _assemble(rows: Gathered, source: Source, allow_simulated: bool, whole: bool) -> Records:
+    """Return the records; `whole`: all data sets were read, so that none at all is a mistake."""
+    recordings = rows.recordings.with_row_index("recording")
+    if source.trial_ids is not None:
+        recordings = recordings.filter(pl.col("trial_id").is_in(list(source.trial_ids)))
+    if whole or not recordings.is_empty():
+        check_recordings(recordings, allow_simulated)
     trials, notes = _number(recordings)
-    cells = _cells(rows)
+    provenance = Provenance(
+        name=source.name,
+        files=len(source.record_files),
+        manifests=source.manifests,
+        notes=(*_absent(source, trials, whole), *notes, *oddities(trials)),
+        folder=source.out.parent,
+    )
+    with_label = trials.filter("leaky")
+    if with_label.height in (0, trials.height):
+        return _records(trials, rows, source, provenance)
+    apart = _records(with_label, rows, source, provenance)
+    return _records(trials.filter(~pl.col("leaky")), rows, source, provenance, apart)
+
+
+def _records(
+    trials: pl.DataFrame,
+    rows: Gathered,
+    source: Source,
+    provenance: Provenance,
+    with_label: Records | None = None,
+) -> Records:
+    cells = _cells(rows.places)
     values = _values(rows, trials, cells)
-    _check_values(values)
+    check_values(values)
     return Records(
-        trials=_derive(trials, values, cells),
-        cells=cells,
+        trials=_derive(trials.drop("recording"), values, cells),
+        cells=cells.drop("place"),
         validation=values.filter(~pl.col("is_test")).drop("is_test"),
         test=values.filter("is_test").drop("is_test"),
         curves=_curves(source, trials),
-        provenance=Provenance(
-            name=source.name,
-            files=len(source.record_files),
-            manifests=source.manifests,
-            notes=(*_absent(source, trials, datasets), *notes, *_oddities(trials)),
-            folder=source.out.parent,
-        ),
+        provenance=provenance,
+        with_label=with_label,
     )
-
-
-def _recordings(rows: pl.LazyFrame, ids: frozenset[str] | None) -> pl.DataFrame:
-    """Return one row per trial and pack: a trial that was run twice has two."""
-    identity = ("trial_id", "pack_id", "status", "schema_version")
-    # A trial's rows mostly follow one another: dropping those that repeat the row before them
-    # is much cheaper than hashing every row.
-    changed = pl.any_horizontal(pl.col(c).ne_missing(pl.col(c).shift(1)) for c in identity)
-    seen = (
-        rows.select(TRIAL_COLUMNS)
-        .filter(changed)
-        .unique(subset=identity)
-        .collect(engine="streaming")
-    )
-    return seen if ids is None else seen.filter(pl.col("trial_id").is_in(list(ids)))
-
-
-def _check_recordings(trials: pl.DataFrame, allow_simulated: bool) -> None:
-    if trials.is_empty():
-        raise ValueError("no records: the files hold no row of this experiment")
-    versions = sorted(trials["schema_version"].unique().to_list())
-    if len(versions) > 1:
-        raise ValueError(f"records mix schema versions {versions}; give one sweep's records")
-    if versions != [SCHEMA_VERSION]:
-        raise ValueError(
-            f"records have schema version {versions[0]}; this code reads {SCHEMA_VERSION}"
-        )
-    unknown = sorted(set(trials["status"].unique()) - set(STATUSES))
-    if unknown:
-        raise ValueError(f"unknown status {unknown[0]!r}; allowed: {', '.join(STATUSES)}")
-    if trials["simulated"].any() and not allow_simulated:
-        raise ValueError("records are simulated (made up); say allow_simulated=true to use them")
-    mixed = trials.group_by("dataset").agg(pl.col("leaky").n_unique()).filter(pl.col("leaky") > 1)
-    if not mixed.is_empty():
-        raise ValueError(
-            f"records of data set {mixed['dataset'].min()!r} mix leaky=true (label kept as a"
-            " feature) with leaky=false; give one experiment at a time"
-        )
 
 
 def _number(recordings: pl.DataFrame) -> tuple[pl.DataFrame, tuple[str, ...]]:
@@ -130,9 +104,9 @@ def _number(recordings: pl.DataFrame) -> tuple[pl.DataFrame, tuple[str, ...]]:
     return trials, notes
 
 
-def _absent(source: Source, trials: pl.DataFrame, datasets: Iterable[str] | None) -> list[str]:
+def _absent(source: Source, trials: pl.DataFrame, whole: bool) -> list[str]:
     """Return a line on the trials that a manifest asks for and no record has."""
-    if source.trial_ids is None or datasets is not None:
+    if source.trial_ids is None or not whole:
         return []
     asked, there = len(source.trial_ids), trials.filter(pl.col("status") != "failed").height
     if there >= asked:
@@ -143,55 +117,28 @@ def _absent(source: Source, trials: pl.DataFrame, datasets: Iterable[str] | None
     return [f"{asked - there} of {asked} trials have no result yet; {commands} adds them"]
 
 
-def _oddities(trials: pl.DataFrame) -> list[str]:
-    hashes = (
-        trials.group_by("dataset", "split_seed")
-        .agg(pl.col("dataset_hash").n_unique())
-        .filter(pl.col("dataset_hash") > 1)
-    )
-    names = ", ".join(sorted(set(hashes["dataset"])))
-    return [f"several versions of the data are mixed for: {names}"] if names else []
-
-
-def _cells(rows: pl.LazyFrame) -> pl.DataFrame:
+def _cells(places: pl.DataFrame) -> pl.DataFrame:
     """Return the attacks and radii that occur; radii equal to 12 digits share a number."""
-    raw = rows.select(CELL).unique().collect(engine="streaming")
-    rounded = pl.col("attack_grid_radius").round_sig_figs(12)
-    return raw.with_columns(
-        pl.col("attack_grid_radius").alias("recorded"), attack_grid_radius=rounded
-    ).with_columns(
-        pl.struct(CELL).rank("dense").cast(pl.UInt16).alias("cell"),
-    )
-
-
-def _values(rows: pl.LazyFrame, trials: pl.DataFrame, cells: pl.DataFrame) -> pl.DataFrame:
-    splits = rows.select(pl.col("split").unique()).collect(engine="streaming")["split"]
-    unknown = sorted(set(splits) - set(SPLITS))
-    if unknown:
-        raise ValueError(f"unknown split {unknown[0]!r}; allowed: {', '.join(SPLITS)}")
-    packs = ["trial_id", "pack_id", "status"]
-    places = ["attack", "attack_norm", "recorded"]
     return (
-        rows.select(*packs, *VALUE_COLUMNS)
-        .rename({"attack_grid_radius": "recorded"})
-        .join(trials.lazy().select(*packs, "trial"), on=packs)
-        .join(cells.lazy().select(*places, "cell"), on=places)
-        .select(
-            "trial",
-            "cell",
-            "attack_radius",
-            "accuracy",
-            pl.col("num_samples").cast(pl.Int32),
-            (pl.col("split") == "test").alias("is_test"),
-        )
-        .collect(engine="streaming")
+        places.with_row_index("place")
+        .with_columns(pl.col("attack_grid_radius").round_sig_figs(12))
+        .with_columns(pl.struct(CELL).rank("dense").cast(pl.UInt16).alias("cell"))
     )
 
 
-def _check_values(values: pl.DataFrame) -> None:
-    low, high = values.select(low=pl.col("accuracy").min(), high=pl.col("accuracy").max()).row(0)
-    if low is not None and (low < 0 or high > 1 or high != high):
-        raise ValueError(f"accuracies range from {low} to {high}; they must lie in [0, 1]")
+def _values(rows: Gathered, trials: pl.DataFrame, cells: pl.DataFrame) -> pl.DataFrame:
+    """Return the values of some trials under their numbers."""
+    values = rows.values
+    highest = values["recording"].max()
+    lookup = np.full(1 + (highest if isinstance(highest, int) else 0), -1, dtype=np.int64)
+    lookup[trials["recording"].to_numpy()] = trials["trial"].to_numpy()
+    trial = lookup[values["recording"].to_numpy()]
+    cell = cells["cell"].to_numpy()[values["place"].to_numpy()]
+    numbered = values.drop("recording", "place").select(
+        pl.Series("trial", trial), pl.Series("cell", cell), pl.all()
+    )
+    kept = numbered if (trial >= 0).all() else numbered.filter(pl.col("trial") >= 0)
+    return kept.with_columns(pl.col("trial").cast(pl.UInt32))
 
 
 def _derive(trials: pl.DataFrame, values: pl.DataFrame, cells: pl.DataFrame) -> pl.DataFrame:
@@ -208,7 +155,7 @@ def _derive(trials: pl.DataFrame, values: pl.DataFrame, cells: pl.DataFrame) -> 
     l1 = cells.filter((pl.col("attack_norm") == "l1") & (pl.col("attack_grid_radius") > 0))
     ratio = (pl.col("attack_radius") / pl.col("attack_grid_radius")) ** 2
     derived = (
-        values.join(l1, on="cell")
+        values.join(l1.unique("cell"), on="cell")
         .join(trials.select("trial", "dataset"), on="trial")
         .group_by("dataset")
         .agg(ratio.median().round().cast(pl.Int64).alias("derived"))

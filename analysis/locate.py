@@ -9,6 +9,8 @@ from pathlib import Path
 
 from analysis.scan import is_curve_file
 
+STRONG = "strong"  # the folder that sweep/strong.py writes to, beside `records`
+
 
 @dataclass(frozen=True)
 class Source:
@@ -20,6 +22,7 @@ class Source:
     out: Path  # where tables go unless told otherwise
     trial_ids: frozenset[str] | None = None
     manifests: tuple[Mapping[str, object], ...] = ()
+    strong_files: tuple[Path, ...] = ()  # of sweep/strong.py: AutoAttack on selected networks
 
 
 def locate(experiments: Sequence[str], records: str, results: Path) -> Source:
@@ -48,10 +51,12 @@ def _from_path(path: Path) -> Source:
     # A folder of MLflow artifacts holds both tables side by side.
     files = _parquet_files(path)
     curves = tuple(file for file in files if is_curve_file(file))
-    found = tuple(file for file in files if file not in set(curves))
+    strong = tuple(file for file in files if file.parent.name == STRONG)
+    found = tuple(file for file in files if file not in {*curves, *strong})
     if not found:
         raise ValueError(f"no records: no *.parquet file in records={str(path)!r}")
-    return Source(path.name, found, curves, path / "tables", None, _manifests([path]))
+    out, manifests = path / "tables", _manifests([path])
+    return Source(path.name, found, curves, out, None, manifests, strong)
 
 
 def experiments_in(results: Path) -> list[str]:
@@ -100,13 +105,14 @@ def _from_experiments(names: Sequence[str], results: Path) -> Source:
     if len(manifests) == len(folders):
         ids = frozenset(i for m in manifests for i in _ids(m))
         searched = [results / name for name in known]  # a trial may lie in another's folder
-    record_files = tuple(f for folder in searched for f in _parquet_files(folder / "records"))
-    curve_files = tuple(f for folder in searched for f in _parquet_files(folder / "curves"))
+    record_files, curve_files, strong_files = (
+        tuple(file for folder in searched for file in _parquet_files(folder / part))
+        for part in ("records", "curves", STRONG)
+    )
     if not record_files:
         raise ValueError(f"no records yet for experiment={','.join(names)!r}")
-    return Source(
-        "+".join(names), record_files, curve_files, folders[0] / "tables", ids, manifests
-    )
+    out = folders[0] / "tables"
+    return Source("+".join(names), record_files, curve_files, out, ids, manifests, strong_files)
 
 
 def _ids(manifest: Mapping[str, object]) -> list[str]:

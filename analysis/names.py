@@ -36,6 +36,7 @@ _METHODS = {
     "vertex": "Vertex",
     "nominal": "Nominal",
     "certified": "Certified",
+    "autoattack": "AutoAttack",
 }
 _ORDER = tuple(_METHODS)
 

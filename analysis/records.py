@@ -41,6 +41,8 @@ class Records:
         test: the same, measured on test data.
         curves: what was measured while training (`sweep.schema.CURVE_COLUMNS`), lazily.
         provenance: where all this came from.
+        with_label: the trials on data that keep the label as a feature, apart from all the others
+            so that they never mix. None where no trial is such; where all are, they are `trials`.
     """
 
     trials: pl.DataFrame
@@ -49,6 +51,7 @@ class Records:
     test: pl.DataFrame
     curves: pl.LazyFrame
     provenance: Provenance = field(default_factory=lambda: Provenance("records", 0))
+    with_label: Records | None = None
     _made: dict[Hashable, Any] = field(default_factory=dict, repr=False)
 
     def once(self, key: Hashable, make: Callable[[], Made]) -> Made:
@@ -76,3 +79,14 @@ class Records:
     def simulated(self) -> bool:
         """Whether any trial is made up."""
         return bool(self.trials["simulated"].any())
+
+    @cached_property
+    def leaky(self) -> bool:
+        """Whether these trials' data keep the label as a feature."""
+        return bool(self.trials["leaky"].any())
+
+    @property
+    def marks(self) -> tuple[str, ...]:
+        """What every table and figure made of these records must carry."""
+        known = {"LEAKY (the label is a feature)": self.leaky, "SIMULATED": self.simulated}
+        return tuple(mark for mark, so in known.items() if so)

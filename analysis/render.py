@@ -18,6 +18,9 @@ _TEX_SYMBOLS = {
     "∞": r"$\infty$",
     "≤": r"$\leq$",
     "×": r"$\times$",
+    "→": r"$\to$",
+    "†": r"$\dagger$",
+    "‡": r"$\ddagger$",
 }
 PREAMBLE = r"""% \usepackage{booktabs,colortbl,xcolor}
 \providecolor{nearbest}{RGB}{204,229,246}

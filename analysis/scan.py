@@ -1,36 +1,16 @@
-"""Parquet files -> lazy rows in the schema's columns and types."""
+"""Curve files -> lazy rows in the schema's columns and types; what a Parquet file is."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
 import pyarrow.parquet as pq
 
-from sweep.schema import CURVE_COLUMNS, RECORD_COLUMNS
+from analysis.chunks import TYPES
+from sweep.schema import CURVE_COLUMNS
 
-# Columns that records made elsewhere may lack, and what stands for them.
-OPTIONAL: dict[str, object] = {
-    "split_seed": 0,
-    "num_features": 0,  # derived from the radii
-    "num_classes": 0,
-    "pack_size": 0,  # derived: the trials that share a pack id
-    "train_seconds": None,
-    "evaluation_seconds": None,
-    "device": "",
-    "leaky": False,
-    "simulated": False,
-    "flags": "",
-    "error": None,
-}
-_TYPES: dict[str, pl.DataType] = {
-    "int32": pl.Int32(),
-    "int64": pl.Int64(),
-    "float64": pl.Float64(),
-    "string": pl.String(),
-    "bool": pl.Boolean(),
-}
 _CASTS = pl.ScanCastOptions(integer_cast="upcast", float_cast="upcast")
 
 
@@ -51,52 +31,19 @@ def is_curve_file(file: Path) -> bool:
     return "quantity" in columns_of(file)
 
 
-def scan_records(files: Sequence[Path]) -> pl.LazyFrame:
-    """Return the rows of all record files.
+def scan_curves(files: Sequence[Path]) -> pl.LazyFrame:
+    """Return the rows of all curve files; no file, no rows.
 
     Raises:
-        ValueError: a file lacks a column that is not optional.
+        ValueError: a file lacks a column.
     """
-    return _scan(files, RECORD_COLUMNS, OPTIONAL)
-
-
-def scan_curves(files: Sequence[Path]) -> pl.LazyFrame:
-    """Return the rows of all curve files; no file, no rows."""
-    return _scan(files, CURVE_COLUMNS, {})
-
-
-def conform(rows: pl.LazyFrame, present: Sequence[str]) -> pl.LazyFrame:
-    """Return record rows with every column of the schema, in its type."""
-    return rows.select(_column(name, RECORD_COLUMNS, OPTIONAL, present) for name in RECORD_COLUMNS)
-
-
-def _scan(
-    files: Sequence[Path],
-    schema: Mapping[str, tuple[str, bool]],
-    optional: Mapping[str, object],
-) -> pl.LazyFrame:
+    types = {name: TYPES[kind] for name, (kind, _) in CURVE_COLUMNS.items()}
     if not files:
-        return pl.LazyFrame(schema={name: _TYPES[kind] for name, (kind, _) in schema.items()})
-    by_columns: dict[tuple[str, ...], list[Path]] = {}
+        return pl.LazyFrame(schema=types)
     for file in files:
-        by_columns.setdefault(columns_of(file), []).append(file)
-    parts = []
-    for present, group in by_columns.items():
-        missing = [name for name in schema if name not in present and name not in optional]
+        present = columns_of(file)
+        missing = [name for name in types if name not in present]
         if missing:
-            raise ValueError(f"{group[0]} is no record file: it lacks {', '.join(missing)}")
-        scan = pl.scan_parquet(group, extra_columns="ignore", cast_options=_CASTS)
-        parts.append(scan.select(_column(name, schema, optional, present) for name in schema))
-    return pl.concat(parts)
-
-
-def _column(
-    name: str,
-    schema: Mapping[str, tuple[str, bool]],
-    optional: Mapping[str, object],
-    present: Sequence[str],
-) -> pl.Expr:
-    dtype = _TYPES[schema[name][0]]
-    if name in present:
-        return pl.col(name).cast(dtype)
-    return pl.lit(optional[name], dtype=dtype).alias(name)
+            raise ValueError(f"{file} is no curve file: it lacks {', '.join(missing)}")
+    rows = pl.scan_parquet(list(files), extra_columns="ignore", cast_options=_CASTS)
+    return rows.select(pl.col(name).cast(dtype) for name, dtype in types.items())

@@ -7,6 +7,7 @@ from collections import Counter
 import pandas as pd
 import polars as pl
 
+from analysis import strong
 from analysis.load import from_frame
 from analysis.names import label
 from analysis.pixels import unscaled
@@ -77,10 +78,16 @@ def notes(records: Records) -> list[str]:
     trials = records.trials
     if records.simulated:
         found.append("these records are made up: nothing here says anything about a defense")
-    leaky = sorted(set(trials.filter("leaky")["dataset"]))
-    if leaky:
-        found.append(f"the label was kept as a feature of: {', '.join(leaky)}")
+    if records.leaky:
+        found.append(f"LEAKY: the label was kept as a feature of {', '.join(records.datasets)}")
+    if records.with_label is not None:
+        names = ", ".join(records.with_label.datasets)
+        found.append(
+            f"{records.with_label.trials.height} leaky trials, on data that keep the label as a "
+            f"feature ({names}), are apart: only the table `leak` shows them"
+        )
     found += _left_out_of_ranks(records)
+    found += strong.note(records)
     scaleless = ", ".join(unscaled(records))
     if scaleless:
         found.append(f"radii of {scaleless} cannot be given in pixels: no scale is known")

@@ -37,7 +37,7 @@ def render(built: Built, records: Records) -> str:
         "<main>",
         *(section.html for section in first),
         "<h2>The paper's tables and figures</h2>",
-        _missing(built),
+        _missing(built, records.provenance.name),
         *(section.html for section in rest),
         "<h2>Beyond the paper</h2>",
         *(section.html for section in others),
@@ -123,18 +123,23 @@ def _sections(built: Built, paper: bool) -> list[_Section]:
     return made
 
 
-def _missing(built: Built) -> str:
+def _commands(artifact: Table | Figure, name: str) -> list[str]:
+    experiments = [artifact.experiment] if artifact.experiment else name.split("+")
+    return [f"python {artifact.script} +experiment={experiment}" for experiment in experiments]
+
+
+def _missing(built: Built, name: str) -> str:
     """Say what the records had nothing for, and the commands that would change that."""
     artifacts: list[Table | Figure] = [table for table, _ in built.tables.values()]
     artifacts += [figure for figure, _ in built.figures.values()]
-    by_experiment: dict[str, list[str]] = {}
+    by_command: dict[str, list[str]] = {}
     for artifact in artifacts:
         if artifact.name in built.empty:
-            by_experiment.setdefault(artifact.experiment, []).append(_short(artifact.title))
+            for command in _commands(artifact, name):
+                by_command.setdefault(command, []).append(_short(artifact.title))
     lines = "".join(
-        f"<li>{escape(', '.join(names))}: "
-        f"<code>python sweep/run.py +experiment={escape(experiment)}</code></li>"
-        for experiment, names in by_experiment.items()
+        f"<li>{escape(', '.join(names))}: <code>{escape(command)}</code></li>"
+        for command, names in by_command.items()
     )
     return f'<div class="note">No records for<ul>{lines}</ul></div>' if lines else ""
 

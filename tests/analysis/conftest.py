@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from analysis.artifact import figures, tables
@@ -22,10 +25,34 @@ def simulated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def add_strong_and_leaky(experiment: Path) -> None:
+    """Add AutoAttack's rows, as low as one step's, and the same trials on leaky data."""
+    files = sorted((experiment / "records").iterdir())
+    rows = pl.concat([pl.read_parquet(file) for file in files])
+    picked = (pl.col("split") == "test") & (pl.col("attack_grid_radius") == 0.1)
+    attacks = ["fgm-l1", "fgm-l2", "fgsm-linf"]
+    strong = rows.filter(picked & pl.col("attack").is_in(attacks)).with_columns(
+        attack=pl.lit("autoattack-") + pl.col("attack_norm")
+    )
+    (experiment / "strong").mkdir()
+    strong.write_parquet(experiment / "strong" / "all.parquet")
+    changed = {name: pl.lit("leaky-") + pl.col(name) for name in ("trial_id", "dataset_hash")}
+    uci = rows.filter(pl.col("dataset").str.starts_with("uci"))
+    leaky = uci.with_columns(leaky=pl.lit(True), **changed)
+    leaky.write_parquet(experiment / "records" / "leaky.parquet")
+    manifest = json.loads((experiment / "manifest.json").read_text())
+    manifest["trial_ids"] += leaky["trial_id"].unique().to_list()
+    (experiment / "manifest.json").write_text(json.dumps(manifest))
+
+
 @pytest.fixture(scope="session")
-def made_up(simulated: Path) -> Records:
-    """Return the small made-up experiment, loaded."""
-    return load(locate((), "", simulated), allow_simulated=True)
+def made_up(simulated: Path, tmp_path_factory: pytest.TempPathFactory) -> Records:
+    """Return the small made-up experiment with strong attacks and leaky trials, loaded."""
+    results = tmp_path_factory.mktemp("more") / "results"
+    shutil.copytree(simulated, results)
+    (experiment,) = results.iterdir()
+    add_strong_and_leaky(experiment)
+    return load(locate((), "", results), allow_simulated=True)
 
 
 @pytest.fixture(scope="session")

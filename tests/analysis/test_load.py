@@ -115,11 +115,26 @@ def test_radii_equal_to_twelve_digits_are_one_cell() -> None:
     assert records.test.height == 2
 
 
-def test_leaky_and_clean_records_of_one_data_set_are_not_mixed() -> None:
-    with pytest.raises(ValueError, match="'iris' mix leaky=true"):
-        records_of(rows_of("a", 0.5, 0.5), rows_of("b", 0.5, 0.5, leaky=True))
+def test_leaky_and_clean_records_never_mix() -> None:
+    records = records_of(
+        rows_of("a", 0.5, 0.5),
+        rows_of("b", 0.9, 0.9, leaky=True),
+        rows_of("c", 0.8, 0.8, dataset="wine", leaky=True),
+    )
+    assert set(records.trials["trial_id"]) == {"a"}
+    assert records.test["accuracy"].to_list() == [0.5]
+    assert not records.leaky
+    assert records.with_label is not None
+    assert set(records.with_label.trials["trial_id"]) == {"b", "c"}
+    assert sorted(records.with_label.test["accuracy"]) == [0.8, 0.9]
+    assert "apart" in notes(records)[0]
+
+
+def test_records_that_are_all_leaky_are_marked() -> None:
     records = records_of(rows_of("a", 0.5, 0.5, leaky=True))
-    assert notes(records) == ["the label was kept as a feature of: iris"]
+    assert records.leaky
+    assert records.with_label is None
+    assert notes(records) == ["LEAKY: the label was kept as a feature of iris"]
 
 
 def test_two_versions_of_a_data_set_are_pointed_out() -> None:

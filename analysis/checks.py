@@ -1,0 +1,57 @@
+"""What records must be before anything is built from them, and what is only pointed out."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from sweep.schema import SCHEMA_VERSION, STATUSES
+
+
+def check_recordings(trials: pl.DataFrame, allow_simulated: bool) -> None:
+    """Refuse what cannot be read together.
+
+    Raises:
+        ValueError: no trial, mixed or foreign schema versions, an unknown status, or simulated
+            records without the flag.
+    """
+    if trials.is_empty():
+        raise ValueError("no records: the files hold no row of this experiment")
+    versions = sorted(trials["schema_version"].unique().to_list())
+    if len(versions) > 1:
+        raise ValueError(f"records mix schema versions {versions}; give one sweep's records")
+    if versions != [SCHEMA_VERSION]:
+        raise ValueError(
+            f"records have schema version {versions[0]}; this code reads {SCHEMA_VERSION}"
+        )
+    unknown = sorted(str(s) for s in set(trials["status"].unique()) - set(STATUSES))
+    if unknown:
+        raise ValueError(f"unknown status {unknown[0]!r}; allowed: {', '.join(STATUSES)}")
+    if trials["simulated"].any() and not allow_simulated:
+        raise ValueError("records are simulated (made up); say allow_simulated=true to use them")
+
+
+def check_values(values: pl.DataFrame) -> None:
+    """Refuse accuracies that are none.
+
+    Raises:
+        ValueError: an accuracy outside [0, 1], or not a number.
+    """
+    accuracy = values["accuracy"]
+    if accuracy.is_nan().any():
+        raise ValueError(
+            "accuracies hold NaN; they must lie in [0, 1], or be null where a trial diverged"
+        )
+    low, high = accuracy.min(), accuracy.max()
+    if isinstance(low, float) and isinstance(high, float) and (low < 0 or high > 1):
+        raise ValueError(f"accuracies range from {low} to {high}; they must lie in [0, 1]")
+
+
+def oddities(trials: pl.DataFrame) -> list[str]:
+    """Return a line on data sets of which there are several versions."""
+    hashes = (
+        trials.group_by("dataset", "split_seed", "leaky")
+        .agg(pl.col("dataset_hash").n_unique())
+        .filter(pl.col("dataset_hash") > 1)
+    )
+    names = ", ".join(sorted(set(hashes["dataset"])))
+    return [f"several versions of the data are mixed for: {names}"] if names else []
