@@ -31,7 +31,7 @@ def share_without_gradient(net: Network, x: Tensor, y: Tensor) -> Tensor:
     """
     blind = torch.cat(
         [
-            norm(loss_gradient(net, x[i : i + ROWS], y[i : i + ROWS])[1], "l2") < EPS
+            norm(loss_gradient(net, y[i : i + ROWS])(x[i : i + ROWS])[1], "l2") < EPS
             for i in range(0, len(x), ROWS)
         ],
         dim=1,

@@ -25,9 +25,10 @@ from itertools import product
 import torch
 from torch import Tensor
 
+from robust.bounds.output_layer import output_layer
 from robust.bounds.patches import Patch, Span, patch_matrix, reach, relative
 from robust.bounds.windows import stage_windows
-from robust.losses import class_differences, other_classes
+from robust.losses import class_differences
 from robust.networks.cnn import CNN
 from robust.networks.convolution import POOL
 
@@ -40,16 +41,6 @@ _BLOCK = 2  # side of a block of pixels: the first pooling's stride
 # at about this many chunk elements for each input feature.
 _UNITS_KEPT = 8
 _CACHED_PATCHES = 8  # patch matrices kept: neighbouring blocks use the same few
-
-
-def difference_rows(net: CNN, y: Tensor) -> tuple[Tensor, Tensor]:
-    """Return c_k'W_L, [P, B, K-1, H], and c_k'b_L, [P, B, K-1], with c_k = e_k - e_y."""
-    others = other_classes(y, net.num_classes)
-    rows, bias = net.weights[-1].mT, net.biases[-1]
-    return (
-        rows[:, others] - rows[:, y].unsqueeze(2),
-        bias[:, others] - bias[:, y].unsqueeze(2),
-    )
 
 
 @dataclass(frozen=True)
@@ -89,7 +80,7 @@ class PatchSearch:
         self.hidden = [z.unsqueeze(2) for z in trace.hidden]  # [P, B, 1, H]
         self.differences = class_differences(trace.logits, y)
         self.radius = radius.expand(self.differences.shape[:2])
-        self.last = difference_rows(net, y)[0]
+        self.last = output_layer(net, y).weight
         self.dense = [(w / 2, w.abs() / 2) for w in list(net.weights)[net.num_stages + 1 : -1]]
         self._patch_halves = lru_cache(_CACHED_PATCHES)(self._make_patch_halves)
         self._entry_halves = lru_cache(1)(self._first_dense_halves)

@@ -11,13 +11,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from robust.bounds import rub_cnn, rub_mlp, screening
+from robust.bounds import rub_cnn, rub_mlp, screening, vertex_search
 from robust.networks import CNN, MLP
 from robust.networks.linearization import Network
 
 # Network class -> (bounds with gradient, search for the worst vertices without gradient).
 _BOUNDS: dict[type, tuple[Callable[..., Tensor], Callable[..., tuple[Tensor, Tensor]]]] = {
-    MLP: (rub_mlp.worst_case_differences, rub_mlp.worst_vertices),
+    MLP: (rub_mlp.worst_case_differences, vertex_search.worst_vertices),
     CNN: (rub_cnn.worst_case_differences, rub_cnn.worst_vertices),
 }
 

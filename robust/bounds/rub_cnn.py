@@ -21,7 +21,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from robust.bounds.first_order import difference_cotangents
-from robust.bounds.patch_search import difference_rows, worst_vertices
+from robust.bounds.output_layer import output_layer
+from robust.bounds.patch_search import worst_vertices
 from robust.losses import class_differences
 from robust.networks.cnn import CNN, Trace
 from robust.networks.convolution import POOL, Pooling, convolve
@@ -93,10 +94,10 @@ def vertex_bounds(net: CNN, x: Tensor, y: Tensor, radius: Tensor, vertices: Tens
     total, gap = _pooled_streams(net, trace, _vertex_inputs(net, x, radius, vertices))
     total, gap = _dense_streams(net, trace, total, gap)
     shape = (*vertices.shape, -1)
-    weight, bias = difference_rows(net, y)
-    bounds = torch.matmul(total.view(shape), weight.abs().mT)
-    bounds = bounds + torch.matmul(gap.view(shape), weight.mT)
-    return bounds / 2 + bias.unsqueeze(2)
+    last = output_layer(net, y)
+    bounds = torch.matmul(total.view(shape), last.weight.abs().mT)
+    bounds = bounds + torch.matmul(gap.view(shape), last.weight.mT)
+    return bounds / 2 + last.bias.unsqueeze(2)
 
 
 def _vertex_inputs(net: CNN, x: Tensor, radius: Tensor, vertices: Tensor) -> Tensor:

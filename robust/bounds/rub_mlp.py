@@ -8,8 +8,8 @@ As [W]^+ = (|W| + W)/2 and [-W]^+ = (|W| - W)/2, both follow from two products:
 At the first layer the excess is 0.
 
 u and v are convex in the perturbation, so their maximum over the L1 ball lies at one of the 2D
-vertices x +- rho e_m. Only the maximising vertex of each (example, class) carries gradient: it is
-found without gradient, in chunks, and evaluated again with gradient.
+vertices x +- rho e_m. Only the maximising vertex of each (example, class) carries gradient:
+`vertex_search` finds it without gradient, and it is evaluated again here with gradient.
 
 Legend: P networks in the pack, B batch, V vertices, D input features (the paper's M), H hidden
 units, K classes, L affine layers.
@@ -17,46 +17,15 @@ units, K classes, L affine layers.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from robust.losses import other_classes
+from robust.bounds.output_layer import output_layer
+from robust.bounds.vertex_search import activity_masks, worst_vertices
 from robust.networks.mlp import MLP
-
-# Elements of one hidden layer's activations handled at once. On a CPU a chunk should stay in
-# the cache, on a GPU it should fill the device.
-CHUNK_ELEMENTS = {"cpu": 2**19, "cuda": 2**26}
-
-
-@dataclass(frozen=True)
-class OutputLayer:
-    """The last layer seen from each example: c_k'W_L and c_k'b_L for the classes k != y.
-
-    Attributes:
-        weight: [P, B, K-1, H].
-        bias: [P, B, K-1].
-    """
-
-    weight: Tensor
-    bias: Tensor
-
-    def slice(self, networks: slice, examples: slice) -> OutputLayer:
-        """The same for some networks and examples."""
-        return OutputLayer(self.weight[networks, examples], self.bias[networks, examples])
-
-
-def output_layer(net: MLP, y: Tensor) -> OutputLayer:
-    """Return c_k'W_L and c_k'b_L with c_k = e_k - e_y for every example."""
-    others = other_classes(y, net.num_classes)
-    rows, bias = net.weights[-1].mT, net.biases[-1]
-    return OutputLayer(
-        rows[:, others] - rows[:, y].unsqueeze(2),
-        bias[:, others] - bias[:, y].unsqueeze(2),
-    )
 
 
 def hidden_streams(
@@ -102,82 +71,6 @@ def halved_layers(net: MLP) -> list[tuple[Tensor, Tensor, Tensor]]:
     """Return (W/2, |W|/2, b) of the affine layers between hidden layers."""
     pairs = zip(list(net.weights)[1:-1], list(net.biases)[1:-1], strict=True)
     return [(w / 2, w.abs() / 2, b) for w, b in pairs]
-
-
-def activity_masks(net: MLP, x: Tensor) -> tuple[Tensor, list[Tensor]]:
-    """Return z_1 [P, B, H] and t = [sign(z)]^+ of each hidden layer, [P, B, 1, H]."""
-    hidden = net.pre_activations(x)[:-1]
-    return hidden[0], [(z > 0).to(z.dtype).unsqueeze(2).detach() for z in hidden]
-
-
-@torch.no_grad()
-def worst_vertices(
-    net: MLP, x: Tensor, y: Tensor, radius: Tensor, chunk_elements: int | None = None
-) -> tuple[Tensor, Tensor]:
-    """Find the vertex at which the bound of each class difference is largest.
-
-    Args:
-        net: P networks.
-        x: [B, D] or [P, B, D].
-        y: labels, [B].
-        radius: true L1 radius, [P, 1] or [P, B].
-        chunk_elements: activations of one layer held at once; None chooses by device.
-
-    Returns:
-        The bounds and the vertices, each [P, B, K-1]; vertex v < D is x + rho e_v, vertex
-        v >= D is x - rho e_{v-D}.
-    """
-    first, masks = activity_masks(net, x)
-    halves, last = halved_layers(net), output_layer(net, y)
-    radius = radius.expand(first.shape[:2])
-    values = torch.empty_like(last.bias)
-    vertices = torch.empty(last.bias.shape, dtype=torch.int64, device=x.device)
-    for networks, examples in chunks(net, first.shape[1], x.device.type, chunk_elements):
-        step = radius[networks, examples, None, None] * net.weights[0][networks].unsqueeze(1)
-        here = first[networks, examples].unsqueeze(2)
-        bounds = vertex_bounds(
-            torch.cat([here + step, here - step], dim=2),
-            [mask[networks, examples] for mask in masks],
-            [(w[networks], a[networks], b[networks]) for w, a, b in halves],
-            last.slice(networks, examples),
-        )
-        torch.max(bounds, dim=2, out=(values[networks, examples], vertices[networks, examples]))
-    return values, vertices
-
-
-def vertex_bounds(
-    centre: Tensor,
-    masks: Sequence[Tensor],
-    halves: Sequence[tuple[Tensor, Tensor, Tensor]],
-    last: OutputLayer,
-) -> Tensor:
-    """Return g_{L,k}(+-rho) at every vertex for every class k != y, [P, B, V, K-1]."""
-    total, gap = hidden_streams(centre, masks, halves)
-    bounds = torch.matmul(total, last.weight.abs().mT) + torch.matmul(gap, last.weight.mT)
-    return bounds / 2 + last.bias.unsqueeze(2)
-
-
-def chunks(
-    net: MLP, examples: int, device: str, budget: int | None = None
-) -> Iterator[tuple[slice, slice]]:
-    """Cut networks x examples so that one hidden layer at all vertices fits into a chunk.
-
-    Args:
-        net: P networks.
-        examples: B.
-        device: its type.
-        budget: elements per chunk; None chooses by device. A chunk has at least one example.
-
-    Yields:
-        Slices of networks and of examples.
-    """
-    budget = budget or CHUNK_ELEMENTS.get(device, CHUNK_ELEMENTS["cpu"])
-    per_example = 2 * net.num_features * max(w.shape[2] for w in net.weights)
-    wide = max(1, budget // max(1, examples * per_example))
-    tall = max(1, examples if wide > 1 else min(examples, budget // per_example))
-    for p in range(0, net.num_networks, wide):
-        for b in range(0, examples, tall):
-            yield slice(p, min(p + wide, net.num_networks)), slice(b, min(b + tall, examples))
 
 
 def worst_case_differences(net: MLP, x: Tensor, y: Tensor, radius: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from robust.bounds.rub_mlp import CHUNK_ELEMENTS
+from robust.bounds.vertex_search import chunk_elements
 from robust.losses import other_classes
 from robust.networks.linearization import Network
 from robust.networks.mlp import MLP
@@ -186,7 +186,7 @@ def highest(pairs: Pairs, t: Sequence[Tensor], count: int = 1) -> tuple[Tensor, 
         Bounds in decreasing order and the vertices, each [N, V].
     """
     width = pairs.corners.shape[0] * max(t_l.shape[1] for t_l in t)
-    size = max(1, CHUNK_ELEMENTS.get(pairs.first.device.type, CHUNK_ELEMENTS["cpu"]) // width)
+    size = max(1, chunk_elements(pairs.first.device.type) // width)
     parts = []
     for i in range(0, len(pairs.first), size):
         block = pairs.block(slice(i, i + size))

@@ -19,13 +19,14 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from robust.bounds.rub_mlp import OutputLayer, chunks, output_layer
+from robust.bounds.output_layer import OutputLayer, output_layer
+from robust.bounds.vertex_search import chunks
 from robust.networks.mlp import MLP
 
 
 @torch.no_grad()
 def bound_interval(
-    net: MLP, x: Tensor, y: Tensor, radius: Tensor, chunk_elements: int | None = None
+    net: MLP, x: Tensor, y: Tensor, radius: Tensor, budget: int | None = None
 ) -> tuple[Tensor, Tensor]:
     """Return a lower and an upper bound of RUB's bound of each class difference.
 
@@ -34,7 +35,7 @@ def bound_interval(
         x: [B, D] or [P, B, D].
         y: labels, [B].
         radius: true L1 radius, [P, 1] or [P, B].
-        chunk_elements: activations of one layer held at once; None chooses by device.
+        budget: activations of one layer held at once; None chooses by device.
 
     Returns:
         The maximum over vertices of either side, each [P, B, K-1]. The lower side is aRUB-L1.
@@ -43,7 +44,7 @@ def bound_interval(
     last = output_layer(net, y)
     radius = radius.expand(hidden[0].shape[:2])
     lower, upper = torch.empty_like(last.bias), torch.empty_like(last.bias)
-    for at in chunks(net, hidden[0].shape[1], x.device.type, chunk_elements):
+    for at in chunks(net, hidden[0].shape[1], x.device.type, budget):
         sides = _vertex_interval(
             [z[at] for z in hidden],
             [w[at[0]] for w in list(net.weights)[:-1]],

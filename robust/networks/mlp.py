@@ -15,9 +15,13 @@ from torch import Tensor, nn
 
 from robust.networks.linearization import (
     Linearization,
+    LossGradient,
     cross_entropy_residual,
     loss_gradient,
+    one_hot,
 )
+
+_VECTOR = 8  # float32 units in an AVX register; a multiple suits tensor cores too
 
 Array = NDArray[np.floating] | Tensor
 
@@ -37,6 +41,34 @@ def affine(h: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         # One product for the whole pack: the networks' weights stand side by side.
         return torch.matmul(h, weight) + bias.unsqueeze(1)
     return torch.baddbmm(bias.unsqueeze(1), h, weight)
+
+
+def homogeneous(weight: Tensor, bias: Tensor) -> Tensor:
+    """Return W, b as one matrix: [h, 1, 0, ...] times it is [h W + b, 1, 0, ...].
+
+    Biases then ride in the products, without a pass over the activations. ReLU keeps the 1.
+
+    Args:
+        weight: [P, in, out].
+        bias: [P, out].
+
+    Returns:
+        [P, padded(in), padded(out)].
+    """
+    rows, columns = weight.shape[1:]
+    matrix = pad_units(pad_units(weight).mT).mT.contiguous()
+    matrix[:, rows, :columns] = bias
+    matrix[:, rows, columns] = 1
+    return matrix
+
+
+def pad_units(h: Tensor, last: float = 0.0) -> Tensor:
+    """Return [h, last, 0, ...], its last dimension a multiple of 8, as vector units like it."""
+    units = h.shape[-1]
+    padded = h.new_zeros(*h.shape[:-1], (units // _VECTOR + 1) * _VECTOR)
+    padded[..., :units] = h
+    padded[..., units] = last
+    return padded
 
 
 class MLP(nn.Module):
@@ -153,19 +185,36 @@ class MLP(nn.Module):
 
 @loss_gradient.register
 @torch.no_grad()
-def _mlp_loss_gradient(net: MLP, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    # One backward row per input: ReLU's own backward replaces masks, activations are reused.
-    weights, biases = list(net.weights), list(net.biases)
-    hidden: list[Tensor] = []
-    h = x
-    for weight, bias in zip(weights[:-1], biases[:-1], strict=True):
-        h = torch.relu_(affine(h, weight, bias))
-        hidden.append(h)
-    logits = affine(h, weights[-1], biases[-1])
-    v = cross_entropy_residual(logits, y)
-    for weight, h in zip(reversed(weights[1:]), reversed(hidden), strict=True):
-        v = torch.ops.aten.threshold_backward(torch.bmm(v, weight.mT), h, 0)
-    return logits, torch.bmm(v, weights[0].mT)
+def _mlp_loss_gradient(net: MLP, y: Tensor) -> LossGradient:
+    # One backward row per input; ReLU's own backward in place of masks; no pass for biases.
+    (entry, offset), *hidden, (last, bias) = zip(net.weights, net.biases, strict=True)
+    entry, offset = pad_units(entry), pad_units(offset, 1.0)
+    entry_back = entry.mT.contiguous()
+    matrices = [homogeneous(weight, b) for weight, b in hidden]
+    final = pad_units(last.mT).mT.contiguous()
+    final[:, last.shape[1]] = bias
+    targets = one_hot(y, net)
+
+    @torch.no_grad()
+    def gradient(x: Tensor) -> tuple[Tensor, Tensor]:
+        h = torch.relu_(affine(x, entry, offset))
+        activations = [h]
+        for matrix in matrices:
+            h = torch.bmm(h, matrix).relu_()
+            activations.append(h)
+        logits = torch.bmm(h, final)
+        v = torch.bmm(cross_entropy_residual(logits, targets), final.mT)
+        for matrix, h in zip(reversed(matrices), reversed(activations[1:]), strict=True):
+            v = torch.bmm(_relu_backward(v, h), matrix.mT)
+        return logits, torch.bmm(_relu_backward(v, activations[0]), entry_back)
+
+    return gradient
+
+
+def _relu_backward(v: Tensor, activation: Tensor) -> Tensor:
+    """Return v where the unit is active, 0 elsewhere, in place."""
+    kept: Tensor = torch.ops.aten.threshold_backward.grad_input(v, activation, 0, grad_input=v)
+    return kept
 
 
 def _check_shapes(weights: Sequence[Tensor], biases: Sequence[Tensor]) -> None:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from robust import attacks, certify
-from robust.bounds import rub_mlp, rub_tight
+from robust.bounds import rub_tight, vertex_search
 from robust.evaluate import CERTIFICATES, correct, evaluate
 from robust.networks import MLP
 from tests.robust.helpers import random_batch, random_pack
@@ -41,7 +41,7 @@ def test_chunk_size_changes_nothing(
     monkeypatch: pytest.MonkeyPatch, pack: MLP, split: tuple[Tensor, Tensor], name: str
 ) -> None:
     whole = evaluate(pack, *split, attack=name, radii=ladder())
-    monkeypatch.setitem(rub_mlp.CHUNK_ELEMENTS, "cpu", 500)
+    monkeypatch.setitem(vertex_search.CHUNK_ELEMENTS, "cpu", 500)
     monkeypatch.setitem(rub_tight.PAIRS, "cpu", 5)
     assert torch.equal(evaluate(pack, *split, attack=name, radii=ladder(), chunk=5), whole)
 

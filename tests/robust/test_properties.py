@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from robust import attacks, certify, defenses
-from robust.bounds import coap, rub, rub_mlp
+from robust.bounds import coap, rub, vertex_search
 from robust.bounds.certifier import Certifier
 from robust.bounds.first_order import approximate_worst_case_differences
 from robust.losses import LOSSES, class_differences
@@ -150,8 +150,8 @@ def test_certified_radius_is_where_certified_flips(case: Case) -> None:
 @given(cases(), st.integers(1, 2000))
 def test_chunk_size_changes_neither_bound_nor_vertex_value(case: Case, budget: int) -> None:
     radius = case.radii.unsqueeze(1)
-    whole = rub_mlp.worst_vertices(case.net, case.x, case.y, radius)[0]
-    cut = rub_mlp.worst_vertices(case.net, case.x, case.y, radius, budget)[0]
+    whole = vertex_search.worst_vertices(case.net, case.x, case.y, radius)[0]
+    cut = vertex_search.worst_vertices(case.net, case.x, case.y, radius, budget)[0]
     torch.testing.assert_close(cut, whole, rtol=1e-12, atol=rounding(whole) / 100)
 
 
