@@ -67,7 +67,7 @@ class GradientAttack(Attack):
     ) -> Tensor:
         """Return the last or the best iterate, [P, N, D]."""
         shape = (net.num_networks, *x.shape[-2:])
-        starts = [] if start is None else [start(i) for i in range(self.restarts)]
+        starts = [start(i) for i in range(self.restarts)] if self.random and start else []
         whole = _Inputs(
             x.expand(shape),
             y.expand(shape[:2]),
