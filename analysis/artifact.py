@@ -56,6 +56,7 @@ class Table:
     Attributes:
         layout: the table itself.
         compare: the paper's numbers with ours minus them, where the paper has such a table.
+        compared: how `compare` sets the two side by side.
         behind: what stands behind each cell (trials, settings chosen), where that helps.
         experiment: the `+experiment=` whose records it needs; empty for that of the records.
         datasets: the only image sets it reads; None for all data.
@@ -69,6 +70,7 @@ class Table:
     build: Callable[[Records], pd.DataFrame]
     layout: Callable[[pd.DataFrame], tuple[Block, ...]]
     compare: Callable[[pd.DataFrame], tuple[Block, ...]] | None = None
+    compared: str = "in brackets ours minus the paper's"
     behind: Callable[[pd.DataFrame], tuple[Block, ...]] | None = None
     experiment: str = "paper_full"
     datasets: tuple[str, ...] | None = None

@@ -52,7 +52,8 @@ def radius_axis(axes: Axes, radii: Sequence[float], every: int = 1) -> dict[floa
     """
     positions = radius_positions(radii)
     values = sorted(set(radii))
-    powers = [p for p in range(-6, 4) if positions[0.0] + 0.4 < p <= max(positions.values())]
+    clear = positions[0.0] + 0.4 * every  # of zero's own label
+    powers = [p for p in range(-6, 4) if clear < p <= max(positions.values())]
     powers = [p for p in powers if p % every == 0]
     ticks = [float(p) for p in powers]
     labels = ["10" + str(p).translate(_RAISED) if p != 0 else "1" for p in powers]

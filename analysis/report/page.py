@@ -155,8 +155,8 @@ def _table(table: Table, printed: Printed) -> str:
     if table.compare is not None:
         compared = to_html(table.compare(frame))
         body.append(
-            f"<details open><summary>The paper's numbers, in brackets ours minus "
-            f"the paper's</summary>{compared}</details>"
+            f"<details open><summary>The paper's numbers, {escape(table.compared)}</summary>"
+            f"{compared}</details>"
         )
     if table.behind is not None:
         body.append(
@@ -186,6 +186,7 @@ def _folded(blocks: Sequence[Block]) -> str:
 
 def _figure(figure: Figure, out: Path) -> str:
     image = b64encode((out / f"{figure.name}.png").read_bytes()).decode()
-    body = f'<img alt="{escape(figure.title)}" src="data:image/png;base64,{image}">'
+    picture = f'<img alt="{escape(figure.title)}" src="data:image/png;base64,{image}">'
+    body = f'<div class="wide">{picture}</div>'
     files = f'<p class="small">Files: <code>{figure.name}.pdf, .png, .csv</code></p>'
     return _section(figure, body + files)

@@ -15,7 +15,8 @@ _TOO_LONG = ("trial_ids", "config")
 
 def provenance(records: Records) -> str:
     """Return the section `origin`."""
-    trials = records.trials
+    kept = records.with_label
+    trials = records.trials if kept is None else pl.concat([records.trials, kept.trials])
     commits = ", ".join(sorted(set(trials["git_commit"])))
     devices = ", ".join(sorted(set(trials["device"]) - {""})) or "not recorded"
     facts = [

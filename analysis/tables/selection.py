@@ -40,10 +40,11 @@ def build(records: Records) -> pd.DataFrame:
         .group_by("defense", "attack")
         .agg(
             pl.len().alias("choices"),
-            (100 * (pl.col("gap") == 0).mean()).alias("picked_best_percent"),
-            pl.col("gap").mean().alias("mean_gap"),
-            pl.col("gap").quantile(0.95).alias("gap_95"),
-            pl.col("optimism").mean().alias("mean_optimism"),
+            # Rounded, since the order in which rows are added changes the last digit.
+            (100 * (pl.col("gap") == 0).mean()).round(9).alias("picked_best_percent"),
+            pl.col("gap").mean().round(9).alias("mean_gap"),
+            pl.col("gap").quantile(0.95).round(9).alias("gap_95"),
+            pl.col("optimism").mean().round(9).alias("mean_optimism"),
         )
         .to_pandas()
     )

@@ -103,7 +103,7 @@ def _cell(place: Mapping[str, Any] | None, name: str) -> Cell:
         return Cell("missing" if name == "strong" else MISSING)
     signs = {"certified": (ABOVE, "certified_above"), "paper": (MASKED, "masked")}
     sign, mark = signs.get(name, ("", ""))
-    return Cell(f"{percent:.2f}" + (sign if mark and place[mark] else ""), marked=name == "strong")
+    return Cell(f"{percent:.2f}" + (sign if mark and place[mark] else ""))
 
 
 TABLE = Table(

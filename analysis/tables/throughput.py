@@ -99,6 +99,7 @@ def paper_table(number: int, data: str, datasets_of: Callable[[Records], Sequenc
         build=build,
         layout=lambda frame: _blocks(frame, tuple(theirs["defense"])),
         compare=_compare,
+        compared="and how many times as many ours are",
         experiment="speed",
         paper=True,
     )

@@ -106,7 +106,7 @@ def test_text_from_records_cannot_break_out_of_the_page(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(BROWSER is None, reason="no Chromium here")
-@pytest.mark.parametrize("width", [1280, 390], ids=["desk", "phone"])
+@pytest.mark.parametrize("width", [1440, 390], ids=["desk", "phone"])
 def test_browser_shows_the_page_whole(text: str, width: int, tmp_path: Path) -> None:
     allowed = text.replace("default-src 'none'", "default-src 'none'; script-src 'unsafe-inline'")
     # A window narrower than 500 pixels is widened by the browser; a frame is not.
@@ -118,7 +118,7 @@ def test_browser_shows_the_page_whole(text: str, width: int, tmp_path: Path) -> 
         "</iframe>"
     )
     assert BROWSER is not None
-    size = ["--window-size=1400,1000", "--virtual-time-budget=20000"]
+    size = ["--window-size=1500,1000", "--virtual-time-budget=20000"]
     profile = f"--user-data-dir={tmp_path / 'profile'}"
     command = [BROWSER, *FLAGS, *size, profile, "--dump-dom", page.as_uri()]
     done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=True)
