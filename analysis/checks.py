@@ -30,20 +30,25 @@ def check_recordings(trials: pl.DataFrame, allow_simulated: bool) -> None:
         raise ValueError("records are simulated (made up); say allow_simulated=true to use them")
 
 
-def check_values(values: pl.DataFrame) -> None:
-    """Refuse accuracies that are none.
+def check_values(values: pl.DataFrame, trials: pl.DataFrame) -> pl.DataFrame:
+    """Return the values, NaN of trials that are not complete being null as it should.
 
     Raises:
-        ValueError: an accuracy outside [0, 1], or not a number.
+        ValueError: an accuracy outside [0, 1], or that is not a number.
     """
-    accuracy = values["accuracy"]
-    if accuracy.is_nan().any():
-        raise ValueError(
-            "accuracies hold NaN; they must lie in [0, 1], or be null where a trial diverged"
-        )
-    low, high = accuracy.min(), accuracy.max()
+    nan = values.filter(pl.col("accuracy").is_nan())
+    if not nan.is_empty():
+        wrong = trials.filter(pl.col("status") == "complete").join(nan, on="trial", how="semi")
+        if not wrong.is_empty():
+            raise ValueError(
+                f"the accuracy of complete trial {wrong['trial_id'].min()!r} is NaN; accuracies "
+                "lie in [0, 1] and are null where a trial diverged"
+            )
+        values = values.with_columns(pl.col("accuracy").fill_nan(None))
+    low, high = values["accuracy"].min(), values["accuracy"].max()
     if isinstance(low, float) and isinstance(high, float) and (low < 0 or high > 1):
         raise ValueError(f"accuracies range from {low} to {high}; they must lie in [0, 1]")
+    return values
 
 
 def oddities(trials: pl.DataFrame) -> list[str]:

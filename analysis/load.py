@@ -76,8 +76,7 @@ def _records(
     with_label: Records | None = None,
 ) -> Records:
     cells = _cells(rows.places)
-    values = _values(rows, trials, cells)
-    check_values(values)
+    values = check_values(_values(rows, trials, cells), trials)
     return Records(
         trials=_derive(trials.drop("recording"), values, cells),
         cells=cells.drop("place"),

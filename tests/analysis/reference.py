@@ -1,0 +1,133 @@
+"""Selection and the paper's accuracy tables once more, in plain loops over dictionaries.
+
+Slow and obvious on purpose: what `analysis` computes column by column is compared with this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+Row = dict[str, Any]
+Key = tuple[Any, ...]
+
+PAIRS = {
+    "l2": ("pgd-l2", "fgm-l2"),
+    "l1": ("pgd-l1", "fgm-l1"),
+    "linf": ("pgd-linf", "fgsm-linf"),
+}
+
+
+def order(row: Row) -> Key:
+    """The order that settles ties: smaller grid radius, smaller learning rate, trial id."""
+    return (row["grid_radius"], row["learning_rate"], row["trial_id"])
+
+
+def grouped(rows: Iterable[Row], key: Callable[[Row], Key]) -> dict[Key, list[Row]]:
+    groups: dict[Key, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(key(row), []).append(row)
+    return groups
+
+
+def choose(rows: list[Row]) -> Row | None:
+    """The validation row of the chosen trial among the rows of one attack and radius."""
+    chosen = None
+    for row in rows:
+        if row["split"] != "validation" or row["status"] != "complete":
+            continue
+        if row["accuracy"] is None:
+            continue
+        if chosen is None or _preference(row) < _preference(chosen):
+            chosen = row
+    return chosen
+
+
+def _preference(row: Row) -> Key:
+    return (-row["accuracy"], *order(row))
+
+
+def tested(rows: list[Row], keys: tuple[str, ...] = ()) -> list[Row]:
+    """The test rows of chosen trials, with what validation said; none where not measured."""
+
+    def arm(row: Row) -> Key:
+        place = (row["dataset"], row["defense"], row["attack"], row["attack_grid_radius"])
+        return (*place, *(row[key] for key in keys))
+
+    found = []
+    for group in grouped(rows, arm).values():
+        pick = choose(group)
+        for row in group:
+            if pick is None or row["split"] != "test" or row["trial_id"] != pick["trial_id"]:
+                continue
+            if row["accuracy"] is not None:
+                found.append({**row, "validation": pick["accuracy"]})
+    return found
+
+
+def weakest(rows: list[Row], keys: tuple[str, ...]) -> dict[Key, Row]:
+    """Per key the row with the lowest test accuracy, the first attack by name in a tie."""
+    return {
+        key: min(group, key=lambda row: (row["accuracy"], row["attack"]))
+        for key, group in grouped(rows, lambda row: tuple(row[k] for k in keys)).items()
+    }
+
+
+def marked(cells: dict[Key, Row], column: Callable[[Key], Key]) -> dict[Key, Row]:
+    """Each cell with its percentage and marks; a column's cells are compared with its best."""
+    best: dict[Key, float] = {}
+    for key, row in cells.items():
+        best[column(key)] = max(best.get(column(key), 0.0), row["accuracy"])
+    return {
+        key: {
+            "percent": round(100 * row["accuracy"], 2),
+            "best": row["accuracy"] == best[column(key)],
+            "near_best": 100 * row["accuracy"] >= 100 * best[column(key)] - 0.5 - 1e-9,
+            "trial_id": row["trial_id"],
+        }
+        for key, row in cells.items()
+    }
+
+
+def robust(rows: list[Row], keys: tuple[str, ...] = ()) -> dict[Key, Row]:
+    """Tables 3 to 5: minimum over a norm's two attacks, each selecting for itself."""
+    attacks = [attack for pair in PAIRS.values() for attack in pair]
+    names = ("dataset", *keys, "attack_norm", "attack_grid_radius", "defense")
+    chosen = tested([row for row in rows if row["attack"] in attacks], keys)
+    return marked(weakest(chosen, names), lambda key: key[:-1])
+
+
+def single(rows: list[Row], attacks: tuple[str, ...]) -> dict[Key, Row]:
+    """Tables 7 to 12: one attack or bound at a time."""
+    names = ("dataset", "attack", "attack_norm", "attack_grid_radius", "defense")
+    chosen = tested([row for row in rows if row["attack"] in attacks])
+    return marked(weakest(chosen, names), lambda key: key[:-1])
+
+
+def pixel(rows: list[Row], scales: dict[str, float]) -> dict[Key, Row]:
+    """Tables 3 to 5 at pixel radii: each scaling at the next radius measured, the better one."""
+    attacks = [attack for pair in PAIRS.values() for attack in pair]
+    reached: list[Row] = []
+    chosen = tested([row for row in rows if row["attack"] in attacks], ("scaling",))
+    for group in grouped(chosen, lambda r: (r["dataset"], r["attack"])).values():
+        targets = {row["attack_grid_radius"]: row["attack_radius"] for row in group}
+        for grid, target in targets.items():
+            for rivals in grouped(group, lambda row: (row["defense"],)).values():
+                row = _preferred(rivals, target, scales)
+                if row is not None:
+                    reached.append({**row, "attack_grid_radius": grid})
+    names = ("dataset", "attack_norm", "attack_grid_radius", "defense")
+    return marked(weakest(reached, names), lambda key: key[:-1])
+
+
+def _preferred(rivals: list[Row], target: float, scales: dict[str, float]) -> Row | None:
+    nearest: dict[str, tuple[float, Row]] = {}
+    for row in rivals:
+        standard = row["scaling"] == "standardized"
+        measured = row["attack_radius"] * (scales[row["dataset"]] if standard else 1.0)
+        if measured < target * (1 - 1e-9):
+            continue
+        if row["scaling"] not in nearest or measured < nearest[row["scaling"]][0]:
+            nearest[row["scaling"]] = (measured, row)
+    rows = [row for _, row in nearest.values()]
+    return min(rows, key=lambda row: (-row["validation"], order(row)), default=None)
