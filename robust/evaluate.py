@@ -16,7 +16,7 @@ from torch import Tensor
 from robust import attacks
 from robust.attacks.base import UNBOUNDED, Attack
 from robust.attacks.gradient import GradientAttack
-from robust.blocks import CHUNK_ROWS, Run, Watch, attacked
+from robust.blocks import CHUNK_ROWS, GROUP, Run, Watch, attacked
 from robust.bounds.certifier import Certifier
 from robust.checks import check_bounds, check_inputs, check_labels
 from robust.networks.linearization import Network
@@ -25,14 +25,25 @@ CERTIFIED = "certified-l1"
 CERTIFIED_TIGHT = "certified-l1-tight"  # with t optimised
 CERTIFICATES = (CERTIFIED, CERTIFIED_TIGHT)
 ENGINES = ("packed", "foolbox")
+# Inputs (networks x examples) of a forward pass: 1.6 GB of a convolutional network's activations.
+FORWARD_ROWS = {"cpu": 2**13, "cuda": 2**15}
 
 
 @torch.no_grad()
-def correct(net: Network, x: Tensor, y: Tensor, chunk_rows: int = 2**14) -> Tensor:
-    """Return which examples each network classifies correctly, [P, N], boolean."""
+def correct(net: Network, x: Tensor, y: Tensor, chunk: int | None = None) -> Tensor:
+    """Return which examples each network classifies correctly, [P, N], boolean.
+
+    Args:
+        net: P networks.
+        x: inputs, [N, D].
+        y: labels, [N].
+        chunk: networks x examples computed at once; None chooses by device.
+    """
+    rows = chunk or FORWARD_ROWS.get(x.device.type, FORWARD_ROWS["cpu"])
+    size = max(1, rows // net.num_networks)
     parts = [
         net(x[at]).argmax(dim=2) == y[at]
-        for at in (slice(i, i + chunk_rows) for i in range(0, x.shape[0], chunk_rows))
+        for at in (slice(i, i + size) for i in range(0, x.shape[0], size))
     ]
     return torch.cat(parts, dim=1)
 
@@ -105,7 +116,8 @@ def survivors(
     if attack in CERTIFICATES:
         return _certified(net, x, y, radii, clean, attack == CERTIFIED_TIGHT).cpu()
     method = _method(attack, engine, restarts)
-    width = chunk or CHUNK_ROWS.get(x.device.type, CHUNK_ROWS["cpu"])
+    rows = chunk or CHUNK_ROWS.get(x.device.type, CHUNK_ROWS["cpu"])
+    width = max(1, rows // min(net.num_networks, GROUP.get(x.device.type, 1)))
     run = Run(net, x, y, method, bounds, seed, width, watch)
     kept = clean.unsqueeze(1).repeat(1, len(radii), 1)
     positive = [r for r, radius in enumerate(radii.tolist()) if radius > 0]

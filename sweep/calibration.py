@@ -61,6 +61,21 @@ def learn(root: Path, device: str) -> Rates:
     )
 
 
+def splits(root: Path, device: str) -> dict[tuple[str, str, str, int], int]:
+    """Kinds of packs (data set, network, defense, batch size) that did not fit into memory.
+
+    Returns:
+        How many networks fitted in the end, by kind.
+    """
+    found: dict[tuple[str, str, str, int], int] = {}
+    for line in _lines(root):
+        together = line.get("trained_together", 0)
+        if line["device"] == device and 0 < together < line["trials"]:
+            kind = line["dataset"], line["network"], line["defense"], line["batch_size"]
+            found[kind] = min(together, found.get(kind, together))
+    return found
+
+
 def _lines(root: Path) -> Iterable[dict[str, Any]]:
     for path in sorted(root.glob("*/logs/packs.jsonl")):
         for text in path.read_text(encoding="utf-8").splitlines():

@@ -92,7 +92,7 @@ class Packing:
     """How many trials are trained together."""
 
     max_trials: int = 77
-    max_memory_gb: float | None = None  # per pack; null: no bound
+    max_memory_gb: float | None = None  # per pack; null: 80% of its share of this machine's
 
 
 @dataclass

@@ -108,11 +108,25 @@ def evaluation_flops(
     return 2.0 * passes * size.products * num_radii * num
 
 
+# Floats that a step of training keeps for one example beside the parameters' own: fitted to the
+# growth of peak resident memory at D = 36 and 784, B = 32 and 256 (sweep/probe.py measures it).
+_KEPT: dict[str, Callable[[NetworkSize], float]] = {
+    "nominal": lambda n: 4 * n.units,
+    "baseline": lambda n: 6 * n.units + 2.6 * n.num_features,
+    "arub": lambda n: 3 * (n.num_classes + 1) * n.units + 4 * n.num_classes * n.num_features,
+    "rub": lambda n: 8.3 * n.num_classes * n.units,
+    "fgsm": lambda n: 4 * n.units + 12 * n.num_features,
+    "pgd": lambda n: 4 * n.units + 2 * n.num_features,
+    # The dual network's coefficients of every unit of a layer at every unit of the layer before.
+    "coap": lambda n: 4 * n.units + 1.8 * (n.products - n.first_layer) + 1.15 * n.first_layer,
+}
+_SEARCH_BYTES = {"rub": 20e6, "coap": 200e6}  # blocks of a size that no pack changes
+_STATES = 5  # parameters, gradients, Adam's two moments, and what an update computes
+
+
 def pack_bytes(defense: str, size: NetworkSize, batch_size: int, num_networks: int) -> float:
-    """Memory of training a pack: parameters, gradients, Adam's moments and activations."""
-    state = 4 * size.parameters * _FLOAT_BYTES
-    kept = {"nominal": 2, "baseline": 6, "arub": 3 * (1 + size.num_classes)}
-    kept["rub"] = 8 * size.num_classes
-    streams = kept.get(defense.split("-")[0], 4)
-    widest = max(size.units, size.num_features)
-    return num_networks * (state + streams * batch_size * widest * _FLOAT_BYTES)
+    """Memory of training a pack: parameters, optimizer, and what the loss keeps per example."""
+    kind = defense.split("-")[0]
+    floats = _KEPT.get(kind, _KEPT["arub"])(size) * batch_size + _STATES * size.parameters
+    each = floats * _FLOAT_BYTES
+    return min(_SEARCH_BYTES.get(kind, 0.0), 2 * each) + num_networks * each

@@ -67,6 +67,7 @@ def assess(
     evaluation: Evaluation,
     device: str,
     diverged_step: Sequence[int | None],
+    chunk: int | None = None,
 ) -> Assessment:
     """Evaluate the networks that did not diverge.
 
@@ -77,6 +78,7 @@ def assess(
         evaluation: what to do.
         device: of `net`.
         diverged_step: of each network; None where it did not diverge.
+        chunk: inputs attacked at once; None chooses by device. It changes no result.
     """
     count = len(diverged_step)
     x, y, num_samples = _samples(data, first.dataset_hash, evaluation, device)
@@ -86,7 +88,7 @@ def assess(
     healthy = [p for p, step in enumerate(diverged_step) if step is None]
     if healthy:
         pack = net.subset(healthy)
-        evidence = _evidence(pack, x, y, first, data, evaluation)
+        evidence = _evidence(pack, x, y, first, data, evaluation, chunk)
         of_pack = _flags(pack, x, y, evidence.kept)
         wrong = reports(evidence.contradictions, len(healthy), len(y))
         for p, own, problem in zip(healthy, of_pack, wrong, strict=True):
@@ -141,7 +143,13 @@ def _seed(*parts: str | int) -> int:
 
 
 def _evidence(
-    net: Network, x: Tensor, y: Tensor, first: Trial, data: Dataset, evaluation: Evaluation
+    net: Network,
+    x: Tensor,
+    y: Tensor,
+    first: Trial,
+    data: Dataset,
+    evaluation: Evaluation,
+    chunk: int | None,
 ) -> _Evidence:
     """Certify first, so that every point of an L1 attack is compared with what is certified."""
     evidence, clean = _Evidence(), correct(net, x, y).cpu()
@@ -167,6 +175,7 @@ def _evidence(
             engine=_engine(attack, evaluation.engine),
             restarts=evaluation.restarts,
             watch=watch,
+            chunk=chunk,
         )
         evidence.kept[attack] = kept
         evidence.contradictions += above_clean(clean, kept, radii, attack)

@@ -23,7 +23,7 @@ from sweep.config import SweepConfig
 from sweep.dry_run import show
 from sweep.errors import StorageError
 from sweep.lock import locked
-from sweep.plan import Plan, Task, make_plan, make_tasks
+from sweep.plan import Plan, Task, learn_memory, make_plan, make_tasks
 from sweep.progress import Progress
 from sweep.tracker import SYNC_COMMAND, Tracker, check_uri
 from sweep.worker import Job, Summary
@@ -67,7 +67,7 @@ def sweep(parts: Sequence[SweepConfig]) -> int:
         store.consolidate(folder)
         plan = make_plan(parts)
         commit = provenance.git_commit()
-        tasks, _ = plan_tasks(plan, commit)
+        tasks, _ = plan_tasks(plan, commit, probe=True)
         checkpoints.remove_stale(plan.folder, (task.job.pack for task in tasks))
         _write_manifest(plan, commit)
         print(_opening(plan, tasks), flush=True)
@@ -76,11 +76,14 @@ def sweep(parts: Sequence[SweepConfig]) -> int:
         return driver.close()
 
 
-def plan_tasks(plan: Plan, commit: str) -> tuple[list[Task], calibration.Rates]:
+def plan_tasks(
+    plan: Plan, commit: str, *, probe: bool = False
+) -> tuple[list[Task], calibration.Rates]:
     """The packs that a plan still needs, and the rates that predict their time."""
     device = provenance.local_device(plan.config.ray)
     rates = calibration.learn(plan.folder.root, training.device_name(device))
-    return make_tasks(plan, rates, git_commit=commit, device=device), rates
+    room = learn_memory(plan, device, probe=probe)
+    return make_tasks(plan, rates, room, git_commit=commit, device=device), rates
 
 
 def _opening(plan: Plan, tasks: Sequence[Task]) -> str:

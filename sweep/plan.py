@@ -6,15 +6,18 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sweep import checkpoints, cost, datasets, grid, store
+from sweep import calibration, checkpoints, cost, datasets, grid, memory, store
 from sweep.calibration import Rates
 from sweep.config import SweepConfig, data_options
 from sweep.datasets import DatasetInfo
+from sweep.memory import Memory
 from sweep.packing import Pack, make_packs
 from sweep.records import Origin, evaluated_attacks
-from sweep.training import Settings
+from sweep.training import Settings, device_name
 from sweep.trial import Trial
 from sweep.worker import Job
+
+UNBOUNDED = Memory()
 
 _ROW_BYTES = 3.0  # of a record on disk: 1.6 in simulated packs of 77; small packs take more
 
@@ -135,12 +138,14 @@ class Task:
     seconds: float  # predicted, on one pack's share of the device
 
 
-def make_tasks(plan: Plan, rates: Rates, *, git_commit: str, device: str) -> list[Task]:
+def make_tasks(
+    plan: Plan, rates: Rates, room: Memory = UNBOUNDED, *, git_commit: str, device: str
+) -> list[Task]:
     """Pack what is missing, the longest packs first."""
     tasks = []
     begun = checkpoints.begun(plan.folder)
     for part in plan.parts:
-        for pack in _packs(plan, part, rates, begun):
+        for pack in _packs(plan, part, rates, room, begun):
             info = part.info(pack.first)
             total = price(part.config, info, pack.first).times(len(pack))
             seconds = rates.seconds(pack.first.defense, total.train_flops, total.evaluation_flops)
@@ -149,7 +154,34 @@ def make_tasks(plan: Plan, rates: Rates, *, git_commit: str, device: str) -> lis
     return sorted(tasks, key=lambda task: -task.seconds)
 
 
-def _packs(plan: Plan, part: Part, rates: Rates, begun: Sequence[Sequence[str]]) -> list[Pack]:
+def learn_memory(plan: Plan, device: str, *, probe: bool) -> Memory:
+    """What is known of the memory of the plan's packs.
+
+    Args:
+        plan: what is to be trained.
+        device: where.
+        probe: measure packs that may not fit and were not measured; takes seconds for each.
+    """
+    name, root = device_name(device), plan.folder.root
+    before = memory.read(root, name)
+    limit = memory.share(plan.config, device)
+    known = Memory(limit, before, calibration.splits(root, name))
+    if not probe or plan.config.simulate:
+        return known
+    most = plan.config.packing.max_trials
+    missing = ((t, part.info(t)) for part in plan.parts for t in plan.missing(part))
+    shapes = memory.to_measure(known, missing, most)
+    if not shapes:
+        return known
+    print(f"{plan.name}: measuring the memory of {len(shapes)} kinds of packs", flush=True)
+    lines = before | memory.measured(shapes, device)
+    memory.write(root, name, lines)
+    return Memory(limit, lines, known.split)
+
+
+def _packs(
+    plan: Plan, part: Part, rates: Rates, room: Memory, begun: Sequence[Sequence[str]]
+) -> list[Pack]:
     packing = part.config.packing
 
     def seconds(trial: Trial) -> float:
@@ -157,17 +189,14 @@ def _packs(plan: Plan, part: Part, rates: Rates, begun: Sequence[Sequence[str]])
         return rates.seconds(trial.defense, total.train_flops, total.evaluation_flops)
 
     def fitting(trial: Trial) -> int:
-        info = part.info(trial)
-        size = cost.network_size(trial.network, info.num_features, info.num_classes)
-        each = cost.pack_bytes(trial.defense, size, trial.batch_size, 1)
-        assert packing.max_memory_gb is not None
-        return int(packing.max_memory_gb * 1e9 / each)
+        known = room.fitting(trial, part.info(trial))
+        return known if known is not None else packing.max_trials
 
     return make_packs(
         plan.missing(part),
         max_trials=packing.max_trials,
         cost=seconds,
-        fitting=None if packing.max_memory_gb is None else fitting,
+        fitting=fitting,
         begun=begun,
     )
 

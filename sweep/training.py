@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, reduce
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from robust import networks
+from robust.blocks import CHUNK_ROWS
 from robust.checkpoint import CheckpointFile
 from robust.monitor import Monitor
 from robust.networks import CNN, MLP
@@ -31,6 +32,8 @@ from sweep.records import Measured, Origin
 from sweep.trial import Trial
 
 OnStep = Callable[[int], None]
+
+_SMALLEST_CHUNK = 16  # inputs attacked at once: below, memory is full for another reason
 
 
 @dataclass(frozen=True)
@@ -118,22 +121,25 @@ def assess_within_memory(
     data: Dataset,
     settings: Settings,
     diverged_step: Sequence[int | None],
+    chunk: int | None = None,
 ) -> Assessment:
-    """Evaluate a trained pack; halve it for as long as it does not fit into memory."""
-    count = net.num_networks
+    """Evaluate a trained pack; with fewer networks and inputs at once while memory is full."""
+    count, device = net.num_networks, settings.device
     try:
-        return assess(net, first, data, settings.evaluation, settings.device, diverged_step)
+        return assess(net, first, data, settings.evaluation, device, diverged_step, chunk)
     except Exception as error:
-        if count == 1 or not out_of_memory(error):
+        chunk = (chunk or CHUNK_ROWS.get(device, CHUNK_ROWS["cpu"])) // 4
+        if not out_of_memory(error) or (count == 1 and chunk < _SMALLEST_CHUNK):
             raise
-    release_memory(settings.device)
-    parts = [range(count // 2), range(count // 2, count)]
-    lost = [[diverged_step[p] for p in part] for part in parts]
-    one, two = (
-        assess_within_memory(net.subset(list(part)), first, data, settings, steps)
-        for part, steps in zip(parts, lost, strict=True)
+    release_memory(device)
+    parts = [list(part) for part in (range(count // 2), range(count // 2, count)) if part]
+    assessed = (
+        assess_within_memory(
+            net.subset(part), first, data, settings, [diverged_step[p] for p in part], chunk
+        )
+        for part in parts
     )
-    return join(one, two)
+    return reduce(join, assessed)
 
 
 def initial_networks(pack: Pack, info: DatasetInfo) -> MLP | CNN:

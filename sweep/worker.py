@@ -33,6 +33,7 @@ class Summary:
     dataset: str
     network: str
     defense: str
+    batch_size: int
     trials: int
     complete: int
     diverged: int
@@ -140,6 +141,7 @@ def _finish(
         dataset=first.dataset,
         network=first.network,
         defense=first.defense,
+        batch_size=first.batch_size,
         trials=len(job.pack),
         complete=complete,
         diverged=diverged,
