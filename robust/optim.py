@@ -36,6 +36,8 @@ class PackedAdam:
         self.first = [torch.zeros_like(p) for p in self.parameters]
         self.second = [torch.zeros_like(p) for p in self.parameters]
         self.step_count = 0
+        # The fused kernel reads memory as it lies.
+        self.on_cpu = all(p.device.type == "cpu" and p.is_contiguous() for p in self.parameters)
 
     @torch.no_grad()
     def step(self, gradients: Sequence[Tensor], alive: Tensor) -> None:
@@ -46,6 +48,36 @@ class PackedAdam:
             alive: [P], boolean.
         """
         self.step_count += 1
+        (self._step_each if self.on_cpu else self._step_pack)(gradients, alive)
+
+    def _step_each(self, gradients: Sequence[Tensor], alive: Tensor) -> None:
+        """One network after another by torch's fused kernel, which reads memory only once."""
+        count = [torch.tensor(float(self.step_count))] * len(gradients)
+        ordered = [g.contiguous() for g in gradients]
+        columns = (self.parameters, ordered, self.first, self.second)
+        for i, (rate, lives) in enumerate(
+            zip(self.learning_rate.tolist(), alive.tolist(), strict=True)
+        ):
+            if lives:
+                p, g, m, v = ([tensor[i] for tensor in column] for column in columns)
+                torch._fused_adam_(
+                    p,
+                    g,
+                    m,
+                    v,
+                    [],
+                    count,
+                    lr=rate,
+                    beta1=BETA1,
+                    beta2=BETA2,
+                    eps=EPS,
+                    weight_decay=0.0,
+                    amsgrad=False,
+                    maximize=False,
+                )
+
+    def _step_pack(self, gradients: Sequence[Tensor], alive: Tensor) -> None:
+        """All networks at once, without waiting for the device."""
         scale = self.learning_rate * alive / (1 - BETA1**self.step_count)
         root = math.sqrt(1 - BETA2**self.step_count)
         for p, g, m, v in zip(self.parameters, gradients, self.first, self.second, strict=True):

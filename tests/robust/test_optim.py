@@ -48,3 +48,22 @@ def test_dead_network_stays_and_leaves_the_others_alone() -> None:
         single.step([gradient[:1]], alive[:1])
         assert torch.equal(both[0], alone[0])
         assert torch.equal(both[1], before) != bool(alive[1])
+
+
+def test_update_of_the_pack_equals_that_of_each_network() -> None:
+    generator = torch.Generator().manual_seed(1)
+    shapes = [(3, 40, 5), (3, 5)]
+    start = [torch.randn(s, generator=generator, dtype=torch.float64) for s in shapes]
+    rates = torch.tensor([1.0, 1e-2, 1e-5], dtype=torch.float64)
+    one, other = (PackedAdam([p.clone() for p in start], rates) for _ in range(2))
+    alive = torch.tensor([True, False, True])
+    for _ in range(4):
+        gradients = [torch.randn(s, generator=generator, dtype=torch.float64) for s in shapes]
+        gradients[0] = gradients[0].mT.contiguous().mT  # as autograd may hand it over
+        one.step_count += 1
+        other.step_count += 1
+        one._step_each(gradients, alive)
+        other._step_pack(gradients, alive)
+    for mine, theirs, first in zip(one.parameters, other.parameters, start, strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-12, atol=1e-14)
+        assert torch.equal(mine[1], first[1])
