@@ -83,13 +83,20 @@ class Chunk:
         return indices.to_numpy(), values
 
     def array(self, name: str, at: Codes | None = None) -> pa.Array:
-        """Return a column's values in the schema's type, of all rows or of some."""
+        """Return a column's values in the schema's type, of all rows or of some.
+
+        Raises:
+            ValueError: they are of another type.
+        """
         dtype = ARROW_TYPES[RECORD_COLUMNS[name][0]]
         if name in self.constants:
             size = self.size if at is None else len(at)
             return pa.repeat(pa.scalar(self.constants[name], dtype), size)
-        column = self.columns[name]
-        return (column if at is None else column.take(pa.array(at))).cast(dtype)
+        column = self.columns[name] if at is None else self.columns[name].take(pa.array(at))
+        try:
+            return column.cast(dtype)
+        except pa.ArrowException as error:
+            raise ValueError(f"column {name} of the records is no {dtype}: {error}") from error
 
     def where(self, datasets: Collection[str]) -> Chunk | None:
         """Return the rows of some data sets, None if there are none."""

@@ -79,7 +79,7 @@ def main(argv: list[str]) -> int:
     """Run, turning any mistake of the user into one line."""
     try:
         run(argv)
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0

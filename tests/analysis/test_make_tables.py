@@ -50,6 +50,9 @@ def test_mistakes_are_one_line(
     assert "allow_simulated=true" in error_of(capsys, results)
     assert "only='table99' is unknown" in error_of(capsys, results, "only=table99")
     assert "unknown argument 'colour=red'" in error_of(capsys, results, "colour=red")
+    (tmp_path / "file").write_text("")
+    inside = f"out={tmp_path / 'file' / 'x'}"
+    assert "Not a directory" in error_of(capsys, results, inside, "allow_simulated=true")
     assert "not both" in error_of(capsys, results, "experiment=a", "records=b")
 
 
@@ -66,6 +69,8 @@ def one_pack(simulated: Path) -> pl.DataFrame:
             "mix schema versions [1, 2]",
         ),
         ({"accuracy": pl.lit(97.0)}, "must lie in [0, 1]"),
+        ({"accuracy": pl.lit("high")}, "column accuracy of the records is no double"),
+        ({"grid_radius": pl.lit("big")}, "column grid_radius of the records is no double"),
         ({"status": pl.lit("done")}, "unknown status 'done'"),
         ({"split": pl.lit("train")}, "unknown split 'train'"),
     ],
