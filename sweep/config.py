@@ -17,6 +17,7 @@ from robust.evaluate import ENGINES
 from robust.losses import LOSSES
 from sweep import datasets
 
+RANKING = "ranking"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
@@ -85,6 +86,7 @@ class Data:
     source: str = "bundled"
     root: str | None = None  # a folder, for the sources that need one
     keep_target_column: bool = False  # reproduce the leak of the released UCI files
+    timeout_seconds: float = 60.0  # of a server's silence, after which a download is tried again
 
 
 @dataclass
@@ -138,6 +140,7 @@ class SweepConfig:
     dry_run: bool = False  # print what would run, train nothing
     debug: bool = False  # a tiny, loud run in one process
     simulate: bool = False  # made-up records in place of training
+    shows: str = RANKING  # at the end: the ranking of the defenses, or a table by its name
     grid: Grid = field(default_factory=Grid)
     training: Training = field(default_factory=Training)
     evaluation: Evaluation = field(default_factory=Evaluation)
@@ -152,7 +155,9 @@ class SweepConfig:
 def data_options(config: SweepConfig) -> datasets.DataOptions:
     """The options that data sets are loaded with."""
     data = config.data
-    return datasets.DataOptions(data.source, data.root, data.keep_target_column)
+    return datasets.DataOptions(
+        data.source, data.root, data.keep_target_column, data.timeout_seconds
+    )
 
 
 def unknown(what: str, value: str, known: Iterable[str]) -> str:
@@ -186,6 +191,7 @@ def check(config: SweepConfig) -> None:
             "evaluation.certify_tight=true: is not made for network 'cnn'; leave it false there"
         )
     _check_ray(config.ray)
+    _check_shown(config.shows)
 
 
 def _check_names(config: SweepConfig) -> None:
@@ -265,6 +271,7 @@ def _numbers(config: SweepConfig) -> dict[str, _Limits]:
         "evaluation.max_samples": (given(evaluation.max_samples), *count),
         "packing.max_trials": ([config.packing.max_trials], *count),
         "packing.max_memory_gb": (given(config.packing.max_memory_gb), *positive),
+        "data.timeout_seconds": ([config.data.timeout_seconds], *positive),
         "checkpoint.every_seconds": (given(config.checkpoint.every_seconds), *positive),
         "ray.num_cpus": (given(ray.num_cpus), *count),
         "ray.num_gpus": (given(ray.num_gpus), *natural),
@@ -272,6 +279,15 @@ def _numbers(config: SweepConfig) -> dict[str, _Limits]:
         "ray.gpus_per_pack": (given(ray.gpus_per_pack), *not_negative),
         "ray.max_failures": ([ray.max_failures], *natural),
     }
+
+
+def _check_shown(name: str) -> None:
+    if name == RANKING:
+        return
+    from analysis.artifact import tables  # takes seconds, and most experiments show the ranking
+
+    if name not in tables():
+        raise ValueError(unknown("table", name, [RANKING, *tables()]).replace("unknown", "shows:"))
 
 
 def _check_ray(ray: Ray) -> None:

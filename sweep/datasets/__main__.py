@@ -38,7 +38,21 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="keep the label as a feature, which the audit must find",
     )
+    parser.add_argument(
+        "--timeout",
+        type=_seconds,
+        default=DataOptions.timeout_seconds,
+        metavar="SECONDS",
+        help="how long a server may say nothing before a download is tried again; default: 60",
+    )
     return parser
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text}: must be a positive number")
+    return value
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -48,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.getLogger("openml").setLevel(logging.CRITICAL)
     if sys.stderr.isatty():
         logging.getLogger("sweep.datasets").setLevel(logging.INFO)
-    options = DataOptions(given.source, given.root, given.keep_target_column)
+    options = DataOptions(given.source, given.root, given.keep_target_column, given.timeout)
     try:
         if source(options.source).NEEDS_ROOT:
             options.folder()

@@ -26,11 +26,13 @@ class DataOptions:
         root: folder of the files (`authors`, `folder`) or of the cache (`openml`); made absolute.
         keep_target_column: keep the label as the last feature, to reproduce the leak in the
             authors' release; every record is then marked leaky.
+        timeout_seconds: how long a server may say nothing before a download is tried again.
     """
 
     source: str = "bundled"
     root: str | None = None
     keep_target_column: bool = False
+    timeout_seconds: float = field(default=60.0, compare=False)  # changes no data
 
     def __post_init__(self) -> None:
         # Workers that receive this may run in another folder.

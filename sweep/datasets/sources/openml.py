@@ -20,6 +20,7 @@ from sweep.datasets.catalog import CatalogEntry, OpenMLEntry, catalog
 from sweep.datasets.checks import differences, hash_difference, require, size_differences
 from sweep.datasets.fingerprint import arrays_hash
 from sweep.datasets.image_files import images_from_columns
+from sweep.datasets.patience import silence_limited
 from sweep.datasets.values import DataOptions, RawData
 from sweep.files import write_text
 from sweep.trial import content_hash
@@ -74,7 +75,7 @@ def read(name: str, options: DataOptions) -> RawData:
         with locked(path.with_suffix(".lock")):
             raw = _cached(path)  # another worker may have been faster
             if raw is None:
-                raw = _download(entry, path)
+                raw = _download(entry, path, options.timeout_seconds)
     return raw
 
 
@@ -99,8 +100,8 @@ def _cached(path: Path) -> RawData | None:
     return None
 
 
-def _download(entry: CatalogEntry, path: Path) -> RawData:
-    raw = to_raw(_with_retries(entry, path.parent / "client"), entry)
+def _download(entry: CatalogEntry, path: Path, timeout: float) -> RawData:
+    raw = to_raw(_with_retries(entry, path.parent / "client", timeout), entry)
     found = arrays_hash(raw)
     first_load = hash_difference(found, recorded_hash(path), f"the first load ({path.name})")
     catalogued = (entry.hashes or {}).get("openml")
@@ -114,7 +115,7 @@ def _where(entry: CatalogEntry) -> str:
     return f"OpenML data {_openml_entry(entry).id} ({entry.name})"
 
 
-def _with_retries(entry: CatalogEntry, client_folder: Path) -> pd.DataFrame:
+def _with_retries(entry: CatalogEntry, client_folder: Path, timeout: float) -> pd.DataFrame:
     """Fetch the table; each attempt starts without what a failed one left behind.
 
     Raises:
@@ -129,7 +130,8 @@ def _with_retries(entry: CatalogEntry, client_folder: Path) -> pd.DataFrame:
     )
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            return _fetch(_openml_entry(entry).id, client_folder)
+            with silence_limited(timeout):
+                return _fetch(_openml_entry(entry).id, client_folder)
         # The client raises whatever its parsers and transports raise, down to bare Exception.
         except Exception as error:
             reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]

@@ -57,8 +57,10 @@ class OpenMLServer:
     def __init__(self) -> None:
         self.sets: dict[int, Served] = {}
         self.requests: Counter[str] = Counter()
-        # Part of a path -> what to do with the next requests for it: 500, "truncate" or "ok".
+        # Part of a path -> what to do with the next requests for it: 500, "truncate", "silent"
+        # (say nothing until the server stops), "stall" (after half the file) or "ok".
         self.faults: dict[str, list[int | str]] = {}
+        self.stopping = threading.Event()
         handler = type("Handler", (_Handler,), {"owner": self})
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.01,), daemon=True)
@@ -76,6 +78,7 @@ class OpenMLServer:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.stopping.set()
         self._http.shutdown()
         self._http.server_close()
         self._thread.join()
@@ -123,11 +126,15 @@ class _Handler(BaseHTTPRequestHandler):
         fault = self._next_fault(path)
         if with_body and not query.startswith("location"):
             self.owner.requests[path] += 1
+        if fault == "silent":
+            self.owner.stopping.wait()
+            self.close_connection = True
+            return
         if fault == 500:
             self._send(500, b"<html>Internal Server Error</html", "text/html", with_body)
             return
         status, body, kind = self._content(path, query)
-        self._send(status, body, kind, with_body, truncate=fault == "truncate")
+        self._send(status, body, kind, with_body, cut_short=fault)
 
     def _next_fault(self, path: str) -> int | str:
         for part, actions in self.owner.faults.items():
@@ -150,7 +157,7 @@ class _Handler(BaseHTTPRequestHandler):
         return 200, self.owner.description(data_id).encode(), "text/xml"
 
     def _send(
-        self, status: int, body: bytes, kind: str, with_body: bool, truncate: bool = False
+        self, status: int, body: bytes, kind: str, with_body: bool, cut_short: int | str = "ok"
     ) -> None:
         self.send_response(status)
         self.send_header("Content-Type", kind)
@@ -159,8 +166,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Last-Modified", "Thu, 01 Jan 2026 00:00:00 GMT")
         self.end_headers()
         if with_body:
-            self.wfile.write(body[: len(body) // 2] if truncate else body)
-        if truncate:
+            self.wfile.write(body if cut_short == "ok" else body[: len(body) // 2])
+        if cut_short == "stall":
+            self.wfile.flush()
+            self.owner.stopping.wait()
+        if cut_short != "ok":
             self.close_connection = True
 
     def log_message(self, *_: Any) -> None:

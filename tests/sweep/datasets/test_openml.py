@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 import sklearn.datasets
+import urllib3
 
 from sweep import datasets
 from sweep.datasets import DataOptions, loading
 from sweep.datasets.cache import locked
 from sweep.datasets.catalog import catalog
+from sweep.datasets.patience import silence_limited
 from sweep.datasets.report import verify_table
 from sweep.datasets.sources import authors
 from sweep.datasets.sources import openml as source
@@ -79,6 +83,54 @@ def test_two_failures_are_retried(
     server.faults[part] = list(faults)
     assert_is_iris(read("iris", tmp_path))
     assert server.requests["/api/v1/xml/data/61"] == 3
+
+
+@pytest.mark.parametrize(
+    ("part", "fault", "with_parquet"),
+    [("/data/61", "silent", False), ("download", "stall", False), ("bucket", "stall", True)],
+    ids=["description", "file", "parquet"],
+)
+def test_silent_server_ends_in_one_line_after_the_timeout(
+    server: OpenMLServer,
+    tmp_path: Path,
+    part: str,
+    fault: str,
+    with_parquet: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(source, "ATTEMPTS", 2)
+    server.add(IRIS, IRIS_COLUMNS, iris_rows(), with_parquet)
+    server.faults[part] = [fault] * 100
+    started = time.monotonic()
+    with pytest.raises(ValueError, match=r"OpenML data 61 \(iris\).*attempt 2 of 2") as caught:
+        patient_read("iris", tmp_path, timeout=0.5)
+    assert "\n" not in str(caught.value)
+    assert 0.5 < time.monotonic() - started < 20
+    del server.faults[part]
+    assert_is_iris(patient_read("iris", tmp_path, timeout=5.0))
+
+
+def patient_read(name: str, root: Path, timeout: float) -> RawData:
+    loading.read_raw.cache_clear()
+    return loading.read_raw(name, DataOptions("openml", str(root), timeout_seconds=timeout))[0]
+
+
+def test_limit_holds_in_its_block_and_its_thread_only(server: OpenMLServer) -> None:
+    server.faults["/data/61"] = ["silent"] * 2
+    url = f"{server.api}/data/61"
+    before = urllib3.HTTPConnectionPool.urlopen
+    with silence_limited(0.3):
+        with pytest.raises(urllib3.exceptions.ReadTimeoutError):
+            urllib3.PoolManager().request("GET", url)
+        with ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(
+                urllib3.PoolManager().request, "GET", url, timeout=0.9, retries=False
+            )
+            started = time.monotonic()
+            with pytest.raises(urllib3.exceptions.ReadTimeoutError):
+                waiting.result()
+            assert time.monotonic() - started > 0.6
+    assert urllib3.HTTPConnectionPool.urlopen is before
 
 
 def test_truncated_parquet_is_retried(server: OpenMLServer, tmp_path: Path) -> None:
