@@ -189,7 +189,7 @@ class Driver:
             print(f"MLflow lacks some of these trials; `{SYNC_COMMAND}` logs them")
         if self.tasks:
             print(report.counts(progress))
-            print(report.ranking(self.plan), end="")
+            print(report.results(self.plan), end="")
         lines = [*report.failures(self.plan, progress), *report.where(self.plan)]
         print("\n".join(lines), flush=True)
         return 1 if progress.failed else 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sweep.config import RANKING
 from sweep.plan import Plan
 from sweep.progress import Progress, duration
 
@@ -26,19 +27,23 @@ def failures(plan: Plan, progress: Progress) -> list[str]:
     ]
 
 
-def ranking(plan: Plan) -> str:
-    """The defenses by mean rank, as the analysis computes it; empty for made-up records."""
+def results(plan: Plan) -> str:
+    """What the analysis makes of the records: the ranking or a table; empty for made-up ones."""
     if plan.config.simulate:
         return ""
     # The analysis needs seconds to import, and reads records only: nothing to do with training.
-    from analysis import load, locate, summary
+    from analysis import load, locate, summary, terminal
 
+    name = plan.config.shows
     try:
         source = locate.locate([plan.name], "", plan.folder.root)
-        table = summary.ranking(load.load(source))
+        records = load.load(source)
+        if name != RANKING:
+            return "\n" + terminal.table_text(name, records) + "\n"
+        text = summary.text(summary.ranking(records))
     except ValueError as error:
-        return f"no ranking: {error}"
-    return "\nMean rank under PGD attacks (1 is best):\n" + summary.text(table) + "\n"
+        return f"no {name}: {error}"
+    return "\nMean rank under PGD attacks (1 is best):\n" + text + "\n"
 
 
 def where(plan: Plan) -> list[str]:
