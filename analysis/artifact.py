@@ -8,11 +8,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 import pandas as pd
-from matplotlib.figure import Figure as Canvas
 
 from analysis.records import Records
+
+if TYPE_CHECKING:  # drawing takes seconds to import, and a table needs none
+    from matplotlib.figure import Figure as Canvas
 
 
 @dataclass(frozen=True)
@@ -126,11 +129,13 @@ def chosen(only: tuple[str, ...]) -> tuple[list[Table], list[Figure]]:
     Raises:
         ValueError: a name that is neither.
     """
-    known = [*tables(), *figures()]
+    all_are_tables = bool(only) and all(name in tables() for name in only)
+    drawn = {} if all_are_tables else figures()
+    known = [*tables(), *drawn]
     for name in only:
         if name not in known:
             raise ValueError(f"only={name!r} is unknown; allowed: {', '.join(known)}")
     return (
         [table for name, table in tables().items() if not only or name in only],
-        [figure for name, figure in figures().items() if not only or name in only],
+        [figure for name, figure in drawn.items() if not only or name in only],
     )

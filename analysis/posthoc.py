@@ -13,7 +13,7 @@ from itertools import combinations
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+import scipy  # its `stats` is imported when first used, and takes long
 
 from analysis.stats import Array
 
@@ -38,17 +38,17 @@ def friedman(scores: Array) -> Friedman | None:
     n, k = scores.shape
     if k < 3 or n < 2:
         return None
-    ranks = stats.rankdata(-scores, axis=1)
+    ranks = scipy.stats.rankdata(-scores, axis=1)
     if (scores == scores[:, :1]).all():
         return Friedman(0.0, 1.0, ranks.mean(axis=0))
-    test = stats.friedmanchisquare(*scores.T)
+    test = scipy.stats.friedmanchisquare(*scores.T)
     return Friedman(float(test.statistic), float(test.pvalue), ranks.mean(axis=0))
 
 
 @cache
 def critical_difference(k: int, n: int, alpha: float = 0.05) -> float:
     """Return Nemenyi's critical difference of mean ranks, q_alpha sqrt(k (k + 1) / (6 n))."""
-    q = stats.studentized_range.ppf(1 - alpha, k, np.inf) / np.sqrt(2)
+    q = scipy.stats.studentized_range.ppf(1 - alpha, k, np.inf) / np.sqrt(2)
     return float(q * np.sqrt(k * (k + 1) / (6 * n)))
 
 
@@ -62,7 +62,7 @@ def nemenyi(mean_ranks: Array, n: int) -> Array:
     k = len(mean_ranks)
     a, b = pairs(k).T
     q = np.abs(mean_ranks[a] - mean_ranks[b]) / np.sqrt(k * (k + 1) / (6 * n))
-    p: Array = stats.studentized_range.sf(q * np.sqrt(2), k, np.inf)
+    p: Array = scipy.stats.studentized_range.sf(q * np.sqrt(2), k, np.inf)
     return np.clip(p, 0, 1)
 
 
@@ -77,7 +77,7 @@ def wilcoxon(scores: Array) -> Array:
         return np.full(len(a), np.nan)
     # Equal accuracies differ by exactly 0; rounding keeps averages over seeds from hiding that.
     differences = np.round(scores[:, a] - scores[:, b], 12)
-    p: Array = stats.wilcoxon(differences, axis=0, zero_method="zsplit").pvalue
+    p: Array = scipy.stats.wilcoxon(differences, axis=0, zero_method="zsplit").pvalue
     return np.nan_to_num(np.atleast_1d(p), nan=1.0)
 
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator
 
 import pandas as pd
 import polars as pl
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
 from analysis.artifact import Figure
-from analysis.figures.panels import dataset_panels
-from analysis.names import math_label, ordered, style
+from analysis.figures.panels import Curve, dataset_panels
+from analysis.names import ordered
 from analysis.records import REPETITION, Records
 from analysis.select import CELL, selected
 from analysis.strong import PREFIX
@@ -57,20 +56,14 @@ def build(records: Records) -> pd.DataFrame:
 
 def draw(frame: pd.DataFrame) -> Canvas:
     """Draw one panel per data set: a band per defense from certified to attacked accuracy."""
-    return dataset_panels(frame, _paint, "accuracy, %")
+    return dataset_panels(frame, _bands, "accuracy, %")
 
 
-def _paint(axes: Axes, frame: pd.DataFrame, positions: Mapping[float, float]) -> None:
-    for defense in ordered(set(frame["defense"]) & set(SHOWN)):
-        rows = frame[frame["defense"] == defense]
-        x = [positions[radius] for radius in rows["attack_grid_radius"]]
-        low, high = 100 * rows["certified"], 100 * rows["attacked"]
-        look = style(defense)
-        axes.fill_between(
-            x, low, high, color=look.color, alpha=0.3, linewidth=0, label=math_label(defense)
-        )
-        axes.plot(x, low, color=look.color, linestyle=look.dash, linewidth=1.1)
-        axes.plot(x, high, color=look.color, linestyle=look.dash, linewidth=0.6)
+def _bands(rows: pd.DataFrame) -> Iterator[Curve]:
+    for defense in ordered(set(rows["defense"]) & set(SHOWN)):
+        mine = rows[rows["defense"] == defense]
+        low, high = (list(100 * mine[name]) for name in ("certified", "attacked"))
+        yield Curve(defense, list(mine["attack_grid_radius"]), low, high)
 
 
 FIGURE = Figure(

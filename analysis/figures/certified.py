@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator
 
 import pandas as pd
 import polars as pl
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
 from analysis.artifact import Figure
-from analysis.figures.drawing import line
-from analysis.figures.panels import dataset_panels
+from analysis.figures.panels import Curve, dataset_panels
 from analysis.names import ordered
 from analysis.records import REPETITION, Records
 from sweep.schema import CERTIFIED
@@ -55,14 +53,13 @@ def build(records: Records) -> pd.DataFrame:
 
 def draw(frame: pd.DataFrame) -> Canvas:
     """Draw one panel per data set."""
-    return dataset_panels(frame, _paint, "certified, %")
+    return dataset_panels(frame, _curves, "certified, %")
 
 
-def _paint(axes: Axes, rows: pd.DataFrame, positions: Mapping[float, float]) -> None:
+def _curves(rows: pd.DataFrame) -> Iterator[Curve]:
     for defense in ordered(set(rows["defense"])):
-        curve = rows[rows["defense"] == defense]
-        x = [positions[radius] for radius in curve["attack_grid_radius"]]
-        line(axes, x, list(100 * curve["certified"]), defense)
+        mine = rows[rows["defense"] == defense]
+        yield Curve(defense, list(mine["attack_grid_radius"]), list(100 * mine["certified"]))
 
 
 FIGURE = Figure(

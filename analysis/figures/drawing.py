@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import matplotlib as mpl
 import numpy as np
@@ -34,33 +34,37 @@ def canvas(rows: int, columns: int, width: float = 7.2, height: float = 2.3) -> 
         return Canvas(figsize=(width, rows * height + 0.3), layout="constrained")
 
 
-def radius_positions(radii: Sequence[float]) -> dict[float, float]:
+def radius_positions(radii: Collection[float]) -> dict[float, float]:
     """Return where each radius lies on an axis of log10, zero standing left of the smallest."""
-    positive = sorted({float(r) for r in radii if r > 0})
-    positions = {r: float(np.log10(r)) for r in positive}
-    positions[0.0] = min(positions.values(), default=1.0) - 1.0
+    positions = {float(r): float(np.log10(r)) for r in sorted(set(radii)) if r > 0}
+    if 0.0 in radii or not positions:
+        positions[0.0] = min(positions.values(), default=1.0) - 1.0
     return positions
 
 
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")  # drawn faster than mathematics
 
 
-def radius_axis(axes: Axes, radii: Sequence[float], every: int = 1) -> dict[float, float]:
-    """Label the x axis with powers of ten and a broken-off zero; return the positions.
+def power_ticks(positions: Mapping[float, float], every: int = 1) -> list[tuple[float, str]]:
+    """Return where powers of ten stand on an axis of radii, and zero if it is one, and their text.
 
     `every` keeps one power in so many, for narrow panels.
     """
+    clear = min(positions.values()) + 0.4 * every  # of zero's own label
+    if 0.0 not in positions:
+        clear = min(positions.values()) - 0.1
+    powers = [p for p in range(-6, 4) if clear < p <= max(positions.values()) and p % every == 0]
+    zero = [(positions[0.0], "0")] if 0.0 in positions else []
+    return zero + [(float(p), "10" + str(p).translate(_RAISED) if p else "1") for p in powers]
+
+
+def radius_axis(axes: Axes, radii: Sequence[float]) -> dict[float, float]:
+    """Label the x axis with powers of ten and a broken-off zero; return the positions."""
     positions = radius_positions(radii)
-    values = sorted(set(radii))
-    clear = positions[0.0] + 0.4 * every  # of zero's own label
-    powers = [p for p in range(-6, 4) if clear < p <= max(positions.values())]
-    powers = [p for p in powers if p % every == 0]
-    ticks = [float(p) for p in powers]
-    labels = ["10" + str(p).translate(_RAISED) if p != 0 else "1" for p in powers]
-    if 0.0 in values:
-        ticks, labels = [positions[0.0], *ticks], ["0", *labels]
+    if 0.0 in positions:
         axes.axvline(positions[0.0] + 0.5, color="#999999", linewidth=0.6, linestyle=(0, (2, 2)))
-    axes.set_xticks(ticks, labels)
+    ticks = power_ticks(positions)
+    axes.set_xticks([place for place, _ in ticks], [text for _, text in ticks])
     return positions
 
 

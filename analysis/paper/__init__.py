@@ -3,7 +3,8 @@
 `accuracy.csv`: Tables 3 to 5 (minimum over PGD and FGM), 7 to 9 (certified) and 10 to 12 (CNN,
 PGD-L2), in percent; `radius_printed` is the rounded head of the paper's column, `attack_radius`
 the radius behind it. Bold and colour are not kept: the paper's captions state their rule (the best
-of a column; within 0.5 points of it), and the tables apply it. `bound_rate.csv`: Table 1. `throughput_*.csv`: Tables 2 and 6.
+of a column; within 0.5 points of it), and the tables apply it. `bound_rate.csv`: Table 1.
+`throughput_*.csv`: Tables 2 and 6.
 """
 
 from __future__ import annotations
