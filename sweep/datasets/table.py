@@ -153,7 +153,8 @@ def _features(
     frame: pd.DataFrame, columns: Sequence[str], categorical: str, where: str
 ) -> tuple[FloatArray, tuple[str, ...]]:
     """Return the feature columns as numbers, [N, D], and their names."""
-    numeric = [pd.api.types.is_numeric_dtype(dtype) for dtype in frame.dtypes]
+    kinds = {dtype: pd.api.types.is_numeric_dtype(dtype) for dtype in set(frame.dtypes)}
+    numeric = [kinds[dtype] for dtype in frame.dtypes]
     if all(numeric):
         return frame.to_numpy(dtype=np.float64, na_value=np.nan), tuple(columns)
     blocks, names = [], []

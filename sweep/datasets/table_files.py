@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import warnings
 import zipfile
 from collections.abc import Iterable
@@ -12,6 +14,7 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from sweep.datasets import wide_csv
 from sweep.datasets.catalog import CatalogEntry
 from sweep.datasets.table import (
     TableRules,
@@ -23,6 +26,7 @@ from sweep.datasets.table import (
     unique_columns,
 )
 from sweep.datasets.values import RawData
+from sweep.datasets.wide_csv import read_wide, rows_of
 
 MISSING_MARKS = ("?",)  # beside pandas' own: empty, NA, NaN, null and the like
 
@@ -38,29 +42,32 @@ def read_csv(path: Path, header: bool) -> pd.DataFrame:
             name twice.
     """
     try:
-        first = _csv(path, header=None, nrows=1, dtype=str, keep_default_na=False)
-        columns = [f"V{i + 1}" for i in range(first.shape[1])]
+        first = next(rows_of(path))
+        columns = [f"V{i + 1}" for i in range(len(first))]
         if header:
-            columns = unique_columns(first.iloc[0], str(path))
-        frame = _csv(path, header=0 if header else None, na_values=list(MISSING_MARKS))
-    except pd.errors.EmptyDataError:
+            columns = unique_columns(first, str(path))
+        frame = read_wide(path, header, _csv) if len(columns) >= wide_csv.MANY else None
+        if frame is None:
+            frame = _csv(path, header=0 if header else None)
+    except (pd.errors.EmptyDataError, StopIteration):
         raise ValueError(f"{path}: the file is empty") from None
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: not UTF-8 text (byte {error.start})") from None
     except pd.errors.ParserWarning:
         raise ValueError(f"{path}: a line has more values than there are column names") from None
-    except pd.errors.ParserError as error:
+    except (pd.errors.ParserError, csv.Error) as error:
         raise ValueError(f"{path}: {' '.join(str(error).split())}") from None
-    frame.columns = pd.Index(columns)
+    frame.columns = pd.Index(columns, dtype=object)
     return frame
 
 
-def _csv(path: Path, **options: object) -> pd.DataFrame:
+def _csv(path: Path | io.StringIO, **options: object) -> pd.DataFrame:
     settings = {
         "encoding": "utf-8-sig",
         "skipinitialspace": True,
         "low_memory": False,  # a column's type is decided once, not chunk by chunk
         "index_col": False,  # never take the first column for row labels
+        "na_values": list(MISSING_MARKS),
     }
     with warnings.catch_warnings():
         # Without this a line that is longer than the header would lose its last values.

@@ -164,17 +164,6 @@ def test_class_with_one_member_is_allowed_and_absence_from_training_reported(
     assert 0 < absent < 12
 
 
-def test_wide_table_is_read(tmp_path: Path) -> None:
-    width = 3_000
-    lines = [",".join([*(f"f{i}" for i in range(width)), "class"])]
-    lines += [
-        ",".join([*(str(i + row) for i in range(width)), "ab"[row % 2]]) for row in range(10)
-    ]
-    write(tmp_path, lines)
-    info = datasets.describe("mine", DataOptions("folder", str(tmp_path)), 0)
-    assert info.num_features == width
-
-
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
