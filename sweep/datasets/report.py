@@ -12,13 +12,16 @@ from sweep.datasets.audit import Finding, audit, audit_features
 from sweep.datasets.catalog import catalog
 from sweep.datasets.checks import catalog_differences
 from sweep.datasets.loading import names, read_raw
-from sweep.datasets.sources import authors
+from sweep.datasets.sources import authors, folder
+from sweep.datasets.sources.folder import NoFilesError
 from sweep.datasets.splits import split_rows
 from sweep.datasets.values import DataOptions
 
 logger = logging.getLogger(__name__)
 
 Row = tuple[str, ...]
+
+UNSURE = " (entry marked unsure)"
 
 
 @dataclass(frozen=True)
@@ -47,13 +50,35 @@ def _others(findings: Iterable[Finding]) -> str:
     return "; ".join(f.detail for f in findings if not f.is_leak) or "-"
 
 
+def _asked(options: DataOptions, chosen: Sequence[str]) -> tuple[Sequence[str], str]:
+    """The data sets to look at, and what to say of those that are left out.
+
+    All that the source offers, unless some are named; of a folder, all that have files in it.
+    """
+    if chosen or options.source != "folder":
+        return chosen or names(options.source, options.root), ""
+    offered = names(options.source, options.root)
+    present = [name for name in offered if _has_files(name, options)]
+    absent = len(offered) - len(present)
+    left_out = f"; {absent} more of the catalog have no file in {options.root}" if absent else ""
+    return present, left_out
+
+
+def _has_files(name: str, options: DataOptions) -> bool:
+    try:
+        return bool(folder.files(name, options))
+    except NoFilesError:
+        return False
+
+
 def audit_table(options: DataOptions, chosen: Sequence[str]) -> Table:
     """Audit data sets; those of source `authors` as they were released, label column included."""
     if options.source == "authors":
         return _audit_release(options, chosen)
     rows: list[Row] = []
     leaky = failed = 0
-    for name in chosen or names(options.source, options.root):
+    asked, absent = _asked(options, chosen)
+    for name in asked:
         logger.info("reading %s", name)
         try:
             raw, _ = read_raw(name, options)
@@ -65,7 +90,9 @@ def audit_table(options: DataOptions, chosen: Sequence[str]) -> Table:
         leaky += any(finding.is_leak for finding in findings)
         shape = (str(len(raw.y)), str(raw.x[0].size))
         rows.append((name, *shape, _leaks(findings), _others(findings)))
-    summary = f"{len(rows) - failed} data sets read, {leaky} with a leak, {failed} not read"
+    summary = (
+        f"{len(rows) - failed} data sets read, {leaky} with a leak, {failed} not read{absent}"
+    )
     heading = ("data set", "rows", "features", "leaks", "also")
     return Table(heading, rows, leaky == 0 and failed == 0, summary)
 
@@ -90,6 +117,7 @@ def _release_part(name: str, options: DataOptions) -> tuple[str, list[Finding], 
 def _audit_release(options: DataOptions, chosen: Sequence[str]) -> Table:
     rows: list[Row] = []
     carrying = failed = 0
+    staying: list[str] = []
     for name in chosen or authors.names():
         try:
             files, findings, num_rows, num_columns = _release_part(name, options)
@@ -102,8 +130,14 @@ def _audit_release(options: DataOptions, chosen: Sequence[str]) -> Table:
         carrying += label is not None
         last = f"{label.kind} with the label" if label else "not the label"
         others = ", ".join(f"column {c} {f.kind}" for c, f in sorted(leaks.items())) or "-"
+        staying += [f"{name} (column {c}, counted from 0)" for c in sorted(leaks)]
         rows.append((name, files, str(num_rows), str(num_columns), last, others))
-    summary = f"{carrying} of {len(rows)} released sets carry the label as their last column"
+    summary = (
+        f"{carrying} of {len(rows)} released sets carry the label as their last column, which is "
+        "dropped when they are loaded (unless data.keep_target_column=true)"
+    )
+    if staying:
+        summary += f"; a leak that stays: {', '.join(staying)}"
     heading = ("data set", "files", "rows", "columns", "last column", "other leaks")
     return Table(heading, rows, carrying == 0 and failed == 0, summary)
 
@@ -112,22 +146,35 @@ def verify_table(options: DataOptions, chosen: Sequence[str]) -> Table:
     """Download or read each catalog entry and compare it with what the catalog says."""
     rows: list[Row] = []
     good = 0
-    for name in chosen or [n for n in names(options.source, options.root) if n in catalog()]:
+    unread: list[str] = []
+    leaky: list[str] = []
+    asked, absent = _asked(options, chosen)
+    for name in asked if chosen else [n for n in asked if n in catalog()]:
         logger.info("reading %s", name)
         try:
             raw, raw_hash = read_raw(name, options)
             findings = audit(raw, split_rows(raw, name, 0))
         except ValueError as error:
+            unread.append(name)
             rows.append((name, "-", "-", "-", "-", "-", str(error)))
             continue
         found = catalog_differences(name, options.source, raw, raw_hash)
         good += not found
+        leaky += [name] * any(finding.is_leak for finding in findings)
         counts = (str(len(raw.y)), str(raw.x[0].size), str(len(raw.classes)))
         state = "; ".join(found) or "ok"
         if name in catalog() and catalog()[name].confidence != "confirmed":
-            state += " (entry marked unsure)"
+            state += UNSURE
         rows.append((name, *counts, raw_hash, _leaks(findings), state))
     summary = f"{good} of {len(rows)} data sets are as the catalog says"
+    for what, found_names in (("not read", unread), ("with a leak", leaky)):
+        if found_names:
+            summary += f"; {len(found_names)} {what}: {', '.join(found_names)}"
+    if any(row[-1].endswith(UNSURE) for row in rows):
+        summary += (
+            f"\n{UNSURE.strip()}: what OpenML has may differ; conf/catalog/NAME.yaml says how"
+        )
+    summary += absent
     heading = ("data set", "rows", "features", "classes", "hash", "leaks", "state")
     return Table(heading, rows, good == len(rows), summary)
 

@@ -22,6 +22,10 @@ TARGETS = ("class", "target", "label")
 TABLES = (".csv", ".parquet", ".npz")
 
 
+class NoFilesError(ValueError):
+    """The folder has nothing of a data set."""
+
+
 def names(root: str | None = None) -> tuple[str, ...]:
     """Return the catalog's names and those of the tables and entries in the folder."""
     known = dict.fromkeys(catalog())
@@ -72,7 +76,7 @@ def files(name: str, options: DataOptions) -> tuple[Path, ...]:
     images = image_files.find(name, root)
     if not images:
         allowed = [path.name for path in tables] + list(image_files.describe(name))
-        raise ValueError(f"data set {name}: none of {', '.join(allowed)} is in {root}")
+        raise NoFilesError(f"data set {name}: none of {', '.join(allowed)} is in {root}")
     return tuple(images)
 
 

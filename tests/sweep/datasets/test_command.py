@@ -28,6 +28,33 @@ def test_verify_says_what_differs(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert "0 of 1" in output
 
 
+@pytest.mark.parametrize("command", ["verify", "audit"])
+def test_sets_without_a_file_in_the_folder_are_counted_and_not_listed(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [f"{i},{i * i % 7},{'ab'[i % 2]}" for i in range(20)]
+    (tmp_path / "iris.csv").write_text("\n".join(["f,g,class", *rows]))
+    main([command, "--source", "folder", "--root", str(tmp_path)])
+    output = capsys.readouterr().out
+    assert [line.split()[0] for line in output.splitlines()[1:-2]] == ["iris"]
+    assert f"48 more of the catalog have no file in {tmp_path}" in output
+
+
+def test_verify_names_what_could_not_be_read_and_what_leaks(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    label = ["ab"[i % 3 == 0] for i in range(30)]
+    rows = [f"{i * i % 7},{'ab'.index(y)},{y}" for i, y in enumerate(label)]
+    (tmp_path / "iris.csv").write_text("\n".join(["f,copy,class", *rows]))
+    (tmp_path / "wine.csv").write_text("")
+    (tmp_path / "parkinsons.csv").write_text("\n".join(["f,copy,class", *rows]))
+    assert main(["verify", "--source", "folder", "--root", str(tmp_path)]) == 1
+    summary = capsys.readouterr().out.split("\n\n")[1]
+    assert "1 not read: wine" in summary
+    assert "2 with a leak: iris, parkinsons" in summary
+    assert "(entry marked unsure): what OpenML has may differ" in summary
+
+
 def test_audit_finds_a_kept_label(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["audit", "--source", "bundled", "wine"]) == 0
     assert main(["audit", "--source", "bundled", "wine", "--keep-target-column"]) == 1
@@ -43,8 +70,10 @@ def test_audit_finds_a_kept_label(capsys: pytest.CaptureFixture[str]) -> None:
         (["audit", "--source", "folder", "--root", "no/such"], "no/such' is not a folder"),
         (["check"], "invalid choice: 'check'"),
         (["audit", "--speed"], "unrecognized arguments: --speed"),
+        (["audit", "--timeout", "soon"], "argument --timeout: 'soon' is not a positive number"),
+        (["audit", "--timeout", "0"], "argument --timeout: '0' is not a positive number"),
     ],
-    ids=["source", "name", "no root", "bad root", "command", "option"],
+    ids=["source", "name", "no root", "bad root", "command", "option", "word", "zero"],
 )
 def test_mistake_is_one_line(
     arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
