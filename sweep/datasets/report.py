@@ -170,11 +170,11 @@ def verify_table(options: DataOptions, chosen: Sequence[str]) -> Table:
     for what, found_names in (("not read", unread), ("with a leak", leaky)):
         if found_names:
             summary += f"; {len(found_names)} {what}: {', '.join(found_names)}"
+    summary += absent
     if any(row[-1].endswith(UNSURE) for row in rows):
         summary += (
             f"\n{UNSURE.strip()}: what OpenML has may differ; conf/catalog/NAME.yaml says how"
         )
-    summary += absent
     heading = ("data set", "rows", "features", "classes", "hash", "leaks", "state")
     return Table(heading, rows, good == len(rows), summary)
 
