@@ -113,7 +113,7 @@ def _absent(source: Source, trials: pl.DataFrame, whole: bool) -> list[str]:
     commands = " and ".join(
         f"`python sweep/run.py +experiment={name}`" for name in source.name.split("+")
     )
-    return [f"{asked - there} of {asked} trials have no result yet; {commands} adds them"]
+    return [f"{asked - there} of {asked} trials have no result yet; run {commands}"]
 
 
 def _cells(places: pl.DataFrame) -> pl.DataFrame:

@@ -10,6 +10,7 @@ allow_simulated. Without `only` everything is built, and `report.html` of it all
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -79,6 +80,9 @@ def main(argv: list[str]) -> int:
     """Run, turning any mistake of the user into one line."""
     try:
         run(argv)
+    except BrokenPipeError:  # whoever read this, such as `head`, has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

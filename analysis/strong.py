@@ -78,11 +78,10 @@ def note(records: Records) -> list[str]:
         return []
     return [
         f"{missing} of {table.height} picked networks have no result under AutoAttack yet; "
-        f"{commands(records)} adds them"
+        f"run {_commands(records)}"
     ]
 
 
-def commands(records: Records) -> str:
-    """Return the command that attacks the networks picked from these records."""
+def _commands(records: Records) -> str:
     names = records.provenance.name.split("+")
     return " and ".join(f"`python sweep/strong.py +experiment={name}`" for name in names)
