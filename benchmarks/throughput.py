@@ -1,4 +1,4 @@
-"""Training steps per second of every defense: plain PyTorch, one network, packs.
+"""Training steps per second of every defense: plain PyTorch, torch.func, packs.
 
     python -m benchmarks.throughput [--device cuda] [--packs 1 20] [--defense rub ...]
 
@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 import torch
 
-from benchmarks import machine, plain
+from benchmarks import machine, plain, vmapped
 from robust import defenses, networks
 from robust.norms import ORDERS
 from robust.optim import PackedAdam
@@ -23,6 +23,9 @@ from sweep.cost import network_size, training_flops
 SHAPES = ((5, 2), (37, 7), (65, 10))  # (D, K) of small, middle and large UCI sets
 IMAGE_SHAPES = {784: (28, 28, 1), 3072: (32, 32, 3)}
 RADIUS = 0.1
+HEADER = (
+    "defense          D   K  pack   networks x steps/s   plain/s   ratio    vmap   of peak   MB"
+)
 
 
 def packed_step(
@@ -91,13 +94,19 @@ def measure(
     device: str,
     peak: float,
 ) -> list[dict[str, object]]:
-    """Time one defense at one shape: plain PyTorch and every pack size, in turn."""
-    runs = [packed_step(defense, features, classes, batch, p, device) for p in packs]
-    known = defense in plain.PLAIN_LOSSES
-    if known:
-        runs.insert(0, plain_step(defense, features, classes, batch, device))
-    times = machine.interleaved(runs, device)
-    single = times.pop(0) if known else None
+    """Time one defense at one shape: the baselines and every pack size, in turn."""
+    runs: dict[object, Callable[[], object]] = {
+        p: packed_step(defense, features, classes, batch, p, device) for p in packs
+    }
+    if defense in plain.PLAIN_LOSSES:
+        runs["plain"] = plain_step(defense, features, classes, batch, device)
+    vmap = vmapped.step(
+        defense, *_batch(features, classes, batch, device), classes, packs[-1], 0.1
+    )
+    if vmap is not None:
+        runs["vmap"] = vmap
+    times = dict(zip(runs, machine.interleaved(list(runs.values()), device), strict=True))
+    single = times.get("plain")
     size = network_size("mlp-3x200", features, classes)
     floor = training_flops(defense, size, batch, steps=1, num_train=batch)
     return [
@@ -107,13 +116,16 @@ def measure(
             "classes": classes,
             "batch": batch,
             "pack": pack,
-            "network_steps_per_second": pack / taken,
+            "network_steps_per_second": pack / times[pack],
             "plain_steps_per_second": None if single is None else 1 / single,
-            "ratio_to_plain": None if single is None else pack * single / taken,
-            "share_of_peak": pack * floor / taken / peak,
+            "ratio_to_plain": None if single is None else pack * single / times[pack],
+            "ratio_to_vmap": (
+                times["vmap"] / times[pack] if vmap is not None and pack == packs[-1] else None
+            ),
+            "share_of_peak": pack * floor / times[pack] / peak,
             "peak_memory_mb": _peak_memory(device),
         }
-        for pack, taken in zip(packs, times, strict=True)
+        for pack in packs
     ]
 
 
@@ -137,7 +149,7 @@ def main() -> None:
     where, peak = machine.describe(options.device), machine.matmul_peak(options.device)
     print(f"{where.processor}, {where.threads} threads, torch {where.torch}")
     print(f"matmul peak {peak / 1e9:.0f} GFLOP/s (float32, batched, 200 wide)\n")
-    print("defense          D   K  pack   networks x steps/s   plain/s   ratio   of peak   MB")
+    print(HEADER)
     rows: list[dict[str, object]] = []
     for defense in options.defense:
         for features, classes in SHAPES:
@@ -152,10 +164,12 @@ def main() -> None:
 
 def _line(row: dict[str, object]) -> str:
     plain_rate, ratio = row["plain_steps_per_second"], row["ratio_to_plain"]
+    vmap = row["ratio_to_vmap"]
     return (
         f"{row['defense']:<14}{row['features']:>4}{row['classes']:>4}{row['pack']:>6}"
         f"{row['network_steps_per_second']:>21.1f}"
         + (f"{plain_rate:>10.1f}{ratio:>7.1f}x" if plain_rate is not None else " " * 18)
+        + (f"{vmap:>7.1f}x" if vmap is not None else " " * 8)
         + f"{row['share_of_peak']:>9.0%}{row['peak_memory_mb']:>8.0f}"
     )
 
