@@ -9,6 +9,7 @@ there is none, a parent run is terminated last, and one that never was is delete
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sys
@@ -29,6 +30,7 @@ import pyarrow.parquet as pq
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, Run
 from mlflow.exceptions import MlflowException
+from mlflow.store.tracking import DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH
 from mlflow.store.tracking.dbmodels import models
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from mlflow.tracking._tracking_service.utils import _get_store
@@ -36,6 +38,7 @@ from sqlalchemy import Table, insert, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from sweep.errors import TrackingError
+from sweep.files import TEMPORARY
 from sweep.headline import PackRun, TrialRun
 
 PARENT_TAG = "mlflow.parentRunId"
@@ -69,6 +72,7 @@ def connect(uri: str, experiment: str, results: Path) -> Backend:
         TrackingError: the store cannot be used; the message says what to do.
     """
     try:
+        _create_database(uri)
         client = MlflowClient(uri)
         found = client.get_experiment_by_name(experiment)
         if found is not None and found.lifecycle_stage == "deleted":
@@ -92,6 +96,22 @@ def connect(uri: str, experiment: str, results: Path) -> Backend:
             "tracking server (http://...)"
         )
     return Database(sql, client, found.experiment_id, found.artifact_location)
+
+
+def _create_database(uri: str) -> None:
+    """Make a SQLite file that does not exist yet, with MLflow's tables, in one step.
+
+    MLflow makes its tables by some sixty migrations in the file itself: a process killed among
+    them leaves a file that no MLflow can open again.
+    """
+    path = Path(urlparse(uri).path[1:])
+    if urlparse(uri).scheme != "sqlite" or path.name == "" or path.exists():
+        return
+    with tempfile.TemporaryDirectory(prefix=TEMPORARY, dir=path.parent) as scratch:
+        made = Path(scratch) / path.name
+        SqlAlchemyStore(f"sqlite:///{made}", DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH).engine.dispose()
+        with contextlib.suppress(FileExistsError):  # another driver was faster
+            path.hardlink_to(made)
 
 
 class Database:

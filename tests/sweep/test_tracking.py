@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +19,7 @@ from sweep.headline import read_pack
 from sweep.tracker import Tracker, check_uri, sync
 from sweep.tracking import PARENT_TAG, Backend, Client, connect
 from sweep.worker import record_failure, run_pack
+from tests.sweep import chaos
 from tests.sweep.helpers import config, jobs
 
 
@@ -65,6 +68,20 @@ def runs(uri: str) -> list[Run]:
 
 def children(uri: str) -> list[Run]:
     return [run for run in runs(uri) if PARENT_TAG in run.data.tags]
+
+
+def test_killed_while_the_database_is_made_leaves_no_database(tmp_path: Path) -> None:
+    path = tmp_path / "mlflow.db"
+    connect_there = (
+        f"from sweep.tracking import connect; from pathlib import Path; connect("
+        f"'sqlite:///{path}', 'small', Path('{tmp_path}'))"
+    )
+    first = subprocess.Popen([sys.executable, "-c", connect_there], cwd=chaos.ROOT)
+    chaos.wait_for(lambda: any(tmp_path.glob(".tmp-*/*")) or first.poll() is not None)
+    first.kill()
+    first.wait()
+    assert not path.exists()
+    assert connect(f"sqlite:///{path}", "small", tmp_path).logged() == {}
 
 
 def test_each_trial_is_one_child_run_of_its_pack(
