@@ -36,7 +36,9 @@ def _bound_of(net: Network) -> tuple[Callable[..., Any], Callable[..., Any]]:
     raise ValueError(f"no RUB bound for a network of type {type(net).__name__}; known: {known}")
 
 
-def worst_case_differences(net: Network, x: Tensor, y: Tensor, radius: Tensor) -> Tensor:
+def worst_case_differences(
+    net: Network, x: Tensor, y: Tensor, radius: Tensor, rough: bool = False
+) -> Tensor:
     """Return certified upper bounds of max z_k - z_y over the L1 ball, with gradient.
 
     Args:
@@ -44,6 +46,8 @@ def worst_case_differences(net: Network, x: Tensor, y: Tensor, radius: Tensor) -
         x: [B, D] or [P, B, D], in scaled input units.
         y: labels, [B].
         radius: true L1 radius >= 0, [P, 1] or [P, B].
+        rough: let the search for vertices shorten its products where the device is faster so:
+            for training alone, as among near ties another vertex may win.
 
     Returns:
         [P, B, K-1], classes k != y in increasing order.
@@ -51,7 +55,7 @@ def worst_case_differences(net: Network, x: Tensor, y: Tensor, radius: Tensor) -
     Raises:
         ValueError: the network has no such bound.
     """
-    differences: Tensor = _bound_of(net)[0](net, x, y, radius)
+    differences: Tensor = _bound_of(net)[0](net, x, y, radius, rough)
     return differences
 
 

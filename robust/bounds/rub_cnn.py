@@ -23,6 +23,7 @@ from torch.nn import functional
 from robust.bounds.first_order import difference_cotangents
 from robust.bounds.output_layer import output_layer
 from robust.bounds.patch_search import worst_vertices
+from robust.bounds.vertex_search import search_precision
 from robust.losses import class_differences
 from robust.networks.cnn import CNN, Trace
 from robust.networks.convolution import POOL, Pooling, convolve
@@ -34,7 +35,9 @@ _INTERVAL_ROWS = 640
 __all__ = ["bound_interval", "vertex_bounds", "worst_case_differences", "worst_vertices"]
 
 
-def worst_case_differences(net: CNN, x: Tensor, y: Tensor, radius: Tensor) -> Tensor:
+def worst_case_differences(
+    net: CNN, x: Tensor, y: Tensor, radius: Tensor, rough: bool = False
+) -> Tensor:
     """Return RUB's bound of max z_k - z_y over the L1 ball, with gradient.
 
     Args:
@@ -42,12 +45,14 @@ def worst_case_differences(net: CNN, x: Tensor, y: Tensor, radius: Tensor) -> Te
         x: [B, D] or [P, B, D], in scaled input units.
         y: labels, [B].
         radius: true L1 radius >= 0, [P, 1] or [P, B].
+        rough: look for the vertices in `search_precision`; the bound at them stays exact.
 
     Returns:
         Certified bounds of the class differences, k != y in increasing order, [P, B, K-1];
         differentiable in the parameters (the subgradient at the maximising vertex).
     """
-    vertices = worst_vertices(net, x, y, radius)[1]
+    with search_precision(x.device.type, rough):
+        vertices = worst_vertices(net, x, y, radius)[1]
     bounds = vertex_bounds(net, x, y, radius, vertices)  # V = K-1: one for each class
     return bounds.diagonal(dim1=2, dim2=3)
 

@@ -24,7 +24,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from robust.bounds.output_layer import output_layer
-from robust.bounds.vertex_search import activity_masks, worst_vertices
+from robust.bounds.vertex_search import activity_masks, search_precision, worst_vertices
 from robust.networks.mlp import MLP
 
 
@@ -73,7 +73,9 @@ def halved_layers(net: MLP) -> list[tuple[Tensor, Tensor, Tensor]]:
     return [(w / 2, w.abs() / 2, b) for w, b in pairs]
 
 
-def worst_case_differences(net: MLP, x: Tensor, y: Tensor, radius: Tensor) -> Tensor:
+def worst_case_differences(
+    net: MLP, x: Tensor, y: Tensor, radius: Tensor, rough: bool = False
+) -> Tensor:
     """Return RUB's bound of max z_k - z_y over the L1 ball, with gradient (Theorem 11).
 
     Args:
@@ -81,12 +83,14 @@ def worst_case_differences(net: MLP, x: Tensor, y: Tensor, radius: Tensor) -> Te
         x: [B, D] or [P, B, D], in scaled input units.
         y: labels, [B].
         radius: true L1 radius >= 0, [P, 1] or [P, B].
+        rough: look for the vertices in `search_precision`; the bound at them stays exact.
 
     Returns:
         Certified bounds of the class differences, k != y in increasing order, [P, B, K-1];
         differentiable in the parameters (the subgradient at the maximising vertex).
     """
-    vertices = worst_vertices(net, x, y, radius)[1]
+    with search_precision(x.device.type, rough):
+        vertices = worst_vertices(net, x, y, radius)[1]
     first, masks = activity_masks(net, x)
     centre = first.unsqueeze(2) + vertex_steps(net, vertices, radius)
     last = output_layer(net, y)

@@ -23,7 +23,8 @@ class RUB(Defense):
         self, net: Network, x: Tensor, y: Tensor, radius: Tensor, generator: torch.Generator | None
     ) -> Tensor:
         """Return Eq. 27 for each example, [P, B]."""
-        return self.loss_function(worst_case_differences(net, x, y, radius.unsqueeze(1)))
+        bounds = worst_case_differences(net, x, y, radius.unsqueeze(1), rough=True)
+        return self.loss_function(bounds)
 
 
 register(RUB(name="rub", norm="l1"))
