@@ -11,9 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache, reduce
 from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from robust import networks
@@ -26,6 +24,7 @@ from robust.train import TrainResult, train
 from sweep import checkpoints, observe, records, store
 from sweep.config import Evaluation, Training
 from sweep.datasets import DataOptions, Dataset, DatasetInfo
+from sweep.datasets.values import Split
 from sweep.evaluation import Assessment, assess, join
 from sweep.packing import Pack
 from sweep.records import Measured, Origin
@@ -166,7 +165,7 @@ def train_pack(
 ) -> TrainResult:
     """Train the networks of a pack in place; the same pack always becomes the same."""
     first, device = pack.first, settings.device
-    x, y = _tensors(data.train.x, data.train.y, device)
+    x, y = on_device(data, "train", device)
     radius = torch.tensor([trial.train_radius for trial in pack.trials], device=device)
     learning_rate = torch.tensor([trial.learning_rate for trial in pack.trials], device=device)
     curve_every = settings.training.curve_every
@@ -182,7 +181,7 @@ def train_pack(
         seed=first.seed,
         bounds=data.bounds,
         loss=settings.training.loss,
-        validation=_tensors(data.validation.x, data.validation.y, device) if curve_every else None,
+        validation=on_device(data, "validation", device) if curve_every else None,
         curve_every=curve_every or first.steps,
         on_step=on_step,
         on_batch=watching,
@@ -197,8 +196,23 @@ def _checkpoint(pack: Pack, settings: Settings) -> CheckpointFile | None:
     return checkpoints.of_pack(where, pack, settings.training, settings.checkpoint_seconds)
 
 
-def _tensors(x: NDArray[np.float32], y: NDArray[np.int64], device: str) -> tuple[Tensor, Tensor]:
-    return torch.from_numpy(x).to(device), torch.from_numpy(y).to(device)
+# The data set that this process worked on last.
+_held: dict[tuple[str, str], tuple[Tensor, Tensor]] = {}
+_held_data: list[Dataset] = []
+
+
+def on_device(data: Dataset, split: str, device: str) -> tuple[Tensor, Tensor]:
+    """Inputs and labels of a split on a device, where the last data set's stay."""
+    if not _held_data or _held_data[0] is not data:
+        _held.clear()
+        _held_data[:] = [data]
+    if (split, device) not in _held:
+        part: Split = getattr(data, split)
+        _held[split, device] = (
+            torch.from_numpy(part.x).to(device),
+            torch.from_numpy(part.y).to(device),
+        )
+    return _held[split, device]
 
 
 @lru_cache(maxsize=1)

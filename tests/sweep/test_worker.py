@@ -6,10 +6,13 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from sweep import evaluation, schema, store, worker
+from sweep import evaluation, schema, store, training, worker
+from sweep.datasets import DataOptions, loading
+from sweep.datasets.sources import bundled
+from sweep.datasets.values import RawData
 from sweep.packing import Pack
 from sweep.worker import Job, run_pack
-from tests.sweep.helpers import config, one_job
+from tests.sweep.helpers import config, dataset, jobs, one_job
 
 
 @pytest.fixture
@@ -130,3 +133,35 @@ def test_simulated_records_are_marked(tmp_path: Path) -> None:
     run_pack(job)
     table = pq.read_table(worker.folder(job).records(job.pack.pack_id))
     assert set(table["simulated"].to_pylist()) == {True}
+
+
+def test_packs_that_share_a_data_set_read_and_move_it_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads: list[str] = []
+    whole = bundled.read
+
+    def counted(name: str, options: DataOptions) -> RawData:
+        reads.append(name)
+        return whole(name, options)
+
+    monkeypatch.setattr(bundled, "read", counted)
+    for function in (loading.read_raw, loading._measured, loading.load):
+        function.cache_clear()
+    held = []
+    for pack in jobs(config(tmp_path)):
+        assert run_pack(pack).failed == 0
+        held.append(training.on_device(dataset(config(tmp_path)), "train", "cpu")[0])
+    assert len(held) == 2
+    assert held[0] is held[1]
+    assert reads == ["iris"]
+
+
+def test_other_data_take_the_place_of_the_last(tmp_path: Path) -> None:
+    iris = dataset(config(tmp_path))
+    wine = dataset(config(tmp_path, grid=replace(config().grid, dataset=["wine"])))
+    for data in (iris, wine, iris):
+        x, y = training.on_device(data, "test", "cpu")
+        assert x.numpy().tolist() == data.test.x.tolist()
+        assert y.tolist() == data.test.y.tolist()
+    assert set(training._held) == {("test", "cpu")}
