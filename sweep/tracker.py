@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import sys
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.error import URLError
@@ -70,6 +70,8 @@ def sync(backend: Backend, paths: Iterable[Path]) -> int:
     backend.delete(stale)
     for path in wanted.values():
         backend.log(read_pack(path))
+    if wanted:
+        backend.settle()
     return len(wanted)
 
 
@@ -115,15 +117,25 @@ class Tracker:
 
     def _work(self) -> None:
         backend = self._try_sync(self._existing)
+        before = self.packs
         while (path := self._queue.get()) is not None:
-            if backend is None:
-                continue
-            try:
-                backend.log(read_pack(path))
-                self.packs += 1
-            except Exception as error:  # MLflow must never stop the sweep
-                self._warn(error)
+            if backend is not None and not self._tried(self._log, backend, path):
                 backend = None
+        if backend is not None and self.packs > before:
+            self._tried(backend.settle)
+
+    def _log(self, backend: Backend, path: Path) -> None:
+        backend.log(read_pack(path))
+        self.packs += 1
+
+    def _tried(self, action: Callable[..., None], *arguments: object) -> bool:
+        """Do it; say whether that went well."""
+        try:
+            action(*arguments)
+        except Exception as error:  # MLflow must never stop the sweep
+            self._warn(error)
+            return False
+        return True
 
     def _try_sync(self, paths: Sequence[Path]) -> Backend | None:
         try:

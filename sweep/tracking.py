@@ -64,6 +64,9 @@ class Backend(Protocol):
     def delete(self, parents: Iterable[str]) -> None:
         """Delete parent runs and their children."""
 
+    def settle(self) -> None:
+        """Make searching quick after much was logged."""
+
 
 def connect(uri: str, experiment: str, results: Path) -> Backend:
     """Open MLflow's store and the experiment in it, made if need be.
@@ -179,6 +182,16 @@ class Database:
             for run_id in (*children, parent):
                 self.client.delete_run(run_id)
 
+    def settle(self) -> None:
+        """Let SQLite sample its tables; other databases do so by themselves.
+
+        Without, it sorts 45,000 runs by a metric in minutes, as it joins in the wrong order.
+        """
+        if self.sql.db_type == "sqlite":
+            with self.sql.engine.begin() as connection:
+                connection.exec_driver_sql("PRAGMA analysis_limit=1000")
+                connection.exec_driver_sql("ANALYZE")
+
     def _add(
         self,
         rows: dict[Table, list[dict[str, Any]]],
@@ -270,6 +283,9 @@ class Client:
             for child in self._search(f"tags.`{PARENT_TAG}` = '{parent}'"):
                 self.client.delete_run(child.info.run_id)
             self.client.delete_run(parent)
+
+    def settle(self) -> None:
+        """Nothing: the server's database is its own."""
 
     def _create(self, name: str, tags: Mapping[str, str], started: int) -> str:
         run = self.client.create_run(

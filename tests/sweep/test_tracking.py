@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 import subprocess
 import sys
 from collections import Counter
@@ -128,6 +129,14 @@ def test_both_backends_write_the_same(uri: str, folder: store.Folder) -> None:
         writer.delete(writer.logged())
     assert found[0] == found[1]
     assert found[0]
+
+
+def test_database_knows_its_tables_after_a_sync(uri: str, folder: store.Folder) -> None:
+    sync(connect(uri, "small", folder.root), folder.record_files())
+    with sqlite3.connect(uri.removeprefix("sqlite:///")) as database:
+        sampled = {row[0] for row in database.execute("select tbl from sqlite_stat1")}
+    database.close()
+    assert {"runs", "params", "latest_metrics"} <= sampled
 
 
 def test_second_sync_logs_nothing(backend: Backend, uri: str, folder: store.Folder) -> None:
