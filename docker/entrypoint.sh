@@ -7,6 +7,9 @@ role=${1:-sweep}
 
 case $role in
   sweep)
+    if [ -n "${RAY_HEAD:-}" ]; then
+      ray start --address="$RAY_HEAD" --num-cpus=0 --num-gpus=0 --disable-usage-stats
+    fi
     exec python /app/sweep/run.py paths.results=/results "$@"
     ;;
   tables)
