@@ -3,7 +3,8 @@
     locate                     an experiment -> its files
     chunks -> gather -> load   files -> rows -> checked `Records`
     select                     hyperparameters chosen on validation, reported on test
-    ranks, posthoc, stats      what is computed of them; strong: AutoAttack on the selected networks
+    ranks, posthoc, stats      what is computed of them
+    strong                     AutoAttack on the selected networks
     tables/*.py, figures/*.py  one file each: `build(records) -> DataFrame`, and how to print it
     build, drawing, report     their files, and the page of them all
     paper                      the paper's own numbers
