@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import signal
+import socket
 import sys
 import tempfile
 import threading
@@ -23,6 +24,7 @@ from sweep import config as sweep_config
 from sweep.errors import RayError
 from sweep.worker import Job, Summary, run_pack
 
+_KNOCK_TIMEOUT_S = 10.0
 _DEATH = "ActorDiedError"  # in Tune's account of a worker that was killed or crashed
 
 
@@ -195,8 +197,9 @@ def start(ray_config: sweep_config.Ray) -> None:
     quiet = {"log_to_driver": False, "logging_level": logging.CRITICAL}
     if ray_config.address is not None:
         try:
+            _knock(ray_config.address)
             ray.init(address=ray_config.address, **quiet)
-        except (ConnectionError, ValueError, RuntimeError) as error:
+        except (OSError, ValueError, RuntimeError) as error:
             raise RayError(
                 f"ray.address={ray_config.address}: no Ray cluster answers there "
                 f"({' '.join(str(error).split())}); start one with `ray start --head`, "
@@ -209,6 +212,19 @@ def start(ray_config: sweep_config.Ray) -> None:
         include_dashboard=False,
         **quiet,
     )
+
+
+def _knock(address: str) -> None:
+    """Try the address itself first: Ray goes on trying for minutes.
+
+    Raises:
+        OSError: nothing answers there.
+        ValueError: it has no port.
+    """
+    if address == "auto" or "://" in address:
+        return
+    host, _, port = address.rpartition(":")
+    socket.create_connection((host, int(port)), timeout=_KNOCK_TIMEOUT_S).close()
 
 
 def gpus_per_pack(ray_config: sweep_config.Ray) -> float:
