@@ -94,6 +94,15 @@ def test_mlflow_lets_the_driver_in(services: dict[str, dict[str, Any]]) -> None:
     assert host.split(":")[0] in services
 
 
+def test_mlflow_asks_for_the_database_driver_that_is_installed(
+    services: dict[str, dict[str, Any]],
+) -> None:
+    scheme = services["mlflow"]["environment"]["MLFLOW_BACKEND"].split("://")[0]
+    dockerfile = (DOCKER / "Dockerfile").read_text(encoding="utf-8")
+    assert scheme.startswith("postgresql+")
+    assert f" {scheme.split('+')[1]}-binary" in dockerfile
+
+
 def test_driver_is_a_node_of_the_cluster_that_it_joins(
     services: dict[str, dict[str, Any]],
 ) -> None:
