@@ -3,6 +3,7 @@
 results/<experiment>/records/<pack_id>.parquet   one row per trial x split x attack x radius
 results/<experiment>/curves/<pack_id>.parquet    what was measured while training
 results/<experiment>/manifest.json               what the last command asked for
+results/<experiment>/checkpoints/                packs in training (`sweep.checkpoints`)
 results/<experiment>/logs/                       one line per pack, tracebacks of failures
 
 A pack's files are renamed into place, so a file that exists is complete. A trial is recorded by
