@@ -127,10 +127,11 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def start_mlflow(folder: Path, port: int) -> subprocess.Popen[bytes]:
-    """Start a tracking server whose database and artifacts lie in a folder."""
+def start_mlflow(folder: Path, port: int, backend: str | None = None) -> subprocess.Popen[bytes]:
+    """Start a tracking server whose artifacts, and database unless given, lie in a folder."""
+    backend = backend if backend is not None else f"sqlite:///{folder / 'server.db'}"
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--workers", "1"]
-    command += ["--port", str(port), "--backend-store-uri", f"sqlite:///{folder / 'server.db'}"]
+    command += ["--port", str(port), "--backend-store-uri", backend]
     command += ["--artifacts-destination", str(folder / "artifacts")]
     with (folder / "server.log").open("ab") as log:
         server = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)

@@ -1,0 +1,126 @@
+"""The topology of docker/compose.yaml without containers: PostgreSQL, an MLflow server, two nodes.
+
+Skipped where PostgreSQL's server is not installed (`apt-get install postgresql`).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.sweep import chaos
+
+SWEEP = ["training.steps=200", "grid.seed=[0,1]", "packing.max_trials=1", "ray=cluster"]
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+
+def postgres_program(name: str) -> str:
+    """A program of PostgreSQL's server, which Debian keeps off the path."""
+    found = shutil.which(name) or next(
+        (str(path) for path in sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))), None
+    )
+    if found is None:
+        pytest.skip(f"PostgreSQL's server is not installed: no {name}")
+    return found
+
+
+@pytest.fixture
+def postgres() -> Iterator[str]:
+    """The address of an empty database that listens on the loopback address alone."""
+    pytest.importorskip("psycopg2", reason="needs psycopg2-binary, as the image has it")
+    initdb, server = postgres_program("initdb"), postgres_program("postgres")
+    folder, port = Path(tempfile.mkdtemp(prefix="sweep-pg-")), chaos.free_port()
+    # PostgreSQL refuses to run as root.
+    owner = {"user": "postgres", "group": "postgres"} if os.geteuid() == 0 else {}
+    if owner:
+        shutil.chown(folder, **owner)
+    data = ["-D", str(folder / "data")]
+    create = [initdb, *data, "--username=mlflow", "--auth=trust", "--no-sync"]
+    subprocess.run(create, check=True, capture_output=True, cwd=folder, **owner)
+    listen = ["-h", "127.0.0.1", "-p", str(port), "-k", str(folder)]
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [server, *data, *listen], stdout=log, stderr=log, cwd=folder, **owner
+        )
+    address = f"postgresql+psycopg2://mlflow@127.0.0.1:{port}/postgres"
+    chaos.wait_for(lambda: _connects(address))
+    yield address
+    process.terminate()
+    process.wait(timeout=30)
+    shutil.rmtree(folder)
+
+
+def _connects(address: str) -> bool:
+    import psycopg2
+
+    try:
+        psycopg2.connect(address.replace("+psycopg2", "")).close()
+    except psycopg2.OperationalError:
+        return False
+    return True
+
+
+@pytest.fixture
+def server(tmp_path: Path, postgres: str) -> Iterator[str]:
+    """The address of an MLflow server that keeps its runs in PostgreSQL."""
+    port = chaos.free_port()
+    process = chaos.start_mlflow(tmp_path, port, backend=postgres)
+    yield f"http://127.0.0.1:{port}"
+    chaos.stop(process)
+
+
+def test_cluster_sweep_survives_a_killed_node_with_every_trial_once(
+    tmp_path: Path, server: str
+) -> None:
+    cluster_utils = pytest.importorskip("ray.cluster_utils")
+    cluster = cluster_utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    try:
+        second = cluster.add_node(num_cpus=1)
+        results = tmp_path / "results"
+        argv = chaos.arguments(results, *SWEEP, f"ray.address={cluster.address}")
+        argv.append(f"tracking.uri={server}")
+        started = time.monotonic()
+        driver = chaos.start(argv)
+        chaos.wait_for(lambda: bool(chaos.recorded(results)) or driver.poll() is not None, 240)
+        cluster.remove_node(second, allow_graceful=False)
+        killed = time.monotonic()
+        output, _ = driver.communicate(timeout=400)
+        ended = time.monotonic()
+    finally:
+        cluster.shutdown()
+    print(f"first record and kill after {killed - started:.1f} s, end after {ended - started:.1f}")
+    assert driver.returncode == 0, output
+    rows = chaos.recorded(results)
+    trials = {str(row[0]) for row in rows}
+    assert len(trials) == 12
+    assert set(rows.values()) == {1}
+    assert chaos.in_mlflow(results, server) == Counter(trials)
+
+
+def test_cluster_that_does_not_answer_is_one_line(tmp_path: Path) -> None:
+    address = f"127.0.0.1:{chaos.free_port()}"
+    argv = chaos.arguments(tmp_path / "results", *SWEEP, f"ray.address={address}")
+    code, output = chaos.run([*argv, "tracking.enabled=false"])
+    assert code == 2
+    errors = [line for line in output.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1
+    assert f"ray.address={address}: no Ray cluster answers there" in errors[0]
+    assert "Traceback" not in output
+
+
+def test_gpus_that_no_node_has_are_one_line(tmp_path: Path) -> None:
+    argv = chaos.arguments(tmp_path / "results", "ray.num_gpus=0", "ray.gpus_per_pack=1")
+    code, output = chaos.run([*argv, "tracking.enabled=false"])
+    assert code == 2
+    assert "error: ray.gpus_per_pack=1" in output
+    assert "no node has more than 0 GPU" in output
+    assert "Traceback" not in output
