@@ -21,7 +21,7 @@ import ray
 from ray import tune
 
 from sweep import config as sweep_config
-from sweep.errors import RayError
+from sweep.errors import RayError, UserError
 from sweep.worker import Job, Summary, run_pack
 
 _KNOCK_TIMEOUT_S = 10.0
@@ -78,6 +78,7 @@ class _Forward(tune.Callback):  # type: ignore[misc]
     def __init__(self, jobs: Sequence[Job], listener: Listener) -> None:
         self.jobs = jobs
         self.listener = listener
+        self.error: UserError | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         """Tune saves its callbacks for a restore that a sweep never makes: nothing to save."""
@@ -93,7 +94,16 @@ class _Forward(tune.Callback):  # type: ignore[misc]
     def on_trial_complete(
         self, iteration: int, trials: list[Any], trial: Any, **info: Any
     ) -> None:
-        self.listener.finished(self._job(trial), Summary(**trial.last_result["summary"]))
+        # Tune would take an error raised here for the pack's own, and run the pack again.
+        try:
+            self.listener.finished(self._job(trial), Summary(**trial.last_result["summary"]))
+        except UserError as error:
+            self.error = error
+
+    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        """End the sweep where its listener cannot go on: Tune lets errors through here."""
+        if self.error is not None:
+            raise self.error
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self.listener.retried(self._job(trial), _reason(_details(trial)))
