@@ -6,6 +6,7 @@ import fnmatch
 import re
 import shutil
 import subprocess
+import tomllib
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
@@ -100,7 +101,10 @@ def test_mlflow_asks_for_the_database_driver_that_is_installed(
     scheme = services["mlflow"]["environment"]["MLFLOW_BACKEND"].split("://")[0]
     dockerfile = (DOCKER / "Dockerfile").read_text(encoding="utf-8")
     assert scheme.startswith("postgresql+")
-    assert f" {scheme.split('+')[1]}-binary" in dockerfile
+    assert "'.[postgres]'" in dockerfile
+    project = (DOCKER.parent / "pyproject.toml").read_text(encoding="utf-8")
+    (driver,) = tomllib.loads(project)["project"]["optional-dependencies"]["postgres"]
+    assert driver.startswith(f"{scheme.split('+')[1]}-binary")
 
 
 def test_driver_is_a_node_of_the_cluster_that_it_joins(

@@ -36,7 +36,7 @@ def postgres_program(name: str) -> str:
 @pytest.fixture
 def postgres() -> Iterator[str]:
     """The address of an empty database that listens on the loopback address alone."""
-    pytest.importorskip("psycopg2", reason="needs psycopg2-binary, as the image has it")
+    pytest.importorskip("psycopg2", reason="needs the extra: pip install .[postgres]")
     initdb, server = postgres_program("initdb"), postgres_program("postgres")
     folder, port = Path(tempfile.mkdtemp(prefix="sweep-pg-")), chaos.free_port()
     # PostgreSQL refuses to run as root.
