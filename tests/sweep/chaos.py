@@ -95,6 +95,17 @@ def victim(driver: int, kind: str) -> int | None:
     return next((pid for pid, line in descendants(driver).items() if marks[kind] in line), None)
 
 
+def await_victim(driver: subprocess.Popen[str], kind: str, timeout: float = 60) -> int | None:
+    """The same, waiting for it while the driver lives: workers start seconds after it."""
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline and driver.poll() is None:
+        pid = victim(driver.pid, kind)
+        if pid is not None:
+            return pid
+        time.sleep(0.2)
+    return None
+
+
 def kill(pid: int) -> None:
     """Kill a process as the kernel does when memory runs out."""
     try:

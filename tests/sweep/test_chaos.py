@@ -43,7 +43,7 @@ def test_sweep_survives_twenty_kills(
             try:
                 driver.wait(timeout=random_moments.uniform(2, 15))
             except subprocess.TimeoutExpired:
-                pid = chaos.victim(driver.pid, kind)
+                pid = chaos.await_victim(driver, kind)
                 if pid is not None:
                     chaos.kill(pid)
                     kills[kind] += 1
