@@ -24,7 +24,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from robust.bounds.output_layer import output_layer
-from robust.bounds.vertex_search import activity_masks, search_precision, worst_vertices
+from robust.bounds.vertex_search import (
+    activity_masks,
+    halved_layers,
+    search_precision,
+    worst_vertices,
+)
 from robust.networks.mlp import MLP
 
 
@@ -65,12 +70,6 @@ def _sum_and_difference(
     if excess is None:
         return flipped, gap
     return torch.addcmul(flipped, excess, mask, value=2), gap
-
-
-def halved_layers(net: MLP) -> list[tuple[Tensor, Tensor, Tensor]]:
-    """Return (W/2, |W|/2, b) of the affine layers between hidden layers."""
-    pairs = zip(list(net.weights)[1:-1], list(net.biases)[1:-1], strict=True)
-    return [(w / 2, w.abs() / 2, b) for w, b in pairs]
 
 
 def worst_case_differences(

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from robust.bounds.output_layer import output_layer
-from robust.networks.mlp import MLP, homogeneous, pad_units
+from robust.networks.mlp import MLP, homogeneous, pad_matrix, pad_units
 
 # Elements of one hidden layer's activations handled at once: on a CPU a chunk should stay in the
 # cache of the cores that share the work, on a GPU it should fill the device.
@@ -60,6 +60,12 @@ def activity_masks(net: MLP, x: Tensor) -> tuple[Tensor, list[Tensor]]:
     """Return z_1 [P, B, H] and t = [sign(z)]^+ of each hidden layer, [P, B, 1, H]."""
     hidden = net.pre_activations(x)[:-1]
     return hidden[0], [(z > 0).to(z.dtype).unsqueeze(2).detach() for z in hidden]
+
+
+def halved_layers(net: MLP) -> list[tuple[Tensor, Tensor, Tensor]]:
+    """Return (W/2, |W|/2, b) of the affine layers between hidden layers."""
+    pairs = zip(list(net.weights)[1:-1], list(net.biases)[1:-1], strict=True)
+    return [(w / 2, w.abs() / 2, b) for w, b in pairs]
 
 
 def chunks(
@@ -114,17 +120,16 @@ class _Search:
     """One batch's unperturbed pass and weights, ready for one chunk of vertices after another."""
 
     def __init__(self, net: MLP, x: Tensor, y: Tensor, radius: Tensor) -> None:
-        weights, biases = list(net.weights), list(net.biases)
         first, active = activity_masks(net, x)
-        step = pad_units(torch.cat([weights[0], -weights[0]], dim=1))
+        step = pad_units(torch.cat([net.weights[0], -net.weights[0]], dim=1))
         self.step = step.unsqueeze(1)  # [P, 1, V, H]
         self.first = pad_units(first, 1.0).unsqueeze(2)
         self.radius = radius.expand(first.shape[:2])[..., None, None]
         twice = [pad_units(2 * t) for t in active]
         self.masks = [(1 - t, t) for t in twice]
         self.layers = [
-            (homogeneous(w / 2, b), pad_units(pad_units(w.abs() / 2).mT).mT.contiguous())
-            for w, b in zip(weights[1:-1], biases[1:-1], strict=True)
+            (homogeneous(half, bias), pad_matrix(half_abs))
+            for half, half_abs, bias in halved_layers(net)
         ]
         self.last = output_layer(net, y)
         half = pad_units(self.last.weight / 2)

@@ -56,10 +56,15 @@ def homogeneous(weight: Tensor, bias: Tensor) -> Tensor:
         [P, padded(in), padded(out)].
     """
     rows, columns = weight.shape[1:]
-    matrix = pad_units(pad_units(weight).mT).mT.contiguous()
+    matrix = pad_matrix(weight)
     matrix[:, rows, :columns] = bias
     matrix[:, rows, columns] = 1
     return matrix
+
+
+def pad_matrix(weight: Tensor) -> Tensor:
+    """Return W, [P, in, out], with rows and columns of 0 up to those of `pad_units`."""
+    return pad_units(pad_units(weight).mT).mT.contiguous()
 
 
 def pad_units(h: Tensor, last: float = 0.0) -> Tensor:
