@@ -18,29 +18,31 @@ units, K classes, L affine layers.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd import Function
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from robust.bounds.output_layer import output_layer
 from robust.bounds.vertex_search import (
-    activity_masks,
     halved_layers,
     search_precision,
-    worst_vertices,
+    unperturbed_pass,
+    worst_vertices_around,
 )
 from robust.networks.mlp import MLP
 
 
 def hidden_streams(
-    centre: Tensor, masks: Sequence[Tensor], halves: Sequence[tuple[Tensor, Tensor, Tensor]]
+    centre: Tensor, twice: Sequence[Tensor], halves: Sequence[tuple[Tensor, Tensor, Tensor]]
 ) -> tuple[Tensor, Tensor]:
     """Carry both streams from the first layer's pre-activations to the last hidden layer.
 
     Args:
         centre: z_1 at each vertex, [P, B, V, H].
-        masks: t of each hidden layer, 0 or 1, [P, B, 1, H].
+        twice: 2t of each hidden layer, 0 or 2, [P, B, 1, H].
         halves: (W/2, |W|/2, b) of the affine layers between hidden layers.
 
     Returns:
@@ -48,28 +50,49 @@ def hidden_streams(
     """
     networks, batch, vertices, _ = centre.shape
     excess: Tensor | None = None  # 0 at the first layer
-    for mask, (half, half_abs, bias) in zip(masks[:-1], halves, strict=True):
+    for mask, (half, half_abs, bias) in zip(twice[:-1], halves, strict=True):
         total, gap = _sum_and_difference(centre, excess, mask)
         rows = (networks, batch, vertices, -1)
         centre = torch.baddbmm(bias.unsqueeze(1), gap.flatten(1, 2), half).view(rows)
         excess = torch.bmm(total.flatten(1, 2), half_abs).view(rows)
-    return _sum_and_difference(centre, excess, masks[-1])
+    return _sum_and_difference(centre, excess, twice[-1])
 
 
 def _sum_and_difference(
-    centre: Tensor, excess: Tensor | None, mask: Tensor
+    centre: Tensor, excess: Tensor | None, twice: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Return s + m and s - m with s = [centre + excess]^+ and m = t (excess - centre).
+    streams: tuple[Tensor, Tensor] = _SumAndDifference.apply(  # type: ignore[no-untyped-call]
+        centre, excess, twice
+    )
+    return streams
+
+
+class _SumAndDifference(Function):
+    """s + m and s - m with s = [centre + excess]^+ and m = t (excess - centre).
 
     Where t = 1, s + m = [-u]^+ + 2 excess and s - m = [-u]^+ + 2 centre; where t = 0, both
-    are [u]^+: what flips is [-u]^+ of the active units and [u]^+ of the others.
+    are [u]^+: what flips is [-u]^+ of the active units and [u]^+ of the others. Its gradient is
+    written out because autograd's takes twice as many passes over memory.
     """
-    up = centre if excess is None else centre + excess
-    flipped = torch.relu_(up * (1 - 2 * mask))
-    gap = torch.addcmul(flipped, centre, mask, value=2)
-    if excess is None:
-        return flipped, gap
-    return torch.addcmul(flipped, excess, mask, value=2), gap
+
+    @staticmethod
+    def forward(ctx: Any, centre: Tensor, excess: Tensor | None, twice: Tensor) -> Any:
+        sign = 1 - twice
+        up = centre * sign if excess is None else (centre + excess).mul_(sign)
+        flipped = up.relu_()
+        ctx.save_for_backward(flipped, sign, twice)
+        ctx.first_layer = excess is None
+        gap = torch.addcmul(flipped, centre, twice)
+        return (flipped if excess is None else torch.addcmul(flipped, excess, twice)), gap
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> Any:
+        of_total, of_gap = gradients
+        flipped, sign, twice = ctx.saved_tensors
+        of_up = torch.ops.aten.threshold_backward(of_total + of_gap, flipped, 0).mul_(sign)
+        of_excess = None if ctx.first_layer else torch.addcmul(of_up, of_total, twice)
+        return of_up.addcmul_(of_gap, twice), of_excess, None
 
 
 def worst_case_differences(
@@ -88,12 +111,12 @@ def worst_case_differences(
         Certified bounds of the class differences, k != y in increasing order, [P, B, K-1];
         differentiable in the parameters (the subgradient at the maximising vertex).
     """
+    around = unperturbed_pass(net, x, y)
     with search_precision(x.device.type, rough):
-        vertices = worst_vertices(net, x, y, radius)[1]
-    first, masks = activity_masks(net, x)
-    centre = first.unsqueeze(2) + vertex_steps(net, vertices, radius)
-    last = output_layer(net, y)
-    total, gap = hidden_streams(centre, masks, halved_layers(net))  # V = K-1: one for each class
+        vertices = worst_vertices_around(net, around, radius)[1]
+    centre = around.first.unsqueeze(2) + vertex_steps(net, vertices, radius)
+    total, gap = hidden_streams(centre, around.twice, halved_layers(net))  # V = K-1: one per class
+    last = around.last
     return ((total * last.weight.abs()).sum(-1) + (gap * last.weight).sum(-1)) / 2 + last.bias
 
 

@@ -13,11 +13,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from robust.bounds.output_layer import output_layer
+from robust.bounds.output_layer import OutputLayer, output_layer
 from robust.networks.mlp import MLP, homogeneous, pad_matrix, pad_units
 
 # Elements of one hidden layer's activations handled at once: on a CPU a chunk should stay in the
@@ -56,10 +57,26 @@ def search_precision(device: str, rough: bool) -> Iterator[None]:
         torch.set_float32_matmul_precision(before)
 
 
-def activity_masks(net: MLP, x: Tensor) -> tuple[Tensor, list[Tensor]]:
-    """Return z_1 [P, B, H] and t = [sign(z)]^+ of each hidden layer, [P, B, 1, H]."""
+@dataclass(frozen=True)
+class Unperturbed:
+    """What the streams at any vertex need of the pass at x.
+
+    Attributes:
+        first: z_1, [P, B, H], differentiable in the parameters.
+        twice: 2t = 2 [sign(z)]^+ of each hidden layer, 0 or 2, [P, B, 1, H].
+        last: the last layer seen from each example.
+    """
+
+    first: Tensor
+    twice: list[Tensor]
+    last: OutputLayer
+
+
+def unperturbed_pass(net: MLP, x: Tensor, y: Tensor) -> Unperturbed:
+    """Pass x, [B, D] or [P, B, D], with labels y, [B], through the networks once."""
     hidden = net.pre_activations(x)[:-1]
-    return hidden[0], [(z > 0).to(z.dtype).unsqueeze(2).detach() for z in hidden]
+    twice = [(z > 0).to(z.dtype).mul_(2).unsqueeze(2) for z in hidden]
+    return Unperturbed(hidden[0], twice, output_layer(net, y))
 
 
 def halved_layers(net: MLP) -> list[tuple[Tensor, Tensor, Tensor]]:
@@ -91,16 +108,26 @@ def chunks(
             yield slice(p, min(p + wide, net.num_networks)), slice(b, min(b + tall, examples))
 
 
-@torch.no_grad()
 def worst_vertices(
     net: MLP, x: Tensor, y: Tensor, radius: Tensor, budget: int | None = None
 ) -> tuple[Tensor, Tensor]:
     """Find the vertex at which the bound of each class difference is largest.
 
+    Args and Returns: as for `worst_vertices_around`, with x, [B, D] or [P, B, D], and its
+    labels y, [B], in place of the pass at x.
+    """
+    return worst_vertices_around(net, unperturbed_pass(net, x, y), radius, budget)
+
+
+@torch.no_grad()
+def worst_vertices_around(
+    net: MLP, around: Unperturbed, radius: Tensor, budget: int | None = None
+) -> tuple[Tensor, Tensor]:
+    """Find the vertex at which the bound of each class difference is largest.
+
     Args:
         net: P networks.
-        x: [B, D] or [P, B, D].
-        y: labels, [B].
+        around: the pass at x.
         radius: true L1 radius, [P, 1] or [P, B].
         budget: activations of one layer held at once; None chooses by device.
 
@@ -108,31 +135,29 @@ def worst_vertices(
         The bounds and the vertices, each [P, B, K-1]; vertex v < D is x + rho e_v, vertex
         v >= D is x - rho e_{v-D}.
     """
-    search = _Search(net, x, y, radius)
-    values = torch.empty_like(search.last.bias)
-    vertices = torch.empty(values.shape, dtype=torch.int64, device=x.device)
-    for at in chunks(net, values.shape[1], x.device.type, budget):
+    search = _Search(net, around, radius)
+    values = torch.empty_like(around.last.bias)
+    vertices = torch.empty(values.shape, dtype=torch.int64, device=values.device)
+    for at in chunks(net, values.shape[1], values.device.type, budget):
         torch.max(search.bounds(*at), dim=2, out=(values[at], vertices[at]))
-    return values.add_(search.last.bias), vertices
+    return values.add_(around.last.bias), vertices
 
 
 class _Search:
     """One batch's unperturbed pass and weights, ready for one chunk of vertices after another."""
 
-    def __init__(self, net: MLP, x: Tensor, y: Tensor, radius: Tensor) -> None:
-        first, active = activity_masks(net, x)
+    def __init__(self, net: MLP, around: Unperturbed, radius: Tensor) -> None:
+        first = around.first
         step = pad_units(torch.cat([net.weights[0], -net.weights[0]], dim=1))
         self.step = step.unsqueeze(1)  # [P, 1, V, H]
         self.first = pad_units(first, 1.0).unsqueeze(2)
         self.radius = radius.expand(first.shape[:2])[..., None, None]
-        twice = [pad_units(2 * t) for t in active]
-        self.masks = [(1 - t, t) for t in twice]
+        self.masks = [(1 - t, t) for t in map(pad_units, around.twice)]
         self.layers = [
             (homogeneous(half, bias), pad_matrix(half_abs))
             for half, half_abs, bias in halved_layers(net)
         ]
-        self.last = output_layer(net, y)
-        half = pad_units(self.last.weight / 2)
+        half = pad_units(around.last.weight / 2)
         self.output = half.mT, half.abs().mT
         self.scratch = _Scratch(first)
 
