@@ -24,9 +24,6 @@ def draw_figure(name: str, frame: pd.DataFrame, out: Path, marks: Sequence[str] 
     (out / f"{name}.csv").write_text(to_csv(frame))
     canvas = figures()[name].draw(frame)
     canvas.text(0.998, 0.998, ", ".join(marks), ha="right", va="top", fontsize=6, color="#b00020")
-    if canvas.get_layout_engine() is not None:
-        canvas.draw_without_rendering()
-        canvas.set_layout_engine("none")  # laid out once, for both files
     canvas.savefig(out / f"{name}.pdf", metadata={"CreationDate": None})
     canvas.savefig(out / f"{name}.png", dpi=200)
 

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
 from analysis.artifact import Figure
-from analysis.figures.drawing import RC, canvas
+from analysis.figures.drawing import RC, RIGHT, Layout, panel_grid
 from analysis.names import NORMS, math_label, style
 from analysis.posthoc import critical_difference
 from analysis.ranks import rank_tests
@@ -52,9 +52,9 @@ def draw(frame: pd.DataFrame) -> Canvas:
     radii = sorted(r for r in set(frame["attack_grid_radius"]) if r > 0) or [0.0]
     chosen = sorted({_nearest(radii, wanted) for wanted in WANTED})
     attacks = [f"pgd-{norm}" for norm in NORMS]
-    figure = canvas(3, len(chosen), height=1.75)
+    layout = Layout(height=1.4, gap_x=0.05, gap_y=0.4, left=RIGHT, bottom=0.05)
     with mpl.rc_context(RC):
-        panels = figure.subplots(3, len(chosen), squeeze=False)
+        figure, panels = panel_grid(3, len(chosen), layout)
         for i, attack in enumerate(attacks):
             for j, radius in enumerate(chosen):
                 cell = (frame["attack"] == attack) & (frame["attack_grid_radius"] == radius)
@@ -76,7 +76,8 @@ def _panel(axes: Axes, rows: pd.DataFrame, attack: str, radius: float) -> None:
         return
     ranks, k = list(rows["mean_rank"]), len(rows)
     difference = float(rows["critical_difference"].iloc[0])
-    axes.set_xlim(0.2 - 0.25 * k, 0.8 + 1.25 * k)
+    room = 0.56 * (k - 0.6)  # for a name on either side
+    axes.set_xlim(0.8 - room, k + 0.2 + room)
     axes.set_ylim(-1.1 - (k + 1) // 2, 1.5)
     axes.hlines(0, 1, k, color="black", linewidth=0.8)
     for tick in range(1, k + 1):

@@ -1,19 +1,30 @@
-"""What the figures share: panel size, type, an axis of radii that begins at zero, the legend."""
+"""What the figures share: panels and margins, type, an axis of radii from zero, the legend.
+
+Margins are given in inches: an engine that measures what is drawn, such as matplotlib's
+constrained layout, takes as long as drawing it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from math import ceil
+from typing import Any
 
-import matplotlib as mpl
 import numpy as np
+import numpy.typing as npt
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure as Canvas
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from analysis.names import math_label, ordered, style
 
 RC = {
     "font.size": 8.5,
     "axes.titlesize": 9,
+    "axes.titley": 1.0,  # else every title is moved clear of what was measured below it
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
@@ -28,10 +39,50 @@ RC = {
 }
 
 
-def canvas(rows: int, columns: int, width: float = 7.2, height: float = 2.3) -> Canvas:
-    """Return an empty figure for a grid of panels, `height` inches each and a legend below."""
-    with mpl.rc_context(RC):
-        return Canvas(figsize=(width, rows * height + 0.3), layout="constrained")
+# Inches: around all panels, and of a row of the legend.
+LEFT, RIGHT, TOP, BOTTOM = 0.55, 0.12, 0.34, 0.5
+LEGEND_ROW, ACROSS = 0.2, 6
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A figure and its panels' sizes, in inches.
+
+    Attributes:
+        height: of a panel.
+        gap_x, gap_y: between panels, where their marks, labels and titles stand.
+        legend: names in the legend below.
+    """
+
+    height: float
+    gap_x: float
+    gap_y: float
+    legend: int = 0
+    left: float = LEFT
+    bottom: float = BOTTOM
+    width: float = 7.2
+
+
+def panel_grid(
+    rows: int, columns: int, layout: Layout, sharex: bool = False, sharey: bool = False
+) -> tuple[Canvas, npt.NDArray[Any]]:
+    """Return a figure and its panels, (rows, columns)."""
+    below = layout.bottom + LEGEND_ROW * ceil(layout.legend / ACROSS)
+    page = TOP + rows * layout.height + (rows - 1) * layout.gap_y + below
+    wide = (layout.width - layout.left - RIGHT - (columns - 1) * layout.gap_x) / columns
+    figure = Canvas(figsize=(layout.width, page))
+    places = {
+        "left": layout.left / layout.width,
+        "right": 1 - RIGHT / layout.width,
+        "top": 1 - TOP / page,
+        "bottom": below / page,
+        "wspace": layout.gap_x / wide,
+        "hspace": layout.gap_y / layout.height,
+    }
+    panels = figure.subplots(
+        rows, columns, sharex=sharex, sharey=sharey, squeeze=False, gridspec_kw=places
+    )
+    return figure, panels
 
 
 def radius_positions(radii: Collection[float]) -> dict[float, float]:
@@ -68,21 +119,27 @@ def radius_axis(axes: Axes, radii: Sequence[float]) -> dict[float, float]:
     return positions
 
 
-def defense_legend(
-    figure: Canvas, axes: Axes, defenses: Sequence[str], place: str = "outside lower center"
-) -> None:
+def plain_numbers(axis: Axis) -> None:
+    """Mark a logarithmic axis with plain numbers: easier read than powers, and faster drawn."""
+    low, high = axis.get_view_interval()
+    if high < 10 * low:  # one power of ten or none
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_formatter(NullFormatter())
+
+
+def defense_legend(figure: Canvas, axes: Axes, defenses: Sequence[str]) -> None:
     """Draw one legend under all panels, in the order of the paper's tables."""
     handles, labels = axes.get_legend_handles_labels()
     by_label = dict(zip(labels, handles, strict=True))
     names = [name for name in map(math_label, ordered(set(defenses))) if name in by_label]
-    columns = max(1, min(len(names), 6))
-    figure.legend([by_label[name] for name in names], names, loc=place, ncols=columns)
+    legend(figure, [by_label[name] for name in names], names)
 
 
-def shared_legend(figure: Canvas, axes: Axes) -> None:
-    """Draw one panel's legend under all of them."""
-    handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=max(1, len(labels)))
+def legend(figure: Canvas, handles: Sequence[Artist], labels: Sequence[str]) -> None:
+    """Draw a legend at the foot of the figure."""
+    columns = max(1, min(len(labels), ACROSS))
+    figure.legend(handles, labels, loc="lower center", ncols=columns, borderpad=0.2)
 
 
 def nothing(axes: Axes) -> None:

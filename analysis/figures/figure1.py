@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
 from analysis.artifact import Figure
-from analysis.figures.drawing import RC, canvas, nothing, shared_legend
+from analysis.figures.drawing import RC, Layout, legend, nothing, panel_grid, plain_numbers
 from analysis.names import SPELLINGS, dataset_title, math_label
 from analysis.records import Records
 
@@ -53,21 +53,23 @@ def build(records: Records) -> pd.DataFrame:
 
 def draw(frame: pd.DataFrame) -> Canvas:
     """Draw the six panels."""
+    dataset = dataset_title(str(frame["dataset"].iloc[0]))
     traced = sorted(set(frame["grid_radius"]))
     radii = [r for r in RADII if r in traced] or traced[:3]
-    figure = canvas(len(radii), 2)
+    layout = Layout(height=1.75, gap_x=0.5, gap_y=0.4, legend=len(QUANTITIES))
     with mpl.rc_context(RC):
-        panels = figure.subplots(len(radii), 2, sharex=True, squeeze=False)
+        figure, panels = panel_grid(len(radii), 2, layout, sharex=True)
         for i, radius in enumerate(radii):
             for j, defense in enumerate(DEFENSES):
                 rows = frame[(frame["defense"] == defense) & (frame["grid_radius"] == radius)]
-                title = rf"({'abcdef'[2 * i + j]}) {math_label(defense)}, $\rho={radius:g}$"
+                name = f"{math_label(defense)}, {dataset}"
+                title = rf"({'abcdef'[2 * i + j]}) {name}, $\rho={radius:g}$"
                 _panel(panels[i, j], rows, title)
             panels[i, 0].set_ylabel("cross entropy")
         for axes in panels[-1]:
             axes.set_xlabel("training step")
-        shared_legend(figure, max(panels.flat, key=lambda axes: len(axes.lines)))
-        figure.suptitle(dataset_title(str(frame["dataset"].iloc[0])), fontsize=9)
+        fullest = max(panels.flat, key=lambda axes: len(axes.lines))
+        legend(figure, *fullest.get_legend_handles_labels())
     return figure
 
 
@@ -77,9 +79,11 @@ def _panel(axes: Axes, rows: pd.DataFrame, title: str) -> None:
         trace = rows[rows["quantity"] == quantity]
         if not trace.empty:
             axes.plot(trace["step"], trace["value"], color=color, linestyle=dash, label=text)
-            axes.set_yscale("log")
     if rows.empty:
         nothing(axes)
+        return
+    axes.set_yscale("log")
+    plain_numbers(axes.yaxis)
 
 
 FIGURE = Figure(

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
 from analysis.artifact import Figure
-from analysis.figures.drawing import RC, canvas, defense_legend, line, radius_axis
+from analysis.figures.drawing import RC, Layout, defense_legend, line, panel_grid, radius_axis
 from analysis.names import norm_symbol, ordered, style
 from analysis.ranks import attacked_accuracies, mean_ranks
 from analysis.records import Records
@@ -32,16 +32,16 @@ def build(records: Records) -> pd.DataFrame:
 
 def draw(frame: pd.DataFrame) -> Canvas:
     """Draw the six panels."""
-    figure = canvas(3, 2)
+    most = max(2, frame["defense"].nunique())
+    layout = Layout(height=1.65, gap_x=0.15, gap_y=0.76, legend=most, left=0.42, bottom=0.54)
     with mpl.rc_context(RC):
-        panels = figure.subplots(3, 2, sharey=True)
+        figure, panels = panel_grid(3, 2, layout, sharey=True)
         for i, row in enumerate(PANELS):
             for j, (attack, norm) in enumerate(row):
                 letter = "abcdef"[2 * i + j]
                 _panel(panels[i, j], frame[frame["attack"] == attack], letter, attack, norm)
                 if j == 0:
                     panels[i, j].set_ylabel("average rank")
-        most = max(2, frame["defense"].nunique())
         panels[0, 0].set_ylim(most + 0.3, 0.7)
         panels[0, 0].set_yticks(range(1, most + 1))
         fullest = max(panels.flat, key=lambda axes: len(axes.lines))

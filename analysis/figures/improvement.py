@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
 from analysis.artifact import Figure
-from analysis.figures.drawing import RC, canvas, nothing
+from analysis.figures.drawing import RC, Layout, nothing, panel_grid
 from analysis.names import label, math_label, style
 from analysis.ranks import attacked_accuracies
 from analysis.records import Records
@@ -59,16 +59,15 @@ def histogram(values: pd.Series) -> tuple[list[float], list[int]]:
 
 
 def _draw(frame: pd.DataFrame, radii: Sequence[float], defense: str, reference: str) -> Canvas:
-    figure = canvas(1, 3)
     with mpl.rc_context(RC):
-        panels = figure.subplots(1, 3, sharey=True)
-        for letter, radius, axes in zip("abc", radii, panels, strict=True):
+        figure, panels = panel_grid(1, 3, Layout(1.75, gap_x=0.32, gap_y=0), sharey=True)
+        for letter, radius, axes in zip("abc", radii, panels.flat, strict=True):
             near = [isclose(r, radius, rel_tol=1e-6) for r in frame["attack_grid_radius"]]
             _panel(axes, frame[near]["improvement"], style(defense).color)
             axes.set_title(rf"({letter}) $\rho={radius:g}$, {sum(near)} data sets")
             axes.set_xlabel(f"{math_label(defense)} over {math_label(reference)}, points")
-        panels[0].set_ylabel("data sets")
-        panels[0].yaxis.get_major_locator().set_params(integer=True)
+        panels[0, 0].set_ylabel("data sets")
+        panels[0, 0].yaxis.get_major_locator().set_params(integer=True)
     return figure
 
 

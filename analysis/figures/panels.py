@@ -80,7 +80,7 @@ def dataset_panels(
                  for c in curves(frame[frame["dataset"] == d])]  # fmt: skip
         for defense in ordered({curve.defense for _, curve in shown}):
             _draw(axes, [(box, c) for box, c in shown if c.defense == defense], defense)
-        defense_legend(figure, axes, list(frame["defense"]), "lower center")
+        defense_legend(figure, axes, list(frame["defense"]))
     return figure
 
 

@@ -10,7 +10,7 @@ import polars as pl
 from matplotlib.figure import Figure as Canvas
 
 from analysis.artifact import Figure
-from analysis.figures.drawing import RC, canvas, nothing
+from analysis.figures.drawing import RC, Layout, legend, nothing, panel_grid, plain_numbers
 from analysis.names import math_label, norm_symbol, ordered, style
 from analysis.ranks import attacked_accuracies, comparisons
 from analysis.records import Records
@@ -71,10 +71,10 @@ def efficient(cost: Array, gain: Array) -> npt.NDArray[np.bool_]:
 
 def draw(frame: pd.DataFrame) -> Canvas:
     """Draw cost against accuracy under three attacks, the efficient defenses joined."""
-    figure = canvas(1, 3, height=2.6)
+    layout = Layout(1.9, gap_x=0.45, gap_y=0, legend=frame["defense"].nunique())
     with mpl.rc_context(RC):
-        panels = figure.subplots(1, 3)
-        for axes, (attack, radius) in zip(panels, PANELS, strict=True):
+        figure, panels = panel_grid(1, 3, layout)
+        for axes, (attack, radius) in zip(panels.flat, PANELS, strict=True):
             near = np.isclose(frame["attack_grid_radius"], radius)
             rows = frame[(frame["attack"] == attack) & near]
             norm = attack.split("-")[1]
@@ -92,11 +92,10 @@ def draw(frame: pd.DataFrame) -> Canvas:
                     marker=look.marker, markersize=6, linestyle="", label=math_label(defense),
                 )  # fmt: skip
             axes.set_xscale("log")
-        panels[0].set_ylabel("mean accuracy, %")
-        handles = max(
-            (axes.get_legend_handles_labels() for axes in panels), key=lambda h: len(h[1])
-        )
-        figure.legend(*handles, loc="outside lower center", ncols=6)
+            plain_numbers(axes.xaxis)
+        panels[0, 0].set_ylabel("mean accuracy, %")
+        fullest = max(panels.flat, key=lambda axes: len(axes.lines))
+        legend(figure, *fullest.get_legend_handles_labels())
     return figure
 
 
