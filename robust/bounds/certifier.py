@@ -92,9 +92,10 @@ class Certifier:
             holds = self.promising(x[at], y[at], radii[middle].unsqueeze(0))[0]
             low[at] = torch.where(holds, middle, low[at])
             high[at] = torch.where(holds, high[at], middle)
-        at = (low >= 0).nonzero().squeeze(1)
+        at = (low >= 0).nonzero().squeeze(1) if self.exact is not self.net else low[:0]
         while len(at):  # what is promising is seldom not proven
-            holds = self.certified(x[at], y[at], radii[low[at]].unsqueeze(0))[0]
+            exact = radii[low[at]].unsqueeze(0).double()
+            holds = self._proven(x[at].double(), y[at], exact)[0]
             low[at] -= (~holds).long()
             at = at[~holds & (low[at] >= 0)]
         at = (self.net(x)[0].argmax(dim=1) == y).nonzero().squeeze(1) if tight else at

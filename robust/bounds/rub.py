@@ -6,32 +6,35 @@ Legend: P networks in the pack, B batch, K classes.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from robust.bounds import rub_cnn, rub_mlp, screening, vertex_search
+from robust.bounds import decision, rub_cnn, rub_mlp, vertex_search
 from robust.networks import CNN, MLP
 from robust.networks.linearization import Network
 
-# Network class -> (bounds with gradient, search for the worst vertices without gradient).
-_BOUNDS: dict[type, tuple[Callable[..., Tensor], Callable[..., tuple[Tensor, Tensor]]]] = {
-    MLP: (rub_mlp.worst_case_differences, vertex_search.worst_vertices),
-    CNN: (rub_cnn.worst_case_differences, rub_cnn.worst_vertices),
+
+@dataclass(frozen=True)
+class _Bound:
+    """One kind of network's: the bounds with gradient, the worst vertices without, a decision."""
+
+    worst_case_differences: Callable[..., Tensor]
+    worst_vertices: Callable[..., tuple[Tensor, Tensor]]
+    below: Callable[..., Tensor]
+
+
+_BOUNDS: dict[type, _Bound] = {
+    MLP: _Bound(rub_mlp.worst_case_differences, vertex_search.worst_vertices, decision.below),
+    CNN: _Bound(rub_cnn.worst_case_differences, rub_cnn.worst_vertices, rub_cnn.below),
 }
 
-# Network class -> cheap interval around the bounds; a class without one is searched in full.
-_INTERVALS: dict[type, Callable[..., tuple[Tensor, Tensor]]] = {
-    MLP: screening.bound_interval,
-    CNN: rub_cnn.bound_interval,
-}
 
-
-def _bound_of(net: Network) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    for kind, functions in _BOUNDS.items():
+def _bound_of(net: Network) -> _Bound:
+    for kind, bound in _BOUNDS.items():
         if isinstance(net, kind):
-            return functions
+            return bound
     known = ", ".join(kind.__name__ for kind in _BOUNDS)
     raise ValueError(f"no RUB bound for a network of type {type(net).__name__}; known: {known}")
 
@@ -55,14 +58,12 @@ def worst_case_differences(
     Raises:
         ValueError: the network has no such bound.
     """
-    differences: Tensor = _bound_of(net)[0](net, x, y, radius, rough)
-    return differences
+    return _bound_of(net).worst_case_differences(net, x, y, radius, rough)
 
 
 def search(net: Network, x: Tensor, y: Tensor, radius: Tensor) -> tuple[Tensor, Tensor]:
     """Return the same bounds without gradient, and the vertices at which they are attained."""
-    values, vertices = _bound_of(net)[1](net, x, y, radius)
-    return values, vertices
+    return _bound_of(net).worst_vertices(net, x, y, radius)
 
 
 @torch.no_grad()
@@ -82,7 +83,7 @@ def below(
         y: labels, [B].
         radius: true L1 radius >= 0, [P, 1] or [P, B].
         limit: for bounds that are searched, a number or [P, B, K-1].
-        screening_limit: for bounds of the bounds, which settle most examples without a search.
+        screening_limit: for upper bounds of the bounds, which spare most of the search.
 
     Returns:
         [P, B], boolean.
@@ -90,15 +91,10 @@ def below(
     Raises:
         ValueError: the network has no such bound.
     """
-    interval = _INTERVALS.get(type(net))
-    if interval is None:
-        return (search(net, x, y, radius)[0] < limit).all(dim=2)
-    lower, upper = interval(net, x, y, radius)
-    settled = (upper < screening_limit).all(dim=2)
-    open_ = (~settled & (lower < limit).all(dim=2)).any(dim=0).nonzero().squeeze(1)
-    if len(open_):
-        here = radius.expand(settled.shape)[:, open_]
-        values = search(net, x[..., open_, :], y[open_], here)[0]
-        narrowed = limit[:, open_] if isinstance(limit, Tensor) else limit
-        settled[:, open_] |= (values < narrowed).all(dim=2)
-    return settled
+    bound = _bound_of(net)
+    shape = (net.num_networks, len(y))
+    limits = [
+        torch.as_tensor(value, dtype=x.dtype, device=x.device).expand(*shape, net.num_classes - 1)
+        for value in (limit, screening_limit)
+    ]
+    return bound.below(net, x, y, radius.expand(shape), *limits)

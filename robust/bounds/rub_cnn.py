@@ -30,9 +30,9 @@ from robust.networks.convolution import POOL, Pooling, convolve
 from robust.norms import dual_norm
 
 # Backward passes made at once to refute certificates.
-_INTERVAL_ROWS = 640
+_LOWER_ROWS = 640
 
-__all__ = ["bound_interval", "vertex_bounds", "worst_case_differences", "worst_vertices"]
+__all__ = ["below", "lower_bounds", "vertex_bounds", "worst_case_differences", "worst_vertices"]
 
 
 def worst_case_differences(
@@ -58,10 +58,26 @@ def worst_case_differences(
 
 
 @torch.no_grad()
-def bound_interval(net: CNN, x: Tensor, y: Tensor, radius: Tensor) -> tuple[Tensor, Tensor]:
-    """Return aRUB-L1, which RUB is never below, and infinity, each [P, B, K-1].
+def below(
+    net: CNN, x: Tensor, y: Tensor, radius: Tensor, limit: Tensor, screening_limit: Tensor
+) -> Tensor:
+    """Return whether all bounds of an example are below a limit, [P, B].
 
-    It spares the search where the lower side already refutes a certificate.
+    Args: as for `decision.below`; there is no upper bound to screen with here.
+    """
+    holds = (lower_bounds(net, x, y, radius) < limit).all(dim=2)
+    some = holds.any(dim=0).nonzero().squeeze(1)
+    if len(some):
+        values = worst_vertices(net, x[..., some, :], y[some], radius[:, some])[0]
+        holds[:, some] &= (values < limit[:, some]).all(dim=2)
+    return holds
+
+
+@torch.no_grad()
+def lower_bounds(net: CNN, x: Tensor, y: Tensor, radius: Tensor) -> Tensor:
+    """Return aRUB-L1, which RUB is never below, [P, B, K-1].
+
+    It spares the search where it already refutes a certificate.
 
     Args:
         net: P networks.
@@ -70,15 +86,14 @@ def bound_interval(net: CNN, x: Tensor, y: Tensor, radius: Tensor) -> tuple[Tens
         radius: true L1 radius, [P, 1] or [P, B].
     """
     radius = radius.expand(net.num_networks, len(y))
-    size = max(1, _INTERVAL_ROWS // (net.num_networks * net.num_classes))
+    size = max(1, _LOWER_ROWS // (net.num_networks * net.num_classes))
     parts = []
     for at in (slice(i, i + size) for i in range(0, len(y), size)):
         expansion = net.linearize(x[..., at, :])
         cotangents = difference_cotangents(y[at], net.num_classes, expansion.logits)
         slope = dual_norm(expansion.pullback(cotangents.unsqueeze(0)), "l1")
         parts.append(class_differences(expansion.logits, y[at]) + radius[:, at, None] * slope)
-    lower = torch.cat(parts, dim=1)
-    return lower, torch.full_like(lower, float("inf"))
+    return torch.cat(parts, dim=1)
 
 
 def vertex_bounds(net: CNN, x: Tensor, y: Tensor, radius: Tensor, vertices: Tensor) -> Tensor:

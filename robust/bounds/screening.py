@@ -1,4 +1,4 @@
-"""Screening for RUB: a cheap interval around the bound at every vertex, for MLPs.
+"""Screening for RUB: cheap bounds of the bound at every vertex, for MLPs.
 
 With lin_l the pre-activations of the network linearised at x, RUB's streams exceed them by
 e_s = s - t lin >= 0 and e_m = m + t lin >= 0. As [a + b]^+ <= [a]^+ + b for b >= 0,
@@ -14,70 +14,78 @@ Legend: P networks in the pack, B batch, V vertices, D input features, H hidden 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
 
+from robust.bounds.first_order import difference_cotangents
 from robust.bounds.output_layer import OutputLayer, output_layer
 from robust.bounds.vertex_search import chunks
+from robust.losses import class_differences
 from robust.networks.mlp import MLP
 
 
 @torch.no_grad()
-def bound_interval(
-    net: MLP, x: Tensor, y: Tensor, radius: Tensor, budget: int | None = None
-) -> tuple[Tensor, Tensor]:
-    """Return a lower and an upper bound of RUB's bound of each class difference.
+def linear_bounds(net: MLP, x: Tensor, y: Tensor, radius: Tensor) -> Tensor:
+    """Return c_k'lin_L, which RUB's bound is never below, at every vertex.
 
     Args:
         net: P networks.
         x: [B, D] or [P, B, D].
         y: labels, [B].
-        radius: true L1 radius, [P, 1] or [P, B].
-        budget: activations of one layer held at once; None chooses by device.
+        radius: true L1 radius, [P, B].
 
     Returns:
-        The maximum over vertices of either side, each [P, B, K-1]. The lower side is aRUB-L1.
+        [P, B, V, K-1].
+    """
+    expansion = net.linearize(x)
+    cotangents = difference_cotangents(y, net.num_classes, expansion.logits)
+    slope = expansion.pullback(cotangents.unsqueeze(0)).mT * radius[..., None, None]
+    value = class_differences(expansion.logits, y).unsqueeze(2)
+    return torch.cat([value + slope, value - slope], dim=2)
+
+
+@torch.no_grad()
+def slacks(
+    net: MLP, x: Tensor, y: Tensor, radius: Tensor, budget: int | None = None
+) -> Iterator[tuple[tuple[slice, slice], Tensor]]:
+    """Yield by how much RUB's bound exceeds the linear one at most, for a few examples at once.
+
+    Args:
+        net: P networks.
+        x: [B, D] or [P, B, D].
+        y: labels, [B].
+        radius: true L1 radius, [P, B].
+        budget: activations of one layer held at once; None chooses by device.
+
+    Yields:
+        Slices of networks and examples, and sum_l q_l'flipped_l there, [p, b, V, K-1].
     """
     hidden = net.pre_activations(x)[:-1]
     last = output_layer(net, y)
-    radius = radius.expand(hidden[0].shape[:2])
-    lower, upper = torch.empty_like(last.bias), torch.empty_like(last.bias)
-    for at in chunks(net, hidden[0].shape[1], x.device.type, budget):
-        sides = _vertex_interval(
-            [z[at] for z in hidden],
-            [w[at[0]] for w in list(net.weights)[:-1]],
-            last.slice(*at),
-            radius[at],
-        )
-        lower[at], upper[at] = (side.amax(dim=2) for side in sides)
-    return lower, upper
+    weights = list(net.weights)[:-1]
+    for at in chunks(net, len(y), 2 * net.num_features, x.device.type, budget):
+        layers = [z[at].unsqueeze(2) for z in hidden], [w[at[0]] for w in weights]
+        yield at, _slack(*layers, last.slice(*at), radius[at])
 
 
-def _vertex_interval(
+def _slack(
     hidden: Sequence[Tensor], weights: Sequence[Tensor], last: OutputLayer, radius: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Return both sides at every vertex, each [P, B, V, K-1]."""
-    masks = [(z > 0).to(z.dtype).unsqueeze(2) for z in hidden]  # [P, B, 1, H]
-    gains = _gains(weights, masks, last)
-    slack: Tensor | None = None
+) -> Tensor:
+    """Return sum_l q_l'flipped_l at every vertex, [P, B, V, K-1]; hidden is z_l, [P, B, 1, H]."""
+    masks = [(z > 0).to(z.dtype) for z in hidden]
     step = radius[:, :, None, None] * weights[0].unsqueeze(1)  # [P, B, D, H]: lin_1 - z_1
-    for layer, (z, mask) in enumerate(zip(hidden, masks, strict=True)):
+    both = step.new_zeros(2, *step.shape[:3], last.weight.shape[2])  # of the two signs
+    for layer, gain in enumerate(_gains(weights, masks, last)):
         if layer > 0:
             rows = (*step.shape[:3], -1)
             step = torch.bmm((step * masks[layer - 1]).flatten(1, 2), weights[layer]).view(rows)
         # [-lin]^+ of active and [lin]^+ of inactive units are both [+-step - |z|]^+.
-        towards = step * (1 - 2 * mask)
-        flipped = torch.cat([towards, -towards], dim=2).sub_(z.abs().unsqueeze(2)).relu_()
-        added = torch.matmul(flipped, gains[layer].mT)
-        slack = added if slack is None else slack + added
-    assert slack is not None
-    slope = torch.matmul(step * masks[-1], last.weight.mT)
-    active = torch.relu(hidden[-1]).unsqueeze(2)
-    value = torch.matmul(active, last.weight.mT) + last.bias.unsqueeze(2)
-    lower = torch.cat([value + slope, value - slope], dim=2)
-    return lower, lower + slack
+        towards, reach = step * (1 - 2 * masks[layer]), hidden[layer].abs()
+        both[0] += torch.matmul((towards - reach).relu_(), gain.mT)
+        both[1] += torch.matmul(towards.add_(reach).neg_().relu_(), gain.mT)
+    return torch.cat([both[0], both[1]], dim=2)
 
 
 def _gains(weights: Sequence[Tensor], masks: Sequence[Tensor], last: OutputLayer) -> list[Tensor]:

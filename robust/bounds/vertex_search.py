@@ -86,13 +86,14 @@ def halved_layers(net: MLP) -> list[tuple[Tensor, Tensor, Tensor]]:
 
 
 def chunks(
-    net: MLP, examples: int, device: str, budget: int | None = None
+    net: MLP, examples: int, vertices: int, device: str, budget: int | None = None
 ) -> Iterator[tuple[slice, slice]]:
     """Cut networks x examples so that one hidden layer at all vertices fits into a chunk.
 
     Args:
         net: P networks.
         examples: B.
+        vertices: V of each example.
         device: its type.
         budget: elements per chunk; None chooses by device. A chunk has at least one example.
 
@@ -100,7 +101,7 @@ def chunks(
         Slices of networks and of examples: several networks come with all examples.
     """
     budget = budget or chunk_elements(device)
-    per_example = 2 * net.num_features * max(w.shape[2] for w in net.weights)
+    per_example = vertices * max(w.shape[2] for w in net.weights)
     wide = max(1, budget // max(1, examples * per_example))
     tall = max(1, examples if wide > 1 else min(examples, budget // per_example))
     for p in range(0, net.num_networks, wide):
@@ -138,9 +139,30 @@ def worst_vertices_around(
     search = _Search(net, around, radius)
     values = torch.empty_like(around.last.bias)
     vertices = torch.empty(values.shape, dtype=torch.int64, device=values.device)
-    for at in chunks(net, values.shape[1], values.device.type, budget):
+    for at in chunks(net, values.shape[1], 2 * net.num_features, values.device.type, budget):
         torch.max(search.bounds(*at), dim=2, out=(values[at], vertices[at]))
     return values.add_(around.last.bias), vertices
+
+
+@torch.no_grad()
+def bounds_at(net: MLP, around: Unperturbed, radius: Tensor, vertices: Tensor) -> Tensor:
+    """Return the bound of every class difference at some vertices of each example.
+
+    Args:
+        net: P networks.
+        around: the pass at x.
+        radius: true L1 radius, [P, 1] or [P, B].
+        vertices: numbered as `worst_vertices` does, [P, B, V].
+
+    Returns:
+        [P, B, V, K-1].
+    """
+    search = _Search(net, around, radius)
+    values = around.first.new_empty(*vertices.shape, around.last.bias.shape[2])
+    _, batch, count = vertices.shape
+    for at in chunks(net, batch, count, values.device.type):
+        values[at] = search.bounds(*at, vertices[at])
+    return values.add_(around.last.bias.unsqueeze(2))
 
 
 class _Search:
@@ -161,10 +183,14 @@ class _Search:
         self.output = half.mT, half.abs().mT
         self.scratch = _Scratch(first)
 
-    def bounds(self, networks: slice, examples: slice) -> Tensor:
-        """Return g_{L,k}(+-rho) - c_k'b_L at every vertex, [p, b, V, K-1]."""
+    def bounds(self, networks: slice, examples: slice, vertices: Tensor | None = None) -> Tensor:
+        """Return g_{L,k}(+-rho) - c_k'b_L at every vertex, or at some, [p, b, V, K-1]."""
         at = networks, examples
         first, step = self.first[at], self.step[networks]
+        if vertices is not None:  # [p, b, V]
+            step = torch.stack(
+                [rows[index] for rows, index in zip(step.squeeze(1), vertices, strict=True)]
+            )
         shape = (*first.shape[:2], step.shape[2])  # p, b, V
         centre = self.scratch.take("centre", *shape, step.shape[3])
         torch.addcmul(first, self.radius[at], step, out=centre)

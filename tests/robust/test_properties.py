@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
 from robust import attacks, certify, defenses
-from robust.bounds import coap, rub, vertex_search
+from robust.bounds import coap, decision, rub, vertex_search
 from robust.bounds.certifier import Certifier
 from robust.bounds.first_order import approximate_worst_case_differences
+from robust.bounds.screening import linear_bounds, slacks
 from robust.losses import LOSSES, class_differences
 from robust.networks import MLP
 from robust.norms import ORDERS, norm, sample_unit_ball, shrink_to_ball
@@ -158,13 +160,39 @@ def test_chunk_size_changes_neither_bound_nor_vertex_value(case: Case, budget: i
 @EXAMPLES
 @given(cases())
 def test_screening_encloses_the_bound(case: Case) -> None:
-    from robust.bounds.screening import bound_interval
+    radius = case.radii.unsqueeze(1).expand(-1, len(case.y))
+    vertices = torch.arange(2 * case.net.num_features).expand(
+        case.net.num_networks, len(case.y), -1
+    )
+    around = vertex_search.unperturbed_pass(case.net, case.x, case.y)
+    bound = vertex_search.bounds_at(case.net, around, radius, vertices)
+    seen = torch.zeros(bound.shape[:2], dtype=torch.int64)
+    lower = linear_bounds(case.net, case.x, case.y, radius)
+    assert (lower <= bound + rounding(bound)).all()
+    for at, slack in slacks(case.net, case.x, case.y, radius):
+        assert (slack >= 0).all()
+        assert (bound[at] <= lower[at] + slack + rounding(slack, lower)).all()
+        seen[at] += 1
+    assert (seen == 1).all()
+    worst, where = vertex_search.worst_vertices(case.net, case.x, case.y, radius)
+    torch.testing.assert_close(
+        bound.gather(2, where.unsqueeze(2)).squeeze(2), worst, rtol=1e-12, atol=1e-12
+    )
 
-    radius = case.radii.unsqueeze(1)
-    lower, upper = bound_interval(case.net, case.x, case.y, radius)
+
+@EXAMPLES
+@given(cases(), st.integers(0, 40), st.sampled_from([0.0, 0.5, 1.0]))
+def test_decision_agrees_with_the_full_search(case: Case, few: int, many: float) -> None:
+    # The quantiles of the bounds themselves, so that limits fall among them.
+    radius = case.radii.unsqueeze(1).expand(case.net.num_networks, len(case.y))
     bound = rub.search(case.net, case.x, case.y, radius)[0]
-    assert (lower <= bound + rounding(upper)).all()
-    assert (bound <= upper + rounding(upper)).all()
+    for limit in bound.flatten().quantile(torch.tensor([0.1, 0.5, 0.9], dtype=bound.dtype)):
+        apart = limit + 2 * rounding(bound)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(decision, "FEW", few)
+            patch.setattr(decision, "MANY", many)
+            holds = rub.below(case.net, case.x, case.y, radius, apart, apart)
+        assert torch.equal(holds, (bound < apart).all(dim=2))
 
 
 @EXAMPLES
