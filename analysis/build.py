@@ -28,7 +28,7 @@ class Built:
 
     Attributes:
         tables: each table asked for and what it became, None where the records had nothing.
-        figures: each figure asked for, and whether it was drawn.
+        figures: each figure asked for, and whether there was anything to draw.
         out: where the files are.
     """
 
@@ -56,7 +56,10 @@ def build(
     out: Path,
     studio: Studio | None = None,
 ) -> Built:
-    """Build everything and write CSV, LaTeX, Markdown, PDF and PNG to `out`."""
+    """Build everything and write CSV, LaTeX, Markdown, PDF and PNG to `out`.
+
+    With a `studio`, figures are drawn when that is left.
+    """
     out.mkdir(parents=True, exist_ok=True)
     studio = studio or Studio(0)
     drawn = {}
@@ -66,7 +69,6 @@ def build(
         if not frame.empty:
             studio.draw(figure.name, frame, out, records.marks)
     made = {table.name: (table, write_table(table, records, out)) for table in chosen_tables}
-    studio.finish()
     return Built(made, drawn, out)
 
 

@@ -7,6 +7,7 @@ they hold one value are not read, strings are kept as codes, and rows are told a
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -163,11 +164,17 @@ def _distinct(codes: Codes, limit: int) -> tuple[Codes, Codes]:
 def read(files: Sequence[Path], datasets: Collection[str] | None = None) -> Iterator[Chunk]:
     """Yield the rows of record files, of some data sets or all.
 
+    A chunk is read in a thread while the one before is used.
+
     Raises:
         ValueError: a file cannot be read, or lacks a column that is not optional.
     """
-    for file in files:
-        yield from _file(file, datasets)
+    chunks = (chunk for file in files for chunk in _file(file, datasets))
+    with ThreadPoolExecutor(1) as reader:
+        coming = reader.submit(next, chunks, None)
+        while (chunk := coming.result()) is not None:
+            coming = reader.submit(next, chunks, None)
+            yield chunk
 
 
 def of_frame(frame: pd.DataFrame) -> Iterator[Chunk]:

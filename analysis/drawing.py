@@ -38,7 +38,11 @@ class _Job:
 
 
 class Studio:
-    """Draws what it is given, beside if there is enough of it; all is drawn on leaving."""
+    """Draws what it is given, beside if there is enough of it; all is drawn on leaving.
+
+    Raises:
+        Exception: on leaving, whatever went wrong in drawing.
+    """
 
     def __init__(self, count: int) -> None:
         # Forking a process with running threads may deadlock; a spawned one starts clean.
@@ -58,12 +62,8 @@ class Studio:
             future = self._pool.submit(draw_figure, name, frame, out, marks)
             self._jobs.append(_Job(future, name, frame, out, marks))
 
-    def finish(self) -> None:
-        """Draw what the other process has not begun, and wait for the rest.
-
-        Raises:
-            Exception: whatever went wrong in drawing.
-        """
+    def _finish(self) -> None:
+        """Draw what the other process has not begun, and wait for the rest."""
         for job in reversed(self._jobs):
             if job.future.cancel():
                 draw_figure(job.name, job.frame, job.out, job.marks)
@@ -73,5 +73,7 @@ class Studio:
         self._jobs.clear()
 
     def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
+        if error is None:
+            self._finish()
         if self._pool is not None:  # after a mistake nobody should wait for imports
             self._pool.shutdown(wait=error is None, cancel_futures=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from analysis.scan import is_curve_file
 
+RECORDS, CURVES = "records", "curves"  # folders of the sweep's results
 STRONG = "strong"  # the folder that sweep/strong.py writes to, beside `records`
 
 
@@ -48,9 +49,8 @@ def _from_path(path: Path) -> Source:
         raise ValueError(f"records={str(path)!r} does not exist; give a Parquet file or a folder")
     if path.is_file():
         return Source(path.stem, (path,), (), path.parent / "tables")
-    # A folder of MLflow artifacts holds both tables side by side.
     files = _parquet_files(path)
-    curves = tuple(file for file in files if is_curve_file(file))
+    curves = tuple(file for file in files if _holds_curves(file))
     strong = tuple(file for file in files if file.parent.name == STRONG)
     found = tuple(file for file in files if file not in {*curves, *strong})
     if not found:
@@ -59,12 +59,21 @@ def _from_path(path: Path) -> Source:
     return Source(path.name, found, curves, out, None, manifests, strong)
 
 
+def _holds_curves(file: Path) -> bool:
+    """Tell by the sweep's own folders, which is fast, and elsewhere by what is in the file.
+
+    A folder of MLflow artifacts holds both tables side by side.
+    """
+    folder = file.parent.name
+    return folder == CURVES if folder in (RECORDS, CURVES, STRONG) else is_curve_file(file)
+
+
 def experiments_in(results: Path) -> list[str]:
     """Return the names of the experiments there are, the most recently changed last."""
     marks = {
         folder.name: [
             mark.stat().st_mtime_ns
-            for mark in (folder / "records", folder / "manifest.json")
+            for mark in (folder / RECORDS, folder / "manifest.json")
             if mark.is_file() or _parquet_files(mark)
         ]
         for folder in results.glob("*/")
@@ -107,7 +116,7 @@ def _from_experiments(names: Sequence[str], results: Path) -> Source:
         searched = [results / name for name in known]  # a trial may lie in another's folder
     record_files, curve_files, strong_files = (
         tuple(file for folder in searched for file in _parquet_files(folder / part))
-        for part in ("records", "curves", STRONG)
+        for part in (RECORDS, CURVES, STRONG)
     )
     if not record_files:
         raise ValueError(f"no records yet for experiment={','.join(names)!r}")

@@ -60,8 +60,9 @@ def run(argv: list[str]) -> None:
     with Studio(len(figures)) as studio:
         records = load(source, options["allow_simulated"] == "true", datasets)
         built = build(tables, figures, records, out, studio)
-    if not only:
-        (out / page.FILE).write_text(page.render(built, records))
+        report = "" if only else page.render(built, records)  # while figures are being drawn
+    if report:
+        (out / page.FILE).write_text(page.embed(report, out))
     _tell(records, built, ranked=datasets is None, reported=not only)
 
 

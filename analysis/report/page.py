@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ HEADLINE = "figure2"  # the picture that says most stands first
 
 
 def render(built: Built, records: Records) -> str:
-    """Return the whole page."""
+    """Return the whole page, its pictures named and not yet embedded."""
     title = f"Robust training: {records.provenance.name}"
     papers, others = (_sections(built, paper) for paper in (True, False))
     first = [section for section in papers if section.name == HEADLINE]
@@ -45,6 +46,15 @@ def render(built: Built, records: Records) -> str:
         provenance(records),
     ]
     return _document(title, "\n".join(body))
+
+
+def embed(page: str, out: Path) -> str:
+    """Return the page with the pictures in it, once they are drawn."""
+
+    def data(match: re.Match[str]) -> str:
+        return f'src="data:image/png;base64,{b64encode((out / match[1]).read_bytes()).decode()}"'
+
+    return re.sub(r'src="([^":]+\.png)"', data, page)
 
 
 def _document(title: str, body: str) -> str:
@@ -116,7 +126,7 @@ def _sections(built: Built, paper: bool) -> list[_Section]:
         if table.paper == paper and printed is not None
     ]
     made += [
-        _Section(figure.name, figure.title, _figure(figure, built.out))
+        _Section(figure.name, figure.title, _figure(figure))
         for figure, drawn in built.figures.values()
         if figure.paper == paper and drawn
     ]
@@ -184,9 +194,8 @@ def _folded(blocks: Sequence[Block]) -> str:
     )
 
 
-def _figure(figure: Figure, out: Path) -> str:
-    image = b64encode((out / f"{figure.name}.png").read_bytes()).decode()
-    picture = f'<img alt="{escape(figure.title)}" src="data:image/png;base64,{image}">'
+def _figure(figure: Figure) -> str:
+    picture = f'<img alt="{escape(figure.title)}" src="{figure.name}.png">'
     body = f'<div class="wide">{picture}</div>'
     files = f'<p class="small">Files: <code>{figure.name}.pdf, .png, .csv</code></p>'
     return _section(figure, body + files)

@@ -9,7 +9,7 @@ import pandas as pd
 import polars as pl
 
 from analysis.artifact import Block, Cell, Row
-from analysis.names import NORMS, label, math_label, norm_label, norm_symbol, order_key
+from analysis.names import NORMS, label, math_label, norm_label, norm_symbol, order_key, ordered
 from analysis.records import Records
 from analysis.select import mean_over_repetitions
 from analysis.stats import binomial_interval
@@ -26,6 +26,14 @@ CellOf = Callable[[Place], Cell]
 def places(frame: pd.DataFrame) -> Sequence[Place]:
     """Return a frame's rows as mappings; what is missing is None."""
     return pl.from_pandas(frame).to_dicts()
+
+
+def grouped(frame: pd.DataFrame, *keys: str) -> dict[tuple[str, ...], list[Place]]:
+    """Return a frame's rows by the values of some columns, in order of appearance."""
+    groups: dict[tuple[str, ...], list[Place]] = {}
+    for place in places(frame):
+        groups.setdefault(tuple(str(place[key]) for key in keys), []).append(place)
+    return groups
 
 
 def summarise(
@@ -94,14 +102,17 @@ def _column_order(frame: pd.DataFrame) -> list[str]:
 
 
 def accuracy_block(
-    cells: pd.DataFrame, title: str, norm: str, defenses: Sequence[str], cell: CellOf
+    cells: Sequence[Place], title: str, norm: str, cell: CellOf, defenses: Sequence[str] = ()
 ) -> Block:
-    """Return the block of one data set and norm: defenses down, radii across."""
+    """Return the block of one data set and norm: defenses down, radii across.
+
+    Rows are the defenses that occur, and those of `defenses`.
+    """
     radii = printed_columns(cells)
     corner = (f"{norm_label(norm)}, ρ =", rf"${norm_symbol(norm)}$, $\rho =$")
-    found = {(p["defense"], p["attack_grid_radius"]): p for p in places(cells)}
+    found = {(p["defense"], p["attack_grid_radius"]): p for p in cells}
     rows = []
-    for defense in defenses:
+    for defense in ordered({*defenses, *(p["defense"] for p in cells)}):
         row = [found.get((defense, radius)) for radius in radii]
         shown = tuple(Cell(MISSING) if place is None else cell(place) for place in row)
         rows.append(Row(label(defense), math_label(defense), shown))
@@ -131,20 +142,18 @@ def behind_cell(place: Place) -> Cell:
     return Cell(f"{span}; {trials}; {radius}, {rate}, {place['batch_size']}, {place['scaling']}")
 
 
-def printed_columns(cells: pd.DataFrame) -> dict[float, str]:
+def printed_columns(cells: Sequence[Place]) -> dict[float, str]:
     """Return grid radius -> head of its column, for the radii that are printed.
 
     Those of the paper's columns where the records have at least half of them, else at most
     nine, evenly spread over their order with both ends.
     """
-    if "radius_printed" in cells.columns:
-        heads = cells[["attack_grid_radius", "radius_printed"]].drop_duplicates().dropna()
-        if len(heads) > MOST_COLUMNS // 2:
-            ordered = heads.sort_values("attack_grid_radius")
-            pairs = zip(ordered["attack_grid_radius"], ordered["radius_printed"], strict=True)
-            return {float(r): _pretty(str(head)) for r, head in pairs}
-    true = dict(zip(cells["attack_grid_radius"], cells["attack_radius"], strict=True))
-    return {r: radius_text(true[r]) for r in thin(sorted(true))}
+    heads = {p["attack_grid_radius"]: p.get("radius_printed") for p in cells}
+    papers = {radius: str(head) for radius, head in heads.items() if head is not None}
+    if len(papers) > MOST_COLUMNS // 2:
+        return {radius: _pretty(papers[radius]) for radius in sorted(papers)}
+    true = {p["attack_grid_radius"]: p["attack_radius"] for p in cells}
+    return {radius: radius_text(true[radius]) for radius in thin(sorted(true))}
 
 
 def thin(radii: Sequence[float]) -> list[float]:

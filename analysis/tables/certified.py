@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 
 import pandas as pd
 import polars as pl
 
 from analysis import paper
 from analysis.artifact import Block, Table
-from analysis.names import dataset_title, ordered
+from analysis.names import dataset_title
 from analysis.records import Records
 from analysis.select import selected
 from analysis.tables.cells import (
     CellOf,
     accuracy_block,
     behind_cell,
+    grouped,
     paper_cell,
     percent_cell,
     summarise,
@@ -44,15 +46,14 @@ def blocks(
     bounds: Sequence[str] = tuple(BOUNDS),
 ) -> tuple[Block, ...]:
     """Return one block per data set and bound that occur."""
-    made = []
-    for dataset in dict.fromkeys(frame["dataset"]):
-        for bound in bounds:
-            rows = frame[(frame["dataset"] == dataset) & (frame["attack"] == bound)]
-            if not rows.empty:
-                title = dataset_title(str(dataset)) + BOUNDS[bound]
-                rows_of = ordered({*defenses, *rows["defense"]})
-                made.append(accuracy_block(rows, title, "l1", rows_of, cell))
-    return tuple(made)
+    cells = grouped(frame, "dataset", "attack")
+    return tuple(
+        accuracy_block(
+            cells[dataset, bound], dataset_title(dataset) + BOUNDS[bound], "l1", cell, defenses
+        )
+        for dataset, bound in product(dict.fromkeys(frame["dataset"]), bounds)
+        if (dataset, bound) in cells
+    )
 
 
 def _beside(frame: pd.DataFrame, number: int) -> pd.DataFrame:

@@ -9,7 +9,7 @@ import polars as pl
 
 from analysis import paper
 from analysis.artifact import Block, Table
-from analysis.names import dataset_title, ordered
+from analysis.names import dataset_title
 from analysis.records import Records
 from analysis.select import selected
 from analysis.tables.cells import (
@@ -18,6 +18,7 @@ from analysis.tables.cells import (
     behind_cell,
     paper_cell,
     percent_cell,
+    places,
     summarise,
 )
 
@@ -34,8 +35,7 @@ def _blocks(
     frame: pd.DataFrame, defenses: Sequence[str], cell: CellOf = percent_cell
 ) -> tuple[Block, ...]:
     title = dataset_title(str(frame["dataset"].iloc[0]))
-    rows_of = ordered({*defenses, *frame["defense"]})
-    return (accuracy_block(frame, title, "l2", rows_of, cell),)
+    return (accuracy_block(places(frame), title, "l2", cell, defenses),)
 
 
 def paper_table(number: int, dataset: str) -> Table:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import pandas as pd
 
 from analysis.artifact import Block, Cell, Row, Table
-from analysis.names import NORMS, label, math_label, order_key, ordered
+from analysis.names import NORMS, label, math_label, order_key
 from analysis.records import Records
-from analysis.tables.cells import Place, accuracy_block
+from analysis.tables.cells import Place, accuracy_block, grouped
 from analysis.tables.robust import COLUMNS, robust_accuracy
 
 KEYS = ["dataset", "defense", *COLUMNS]
@@ -38,16 +40,14 @@ def build(records: Records) -> pd.DataFrame:
 
 def layout(frame: pd.DataFrame) -> tuple[Block, ...]:
     """Print the clean accuracies of each defense over all sets, then every set and norm."""
-    made = [_summary(frame)]
-    for dataset in dict.fromkeys(frame["dataset"]):
-        for norm in NORMS:
-            rows = frame[(frame["dataset"] == dataset) & (frame["attack_norm"] == norm)]
-            if not rows.empty:
-                # The label adds a feature, so equal grid radii are balls of two sizes.
-                grid = rows.assign(attack_radius=rows["attack_grid_radius"])
-                defenses = ordered(set(rows["defense"]))
-                made.append(accuracy_block(grid, str(dataset), norm, defenses, _cell))
-    return tuple(made)
+    # The label adds a feature, so equal grid radii are balls of two sizes.
+    grid = frame.assign(attack_radius=frame["attack_grid_radius"])
+    cells = grouped(grid, "dataset", "attack_norm")
+    return _summary(frame), *(
+        accuracy_block(cells[dataset, norm], dataset, norm, _cell)
+        for dataset, norm in product(dict.fromkeys(frame["dataset"]), NORMS)
+        if (dataset, norm) in cells
+    )
 
 
 def _cell(place: Place) -> Cell:

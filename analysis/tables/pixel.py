@@ -9,15 +9,17 @@ with more than it has.
 
 from __future__ import annotations
 
+from itertools import product
+
 import pandas as pd
 import polars as pl
 
 from analysis.artifact import Block, Table
-from analysis.names import NORMS, VISION, dataset_title, ordered
+from analysis.names import NORMS, VISION, dataset_title
 from analysis.pixels import pixel_scales
 from analysis.records import REPETITION, Records
 from analysis.select import selected
-from analysis.tables.cells import accuracy_block, percent_cell, summarise
+from analysis.tables.cells import accuracy_block, grouped, percent_cell, summarise
 from analysis.tables.robust import ATTACKS
 
 
@@ -82,15 +84,14 @@ def _summary(rows: pl.DataFrame, records: Records) -> pd.DataFrame:
 
 def layout(frame: pd.DataFrame) -> tuple[Block, ...]:
     """Print one block per data set and norm."""
-    blocks = []
-    for dataset, cells in frame.groupby("dataset", sort=False):
-        for norm in NORMS:
-            rows = cells[cells["attack_norm"] == norm]
-            if not rows.empty:
-                defenses = ordered(set(rows["defense"]))
-                title = f"{dataset_title(str(dataset))}, pixel units"
-                blocks.append(accuracy_block(rows, title, norm, defenses, percent_cell))
-    return tuple(blocks)
+    cells = grouped(frame, "dataset", "attack_norm")
+    return tuple(
+        accuracy_block(
+            cells[dataset, norm], f"{dataset_title(dataset)}, pixel units", norm, percent_cell
+        )
+        for dataset, norm in product(dict.fromkeys(frame["dataset"]), NORMS)
+        if (dataset, norm) in cells
+    )
 
 
 TABLE = Table(

@@ -10,13 +10,14 @@ import polars as pl
 
 from analysis import paper
 from analysis.artifact import Block, Table
-from analysis.names import NORMS, dataset_title, ordered
+from analysis.names import NORMS, dataset_title
 from analysis.records import REPETITION, Records
 from analysis.select import selected
 from analysis.tables.cells import (
     CellOf,
     accuracy_block,
     behind_cell,
+    grouped,
     paper_cell,
     percent_cell,
     summarise,
@@ -58,13 +59,12 @@ def blocks(
     frame: pd.DataFrame, defenses: Sequence[str] = (), cell: CellOf = percent_cell
 ) -> tuple[Block, ...]:
     """Return one block per data set and norm that occur, in print order."""
-    made = []
-    for dataset, norm in product(dict.fromkeys(frame["dataset"]), NORMS):
-        rows = frame[(frame["dataset"] == dataset) & (frame["attack_norm"] == norm)]
-        if not rows.empty:
-            rows_of = ordered({*defenses, *rows["defense"]})
-            made.append(accuracy_block(rows, dataset_title(str(dataset)), norm, rows_of, cell))
-    return tuple(made)
+    cells = grouped(frame, "dataset", "attack_norm")
+    return tuple(
+        accuracy_block(cells[dataset, norm], dataset_title(dataset), norm, cell, defenses)
+        for dataset, norm in product(dict.fromkeys(frame["dataset"]), NORMS)
+        if (dataset, norm) in cells
+    )
 
 
 def paper_table(number: int, dataset: str) -> Table:

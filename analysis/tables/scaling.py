@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import pandas as pd
 
 from analysis.artifact import Block, Table
-from analysis.names import NORMS, VISION, dataset_title, ordered
+from analysis.names import NORMS, VISION, dataset_title
 from analysis.records import Records
-from analysis.tables.cells import accuracy_block, percent_cell
+from analysis.tables.cells import accuracy_block, grouped, percent_cell
 from analysis.tables.robust import robust_accuracy
 
 
@@ -18,15 +20,14 @@ def build(records: Records) -> pd.DataFrame:
 
 def layout(frame: pd.DataFrame) -> tuple[Block, ...]:
     """Print one block per data set, scaling and norm."""
-    blocks = []
-    for (dataset, scaling), cells in frame.groupby(["dataset", "scaling"], sort=False):
-        for norm in NORMS:
-            rows = cells[cells["attack_norm"] == norm]
-            if not rows.empty:
-                title = f"{dataset_title(str(dataset))}, {scaling}"
-                defenses = ordered(set(rows["defense"]))
-                blocks.append(accuracy_block(rows, title, norm, defenses, percent_cell))
-    return tuple(blocks)
+    cells = grouped(frame, "dataset", "scaling", "attack_norm")
+    return tuple(
+        accuracy_block(
+            cells[*part, norm], f"{dataset_title(part[0])}, {part[1]}", norm, percent_cell
+        )
+        for part, norm in product(dict.fromkeys(key[:2] for key in cells), NORMS)
+        if (*part, norm) in cells
+    )
 
 
 TABLE = Table(

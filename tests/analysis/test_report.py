@@ -15,7 +15,7 @@ import pytest
 from analysis.artifact import figures, tables
 from analysis.build import Built, build
 from analysis.records import Records
-from analysis.report.page import render
+from analysis.report.page import embed, render
 from tests.analysis.made_records import records_of, rows_of
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")
@@ -59,7 +59,7 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def text(built: Built, made_up: Records) -> str:
-    return render(built, made_up)
+    return embed(render(built, made_up), built.out)
 
 
 def test_page_refers_to_nothing_outside_itself(text: str) -> None:
