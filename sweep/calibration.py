@@ -21,6 +21,7 @@ class Rates:
     training: Mapping[str, float] = field(default_factory=dict)  # by defense
     evaluation: float | None = None
     overhead: float = 0.0  # seconds per pack beside training and evaluation
+    beside: float = 0.0  # the same with messages and waiting for the next pack
     packs: int = 0  # that this was learnt from
     error: float | None = None  # median |predicted - measured| / measured of past predictions
 
@@ -37,7 +38,11 @@ class Rates:
 
 def learn(root: Path, device: str) -> Rates:
     """Read the rates from the logs of packs that ran on this device."""
-    lines = [line for line in _lines(root) if line["device"] == device and not line["failed"]]
+    lines = [
+        line
+        for line in _lines(root)
+        if line["device"] == device and not line["failed"] and "beside_seconds" in line
+    ]
     if not lines:
         return Rates()
     flops: dict[str, float] = defaultdict(float)
@@ -54,6 +59,7 @@ def learn(root: Path, device: str) -> Rates:
         overhead=median(
             line["seconds"] - line["train_seconds"] - line["evaluation_seconds"] for line in lines
         ),
+        beside=median(line["beside_seconds"] for line in lines),
         packs=len(lines),
         error=median(
             abs(line["predicted_seconds"] - line["seconds"]) / line["seconds"] for line in lines

@@ -82,5 +82,10 @@ def _show_price(plan: Plan, tasks: Sequence[Task], rates: Rates, slots: int) -> 
             f"(estimate calibrated on {rates.packs:,} packs that ran here; "
             f"past estimates were off by {rates.error:.0%} in the median)"
         )
+        around = rates.beside * len(tasks)
+        print(
+            f"orchestration: {around / max(seconds, 1e-9):.1%} of that "
+            f"({rates.beside:.2f}s around each pack), and some seconds to start"
+        )
     else:
         print("(estimate not calibrated: no pack has run here yet)")

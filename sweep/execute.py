@@ -23,6 +23,7 @@ from sweep.config import SweepConfig
 from sweep.dry_run import show
 from sweep.errors import StorageError
 from sweep.lock import locked
+from sweep.overhead import SlotTime
 from sweep.plan import Plan, Task, learn_memory, make_plan, make_tasks
 from sweep.progress import Progress
 from sweep.tracker import SYNC_COMMAND, Tracker, check_uri
@@ -130,6 +131,7 @@ class Driver:
         self.tasks = {task.job.pack.pack_id: task for task in tasks}
         self.slots = 1 if plan.config.debug else provenance.slots(plan.config.ray)
         self.progress = Progress(plan.name, list(tasks), len(plan.finished), self.slots)
+        self.slot_time = SlotTime(self.slots, len(tasks))
         tracking = plan.config.tracking
         self.tracker = Tracker(plan.folder, tracking.uri) if tracking.enabled else None
 
@@ -160,6 +162,7 @@ class Driver:
     def started(self, job: Job) -> None:
         """A worker began with the pack."""
         self.progress.started(job)
+        self.slot_time.started(job.pack.pack_id)
 
     def finished(self, job: Job, summary: Summary) -> None:
         """The pack's records are on disk, or could not be written."""
@@ -169,13 +172,16 @@ class Driver:
                 "make room there and run the same command again, which trains what is missing"
             )
         self.progress.finished(job, summary)
-        log.append(self.plan.folder, self.tasks[job.pack.pack_id], summary)
+        useful = summary.train_seconds + summary.evaluation_seconds
+        beside = self.slot_time.finished(job.pack.pack_id, useful)
+        log.append(self.plan.folder, self.tasks[job.pack.pack_id], summary, beside)
         if self.tracker is not None:
             self.tracker.add(self.plan.folder.records(job.pack.pack_id))
 
     def retried(self, job: Job, error: str) -> None:
         """The pack's worker died; Ray tries it again."""
         self.progress.retried(job, error)
+        self.slot_time.retried(job.pack.pack_id)
 
     def lost(self, job: Job, error: str, details: str) -> None:
         """The pack's worker died again and again: record its trials as failed."""
@@ -188,7 +194,7 @@ class Driver:
         if self.tracker is not None and not self.tracker.close(resync=dropped > 0):
             print(f"MLflow lacks some of these trials; `{SYNC_COMMAND}` logs them")
         if self.tasks:
-            print(report.counts(progress))
+            print(report.counts(progress, self.slot_time))
             print(report.results(self.plan), end="")
         lines = [*report.failures(self.plan, progress), *report.where(self.plan)]
         print("\n".join(lines), flush=True)

@@ -11,11 +11,12 @@ from sweep.store import Folder
 from sweep.worker import Summary
 
 
-def append(folder: Folder, task: Task, summary: Summary) -> None:
-    """Add a pack's line to logs/packs.jsonl."""
+def append(folder: Folder, task: Task, summary: Summary, beside: float) -> None:
+    """Add a pack's line to logs/packs.jsonl; `beside`: its slot's seconds that trained nothing."""
     line = {
         "time": datetime.now().astimezone().isoformat(timespec="seconds"),
         **asdict(summary),
+        "beside_seconds": beside,
         "train_flops": task.price.train_flops,
         "evaluation_flops": task.price.evaluation_flops,
         "predicted_seconds": task.seconds,

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from sweep.config import RANKING
+from sweep.overhead import SlotTime
 from sweep.plan import Plan
 from sweep.progress import Progress, duration
 
 
-def counts(progress: Progress) -> str:
-    """Trials, outcomes, and the share of the workers' time that was not spent on packs."""
-    elapsed = progress.elapsed()
-    overhead = 1 - progress.busy_seconds / max(elapsed * progress.slots, 1e-9)
+def counts(progress: Progress, slot_time: SlotTime) -> str:
+    """Trials, outcomes, and the share of the workers' time that trained and evaluated nothing."""
     return (
-        f"{progress.trials_done:,} trials in {duration(elapsed)}: {progress.diverged:,} diverged, "
-        f"{progress.failed:,} failed; orchestration took {max(overhead, 0):.0%} of the time"
+        f"{progress.trials_done:,} trials in {duration(progress.elapsed())}: "
+        f"{progress.diverged:,} diverged, {progress.failed:,} failed; orchestration took "
+        f"{slot_time.share():.0%} of the time ({slot_time.parts()})"
     )
 
 
