@@ -82,9 +82,9 @@ def _show_price(plan: Plan, tasks: Sequence[Task], rates: Rates, slots: int) -> 
             f"(estimate calibrated on {rates.packs:,} packs that ran here; "
             f"past estimates were off by {rates.error:.0%} in the median)"
         )
-        around = rates.beside * len(tasks)
+        share = rates.beside * len(tasks) / max(seconds, 1e-9)
         print(
-            f"orchestration: {around / max(seconds, 1e-9):.1%} of that "
+            f"orchestration: {f'{share:.1%}' if share >= 0.001 else 'below 0.1%'} of that "
             f"({rates.beside:.2f}s around each pack), and some seconds to start"
         )
     else:
