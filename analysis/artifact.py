@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from analysis.commands import RUN
 from analysis.records import Records
 
 if TYPE_CHECKING:  # drawing takes seconds to import, and a table needs none
@@ -78,7 +79,7 @@ class Table:
     experiment: str = "paper_full"
     datasets: tuple[str, ...] | None = None
     paper: bool = False
-    script: str = "sweep/run.py"
+    script: str = RUN
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ class Figure:
     experiment: str = "paper_full"
     datasets: tuple[str, ...] | None = None
     paper: bool = False
-    script: str = "sweep/run.py"
+    script: str = RUN
 
 
 def _modules(package: str) -> list[ModuleType]:

@@ -11,6 +11,7 @@ import polars as pl
 
 from analysis.checks import check_recordings, check_values, oddities
 from analysis.chunks import of_frame, read
+from analysis.commands import commands, quoted
 from analysis.gather import CELL, Gathered, gather
 from analysis.locate import Source
 from analysis.records import Provenance, Records
@@ -110,10 +111,8 @@ def _absent(source: Source, trials: pl.DataFrame, whole: bool) -> list[str]:
     asked, there = len(source.trial_ids), trials.filter(pl.col("status") != "failed").height
     if there >= asked:
         return []
-    commands = " and ".join(
-        f"`python sweep/run.py +experiment={name}`" for name in source.name.split("+")
-    )
-    return [f"{asked - there} of {asked} trials have no result yet; run {commands}"]
+    runs = quoted(commands(source.name, source.manifests))
+    return [f"{asked - there} of {asked} trials have no result yet; run {runs}"]
 
 
 def _cells(places: pl.DataFrame) -> pl.DataFrame:

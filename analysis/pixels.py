@@ -8,7 +8,8 @@ from analysis.names import image_set
 from analysis.records import Records
 
 # Mean standard deviation of an image (and channel) with pixels from 0 to 1: MNIST's 60,000
-# training images; 5,000 of CIFAR-10's. A manifest's `pixel_scales` overrides and adds.
+# training images; 5,000 of CIFAR-10's. Manifests state those of
+# the images that were trained on, which take precedence.
 PIXEL_SCALES = {"mnist": 0.3013, "cifar10": 0.2002}
 
 

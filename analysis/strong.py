@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import polars as pl
 
+from analysis.commands import STRONG, commands, quoted
 from analysis.names import CERTIFICATES
 from analysis.records import REPETITION, Records
 from analysis.select import CELL, selected
@@ -76,12 +77,8 @@ def note(records: Records) -> list[str]:
     missing = table.filter(pl.col("strong").is_null()).height
     if not missing:
         return []
+    known = records.provenance
     return [
         f"{missing} of {table.height} picked networks have no result under AutoAttack yet; "
-        f"run {_commands(records)}"
+        f"run {quoted(commands(known.name, known.manifests, STRONG))}"
     ]
-
-
-def _commands(records: Records) -> str:
-    names = records.provenance.name.split("+")
-    return " and ".join(f"`python sweep/strong.py +experiment={name}`" for name in names)

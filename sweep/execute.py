@@ -46,8 +46,12 @@ def dry_run(parts: Sequence[SweepConfig]) -> None:
     show(plan, tasks, rates, provenance.slots(plan.config.ray))
 
 
-def sweep(parts: Sequence[SweepConfig]) -> int:
+def sweep(parts: Sequence[SweepConfig], overrides: Sequence[str] = ()) -> int:
     """Run what is missing of a sweep.
+
+    Args:
+        parts: the configuration, one or several.
+        overrides: the arguments that it was composed from, for the record.
 
     Returns:
         The exit code: 0, or 1 if any trial failed.
@@ -70,7 +74,7 @@ def sweep(parts: Sequence[SweepConfig]) -> int:
         commit = provenance.git_commit()
         tasks, _ = plan_tasks(plan, commit, probe=True)
         checkpoints.remove_stale(plan.folder, (task.job.pack for task in tasks))
-        _write_manifest(plan, commit)
+        _write_manifest(plan, commit, overrides)
         print(_opening(plan, tasks), flush=True)
         driver = Driver(plan, tasks)
         driver.run()
@@ -107,11 +111,11 @@ def _check_writable(folder: store.Folder) -> None:
         ) from None
 
 
-def _write_manifest(plan: Plan, commit: str) -> None:
-    hashes = {
-        f"{name}/{seed}": info.hash
-        for part in plan.parts
-        for (name, seed), info in part.infos.items()
+def _write_manifest(plan: Plan, commit: str, overrides: Sequence[str]) -> None:
+    infos = {key: info for part in plan.parts for key, info in part.infos.items()}
+    hashes = {f"{name}/{seed}": info.hash for (name, seed), info in infos.items()}
+    scales = {
+        name: info.pixel_scale for (name, _), info in infos.items() if info.pixel_scale is not None
     }
     configs = [asdict(part.config) for part in plan.parts]
     store.write_manifest(
@@ -120,6 +124,8 @@ def _write_manifest(plan: Plan, commit: str) -> None:
         git_commit=commit,
         trial_ids=(trial.trial_id for trial in plan.trials),
         data_hashes=hashes,
+        pixel_scales=scales,
+        overrides=overrides,
     )
 
 

@@ -40,7 +40,7 @@ def main(argv: Sequence[str]) -> int:
         if parts[0].dry_run:
             execute.dry_run(parts)
             return 0
-        return execute.sweep(parts)
+        return execute.sweep(parts, argv)
     except (UserError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return _USAGE_ERROR

@@ -13,7 +13,7 @@ the whole file that holds it.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
@@ -192,8 +192,15 @@ def write_manifest(
     git_commit: str,
     trial_ids: Iterable[str],
     data_hashes: Mapping[str, str],
+    pixel_scales: Mapping[str, float],
+    overrides: Sequence[str],
 ) -> None:
-    """Write down what this command asks for, before anything is trained."""
+    """Write down what this command asks for, before anything is trained.
+
+    Args:
+        pixel_scales: image set -> mean deviation of a standardised image, in pixels from 0 to 1.
+        overrides: the arguments of sweep/run.py, which complete what is missing when given again.
+    """
     trial_ids = list(trial_ids)
     manifest = {
         "experiment": folder.experiment,
@@ -203,5 +210,7 @@ def write_manifest(
         "num_trials": len(trial_ids),
         "trial_ids": trial_ids,
         "data_hashes": data_hashes,
+        "pixel_scales": pixel_scales,
+        "overrides": list(overrides),
     }
     files.write_text(folder.manifest, json.dumps(manifest, indent=1) + "\n")

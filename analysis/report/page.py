@@ -11,8 +11,9 @@ from pathlib import Path
 
 from analysis.artifact import Block, Cell, Figure, Row, Table
 from analysis.build import Built, Printed
+from analysis.commands import commands
 from analysis.names import label
-from analysis.records import Records
+from analysis.records import Provenance, Records
 from analysis.render import to_html
 from analysis.report.provenance import provenance
 from analysis.summary import notes, outline, ranking
@@ -38,7 +39,7 @@ def render(built: Built, records: Records) -> str:
         "<main>",
         *(section.html for section in first),
         "<h2>The paper's tables and figures</h2>",
-        _missing(built, records.provenance.name),
+        _missing(built, records.provenance),
         *(section.html for section in rest),
         "<h2>Beyond the paper</h2>",
         *(section.html for section in others),
@@ -133,19 +134,20 @@ def _sections(built: Built, paper: bool) -> list[_Section]:
     return made
 
 
-def _commands(artifact: Table | Figure, name: str) -> list[str]:
-    experiments = [artifact.experiment] if artifact.experiment else name.split("+")
-    return [f"python {artifact.script} +experiment={experiment}" for experiment in experiments]
+def _commands(artifact: Table | Figure, origin: Provenance) -> list[str]:
+    if artifact.experiment:
+        return [f"python {artifact.script} +experiment={artifact.experiment}"]
+    return commands(origin.name, origin.manifests, artifact.script)
 
 
-def _missing(built: Built, name: str) -> str:
+def _missing(built: Built, origin: Provenance) -> str:
     """Say what the records had nothing for, and the commands that would change that."""
     artifacts: list[Table | Figure] = [table for table, _ in built.tables.values()]
     artifacts += [figure for figure, _ in built.figures.values()]
     by_command: dict[str, list[str]] = {}
     for artifact in artifacts:
         if artifact.name in built.empty:
-            for command in _commands(artifact, name):
+            for command in _commands(artifact, origin):
                 by_command.setdefault(command, []).append(_short(artifact.title))
     lines = "".join(
         f"<li>{escape(', '.join(names))}: <code>{escape(command)}</code></li>"

@@ -9,6 +9,7 @@ import pandas as pd
 import polars as pl
 
 from analysis.artifact import Block, Cell, Row, Table
+from analysis.commands import STRONG
 from analysis.names import (
     NORMS,
     dataset_title,
@@ -117,6 +118,6 @@ TABLE = Table(
     "are masked, or the attack is weak, and its accuracy flatters the defense.",
     build=build,
     layout=layout,
-    script="sweep/strong.py",
+    script=STRONG,
     experiment="",
 )

@@ -22,9 +22,8 @@ from sweep.datasets.values import DataOptions, DatasetInfo, RawData
 from sweep.files import atomic, write_text
 from sweep.trial import content_hash
 
-# Raised when the split or the notes of unchanged files would change, so that old facts are not
-# used.
-_FACTS_VERSION = 1
+# Raised when the facts of unchanged files would change, so that old ones are not used.
+_FACTS_VERSION = 2
 _LOCK_POLL_SECONDS = 0.2
 LOCK_TIMEOUT_SECONDS = 3600.0  # the largest download on a slow line
 

@@ -13,7 +13,7 @@ from sweep.datasets.cache import read_facts, write_facts
 from sweep.datasets.catalog import CatalogEntry, catalog
 from sweep.datasets.checks import catalog_differences, same_arrays
 from sweep.datasets.fingerprint import arrays_hash, dataset_hash
-from sweep.datasets.scaling import scalings
+from sweep.datasets.scaling import pixel_scale, scalings
 from sweep.datasets.sources import source
 from sweep.datasets.splits import planned_sizes, split_rows
 from sweep.datasets.values import (
@@ -146,6 +146,7 @@ def _measured(name: str, options: DataOptions, split_seed: int) -> DatasetInfo:
             *_absent_classes(raw, indices),
             *_audit_notes(name, raw, indices),
         ),
+        pixel_scale=pixel_scale(raw.x, indices.train) if raw.is_vision else None,
     )
     write_facts(info, options, split_seed, source(options.source).files(name, options))
     return info

@@ -105,6 +105,8 @@ class DatasetInfo:
         leaky: the label is one of the features.
         scalings: the scalings that this data set allows.
         notes: doubts and findings, one line each.
+        pixel_scale: of images, the mean deviation that scaling `standardized` divides by, in
+            pixels from 0 to 1; None of other data, and of images that were not read yet.
     """
 
     name: str
@@ -119,6 +121,7 @@ class DatasetInfo:
     leaky: bool
     scalings: tuple[str, ...]
     notes: tuple[str, ...] = field(default=(), compare=False)
+    pixel_scale: float | None = None
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pandas as pd
 import polars as pl
 import pytest
@@ -218,6 +220,18 @@ def test_pixel_radii_never_flatter_a_standardised_network() -> None:
     assert (far["percent"], far["scaling"]) == (20.0, "unit")
     # No network was attacked at 0.5 or beyond in pixels.
     assert set(frame["attack_grid_radius"]) == {0.1, 0.3}
+
+
+def test_manifest_states_the_pixel_scale_of_its_images() -> None:
+    values = {"attack": "pgd-linf", "scaling": "standardized"}
+    records = records_of(
+        mnist("s", 0.9, 0.9, attack_grid_radius=0.1, **values),  # 0.025 in pixels
+        mnist("s", 0.8, 0.8, attack_grid_radius=1.0, **values),  # 0.25: covers 0.1
+    )
+    origin = replace(records.provenance, manifests=({"pixel_scales": {"mnist": 0.25}},))
+    row = one(pixel.build(replace(records, provenance=origin)))
+    assert (row["attack_grid_radius"], row["percent"]) == (0.1, 80.0)
+    assert row["measured_radius"] == pytest.approx(0.25)
 
 
 def with_curves(*points: dict[str, object]) -> Records:

@@ -25,11 +25,11 @@ def write_pack(results: Path, experiment: str, pack: str, *rows: list[Row]) -> N
     frame.to_parquet(folder / f"{pack}.parquet", index=False)
 
 
-def write_manifest(results: Path, experiment: str, *ids: str) -> None:
+def write_manifest(results: Path, experiment: str, *ids: str, **more: object) -> None:
     folder = results / experiment
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "manifest.json").write_text(
-        json.dumps({"experiment": experiment, "num_trials": len(ids), "trial_ids": ids})
+        json.dumps({"experiment": experiment, "num_trials": len(ids), "trial_ids": ids} | more)
     )
 
 
@@ -66,10 +66,12 @@ def test_default_is_the_experiment_changed_last(tmp_path: Path) -> None:
 def test_missing_trials_are_counted_with_the_command_that_adds_them(tmp_path: Path) -> None:
     failed = rows_of("b", None, None, status="failed", error="disk full")
     write_pack(tmp_path, "part", "p1", rows_of("a", 0.5, 0.5), failed)
-    write_manifest(tmp_path, "part", "a", "b", "c")
+    overrides = ["+experiment=quickstart", "name=part", "grid.dataset=[iris,wine]"]
+    write_manifest(tmp_path, "part", "a", "b", "c", overrides=overrides)
     found = notes(load(locate(("part",), "", tmp_path)))
     assert found[0].startswith("2 of 3 trials have no result yet")
-    assert "python sweep/run.py +experiment=part" in found[0]
+    command = "python sweep/run.py +experiment=quickstart name=part 'grid.dataset=[iris,wine]'"
+    assert f"`{command}`" in found[0]
     assert found[1] == "1 trials failed, most often: disk full"
 
 

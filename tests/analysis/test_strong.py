@@ -88,7 +88,7 @@ def test_networks_not_attacked_are_missing_with_the_command(tmp_path: Path) -> N
         assert texts == ["80.00", "missing", "40.00"]
         (note,) = notes(records)
         assert note.startswith("1 of 2 picked networks have no result under AutoAttack")
-        assert "python sweep/strong.py +experiment=small" in note
+        assert "python sweep/strong.py +experiment=... name=small" in note
 
 
 def test_strong_rows_change_no_other_result() -> None:

@@ -63,6 +63,8 @@ def test_manifest_lists_what_was_asked_for(argv: list[str], folder: store.Folder
     assert manifest["num_trials"] == 6
     assert set(manifest["trial_ids"]) == set(store.finished(folder.root))
     assert manifest["config"]["grid"]["network"] == ["mlp-1x8"]
+    assert manifest["overrides"] == argv
+    assert manifest["pixel_scales"] == {}
 
 
 def test_failed_trials_make_the_exit_code_and_are_retried(

@@ -116,7 +116,13 @@ def test_foreign_parquet_file_is_refused(folder: store.Folder) -> None:
 
 def test_manifest_names_what_was_asked_for(folder: store.Folder) -> None:
     store.write_manifest(
-        folder, config={"a": 1}, git_commit="c", trial_ids=["x", "y"], data_hashes={"iris/0": "h"}
+        folder,
+        config={"a": 1},
+        git_commit="c",
+        trial_ids=["x", "y"],
+        data_hashes={"iris/0": "h"},
+        pixel_scales={"MNIST": 0.3},
+        overrides=["+experiment=small"],
     )
     manifest = json.loads(folder.manifest.read_text())
     assert manifest.pop("created")
@@ -127,4 +133,6 @@ def test_manifest_names_what_was_asked_for(folder: store.Folder) -> None:
         "num_trials": 2,
         "trial_ids": ["x", "y"],
         "data_hashes": {"iris/0": "h"},
+        "pixel_scales": {"MNIST": 0.3},
+        "overrides": ["+experiment=small"],
     }

@@ -72,6 +72,8 @@ def test_npz_with_a_test_split_keeps_it(tmp_path: Path) -> None:
     )
     data = datasets.load("mine", "unit", DataOptions("folder", str(tmp_path)), 0)
     assert data.info.input_shape == (4, 4, 1)
+    deviations = (data.train.x.astype(np.float64)).std(axis=1)  # of images from 0 to 1
+    assert data.info.pixel_scale == pytest.approx(deviations.mean())
     assert (data.info.num_train, data.info.num_validation, data.info.num_test) == (200, 1000, 100)
     np.testing.assert_allclose(data.test.x, images[1200:].reshape(100, 16) / 255, rtol=1e-6)
     assert data.bounds == (0.0, 1.0)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sweep.datasets.scaling import standardize, standardize_images, unit
+from sweep.datasets.scaling import pixel_scale, standardize, standardize_images, unit
 
 ALL = np.arange(4)
 
@@ -85,3 +85,20 @@ def test_constant_channel_is_zero() -> None:
     scaled = standardize_images(x, ALL).reshape(4, 5, 3, 2)
     assert np.all(scaled[0, :, :, 1] == 0.0)
     assert np.any(scaled[0, :, :, 0] != 0.0)
+
+
+def test_pixel_scale_is_the_mean_deviation_of_training_channels() -> None:
+    images = np.zeros((3, 2, 1, 2), dtype=np.uint8)
+    images[0, :, 0, 0] = [0, 255]  # deviation 0.5; the other channel is constant
+    images[1, :, 0, :] = [[0, 0], [51, 102]]  # 0.1 and 0.2
+    images[2] = 17 * np.arange(4).reshape(2, 1, 2)  # no training image
+    assert pixel_scale(images, np.array([0, 1])) == pytest.approx((0.5 + 0.0 + 0.1 + 0.2) / 4)
+
+
+def test_pixel_scale_of_a_sample_is_close_to_that_of_all() -> None:
+    generator = np.random.default_rng(0)
+    spread = generator.uniform(1, 256, (20_000, 1, 1, 1))  # one deviation per image
+    spread[::2] /= 4  # two kinds in turn, as in MNIST
+    images = (generator.uniform(0, 1, (20_000, 4, 4, 1)) * spread).astype(np.uint8)
+    whole = images.std(axis=(1, 2)).mean() / 255
+    assert pixel_scale(images, np.arange(20_000)) == pytest.approx(whole, rel=0.02)

@@ -1,0 +1,41 @@
+"""The commands that made an experiment's records, and complete them when given again."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+RUN, STRONG = "sweep/run.py", "sweep/strong.py"
+CONF = Path(__file__).resolve().parent.parent / "conf" / "experiment"
+
+
+def commands(
+    name: str, manifests: Sequence[Mapping[str, object]] = (), script: str = RUN
+) -> list[str]:
+    """Return what runs a script on the experiments of some records.
+
+    Manifests keep the arguments of the sweep. Where there is none, the experiment is known by
+    its name, which is that of a file in `conf/experiment` unless `name=` gave it another.
+
+    Args:
+        name: the experiments' names, joined by `+`.
+        manifests: theirs, if there are any.
+        script: what is to run.
+    """
+    if not manifests:
+        return [_command(script, part, None) for part in name.split("+")]
+    return [_command(script, str(m.get("experiment")), m.get("overrides")) for m in manifests]
+
+
+def _command(script: str, experiment: str, overrides: object) -> str:
+    if isinstance(overrides, list) and overrides:
+        return shlex.join(["python", script, *map(str, overrides)])
+    if (CONF / f"{experiment}.yaml").is_file():
+        return f"python {script} +experiment={experiment}"
+    return f"python {script} +experiment=... name={experiment}"
+
+
+def quoted(found: Sequence[str]) -> str:
+    """Return commands as part of a sentence."""
+    return " and ".join(f"`{command}`" for command in found)
