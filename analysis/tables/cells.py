@@ -131,7 +131,7 @@ def paper_cell(place: Place) -> Cell:
     """Return a cell with the paper's percentage and ours minus it."""
     if pd.isna(place["paper_percent"]):
         return Cell(MISSING)
-    return Cell(f"{place['paper_percent']:.2f} ({place['difference']:+.1f})")
+    return Cell(f"{place['paper_percent']:.2f} ({place['difference']:+z.1f})")
 
 
 def behind_cell(place: Place) -> Cell:

@@ -52,10 +52,10 @@ def layout(frame: pd.DataFrame) -> tuple[Block, ...]:
         low, high = bootstrap_interval(gain)
         p = wilcoxon(group[["percent", "nominal_percent"]].to_numpy(np.float64))[0]
         signs = [int((gain > 0).sum()), int((gain == 0).sum()), int((gain < 0).sum())]
-        span = f"{float(low):+.2f} to {float(high):+.2f}"
+        span = f"{float(low):+z.2f} to {float(high):+z.2f}"
         text = [
             len(gain),
-            f"{gain.mean():+.2f}",
+            f"{gain.mean():+z.2f}",
             span,
             *signs,
             MISSING if np.isnan(p) else f"{p:.3f}",

@@ -62,7 +62,7 @@ def _summary(frame: pd.DataFrame) -> Block:
     for defense in sorted(set(clean["defense"]), key=order_key):
         cells = clean[clean["defense"] == defense]
         means = [float(np.mean(cells[n])) for n in ("percent", "leaky_percent", "difference")]
-        text = [str(len(cells)), f"{means[0]:.2f}", f"{means[1]:.2f}", f"{means[2]:+.2f}"]
+        text = [str(len(cells)), f"{means[0]:.2f}", f"{means[1]:.2f}", f"{means[2]:+z.2f}"]
         rows.append(Row(label(defense), math_label(defense), tuple(map(Cell, text))))
     heads = ("data sets", "without the label", "with it", "difference")
     corner = f"mean accuracy (%) at radius {smallest:g}"

@@ -67,7 +67,7 @@ def layout(frame: pd.DataFrame) -> tuple[Block, ...]:
             f"{means[0]:.1f}",
             f"{means[1]:.2f}",
             f"{max(place['gap_95'] for place in places(group)):.2f}",
-            f"{means[2]:+.2f}",
+            f"{means[2]:+z.2f}",
         ]
         rows.append(Row(label(str(defense)), math_label(str(defense)), tuple(map(Cell, text))))
     return (Block("", ("defense", "defense"), heads, tuple(rows)),)

@@ -65,7 +65,7 @@ def _ours(place: Place) -> Cell:
 def _theirs(place: Place) -> Cell:
     if pd.isna(place["paper_percent"]):
         return Cell(MISSING)
-    return Cell(f"{place['paper_percent']:g}% ({place['difference']:+.1f})")
+    return Cell(f"{place['paper_percent']:g}% ({place['difference']:+z.1f})")
 
 
 TABLE = Table(

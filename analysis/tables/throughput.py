@@ -59,7 +59,8 @@ def _blocks(frame: pd.DataFrame, defenses: Sequence[str]) -> tuple[Block, ...]:
     for defense in ordered({*defenses, *frame["defense"]}):
         single, packed = (found.get((packing, defense), {}) for packing in PACKINGS)
         cells = [_number(p.get(f"{RATE}_{s}")) for p in (single, packed) for s in ("mean", "std")]
-        cells.append(_number(packed.get("mean_pack_size")))
+        size = packed.get("mean_pack_size")
+        cells.append(Cell(MISSING if size is None else f"{round(size, 1):g}"))
         rows.append(Row(label(defense), math_label(defense), tuple(cells)))
     return (Block("", CORNER, columns, tuple(rows)),)
 
