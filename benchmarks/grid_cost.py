@@ -1,6 +1,6 @@
 """Hours that the paper's experiments take on this device, from a short calibration.
 
-    python -m benchmarks.grid_cost [--device cuda] [--pack 77] [--experiment uci_full ...]
+    python -m benchmarks.grid_cost [--device cuda] [--pack 4] [--experiment uci_full ...]
 
 For each (defense, network, data shape) one pack is timed for a moment; its share of the matmul
 peak is applied to every data set of the nearest shape. The floor is the FLOP count at peak.
@@ -28,6 +28,7 @@ RATES, RADII, ATTACK_RADII = 7, 11, 20
 ATTACKS = ("pgd-l1", "pgd-l2", "pgd-linf", "fgm-l1", "fgm-l2", "fgsm-linf", "certified-l1")
 UCI_SHAPES = ((5, 2), (20, 4), (65, 10), (279, 13))
 CALIBRATION_SECONDS = 0.3
+PACK = {"cuda": 77, "cpu": 4}  # a CPU is busy with few networks
 
 
 @dataclass(frozen=True)
@@ -175,13 +176,11 @@ def main() -> None:
     """Calibrate, print hours per experiment, write them as JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
-    parser.add_argument("--pack", type=int, default=77)
+    parser.add_argument("--pack", type=int, help="networks; 77 on a GPU, else 4")
     parser.add_argument("--experiment", nargs="+", default=["uci_full", "vision_full", "cnn_full"])
     options = parser.parse_args()
-    where, calibration = (
-        machine.describe(options.device),
-        Calibration(options.device, options.pack),
-    )
+    where = machine.describe(options.device)
+    calibration = Calibration(options.device, options.pack or PACK[options.device])
     print(f"{where.processor}, matmul peak {calibration.peak / 1e9:.0f} GFLOP/s")
     print("experiment       trials   floor h   training h   evaluation h   total h")
     rows: list[dict[str, object]] = []

@@ -17,7 +17,7 @@ from robust.bounds.screening import linear_bounds, slacks
 from robust.bounds.vertex_search import bounds_at, unperturbed_pass, worst_vertices
 from robust.networks.mlp import MLP
 
-BLOCK_ELEMENTS = 2**23  # bounds held at once: networks x examples x vertices x classes
+BLOCK_ELEMENTS = 2**21  # bounds held at once: networks x examples x vertices x classes
 FEW = 8  # vertices looked at first, where there are several times as many
 GROUP = 32  # examples whose open vertices are evaluated at once, as many for each
 MANY = 0.5  # share of open vertices from which a full search is faster
