@@ -193,7 +193,7 @@ def test_plan_learns_from_a_pack_that_did_not_fit(
     )
     summary = run_pack(task.job)
     assert (summary.complete, summary.trained_together) == (4, 2)
-    log.append(plan.folder, task, summary)
+    log.append(plan.folder, task, summary, 0.0)
     assert splits(tmp_path, "cpu") == {("iris", "mlp-1x8", "nominal", 16): 2}
     assert splits(tmp_path, "another device") == {}
     again = make_tasks(
