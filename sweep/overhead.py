@@ -46,6 +46,7 @@ class SlotTime:
         idle = self._advance()
         began = self._running.pop(pack, None)
         if began is None:  # lost before it began
+            self.waiting -= 1
             return 0.0
         beside = max(0.0, self._last - began - useful)
         self.around += beside

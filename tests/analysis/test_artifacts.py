@@ -65,9 +65,10 @@ def test_artifact_of_one_lonely_trial_is_built_or_empty(
 ) -> None:
     records = records_of(rows_of("a", 0.9, 0.8), rows_of("b", None, None, status="diverged"))
     if isinstance(artifact, Table):
-        write_table(artifact, records, tmp_path)
-    elif not (frame := artifact.build(records)).empty:
+        there = write_table(artifact, records, tmp_path) is not None
+    elif there := not (frame := artifact.build(records)).empty:
         draw_figure(artifact.name, frame, tmp_path)
+    assert bool(files_of(artifact.name, tmp_path)) == there
 
 
 def test_the_papers_twelve_tables_and_four_figures_are_registered() -> None:

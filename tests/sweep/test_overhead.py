@@ -67,3 +67,12 @@ def test_pack_lost_before_it_began_costs_nothing(clock: Clock) -> None:
     time = SlotTime(slots=1, packs=1, clock=clock)
     assert time.finished("a", useful=0.0) == 0.0
     assert time.share() == 0.0
+
+
+def test_pack_lost_before_it_began_waits_no_longer(clock: Clock) -> None:
+    time = SlotTime(slots=1, packs=2, clock=clock)
+    time.started("a")
+    time.finished("b", useful=0.0)
+    time.finished("a", useful=0.0)
+    clock.now = 3.0
+    assert time.parts() == "0s to start, 0.0s around each pack, 3s at the end"
