@@ -26,6 +26,7 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
+from robust.bounds import screened_search
 from robust.bounds.vertex_search import (
     halved_layers,
     search_precision,
@@ -105,7 +106,8 @@ def worst_case_differences(
         x: [B, D] or [P, B, D], in scaled input units.
         y: labels, [B].
         radius: true L1 radius >= 0, [P, 1] or [P, B].
-        rough: look for the vertices in `search_precision`; the bound at them stays exact.
+        rough: look for the vertices in `search_precision`, and with screening where it pays;
+            the bound at them stays exact.
 
     Returns:
         Certified bounds of the class differences, k != y in increasing order, [P, B, K-1];
@@ -113,8 +115,11 @@ def worst_case_differences(
     """
     around = unperturbed_pass(net, x, y)
     with search_precision(x.device.type, rough):
-        vertices = worst_vertices_around(net, around, radius)[1]
-    centre = around.first.unsqueeze(2) + vertex_steps(net, vertices, radius)
+        if rough and screened_search.pays(net, x.device.type):
+            vertices = screened_search.worst_vertices(net, x, y, around, radius)
+        else:
+            vertices = worst_vertices_around(net, around, radius)[1]
+    centre = around.hidden[0].unsqueeze(2) + vertex_steps(net, vertices, radius)
     total, gap = hidden_streams(centre, around.twice, halved_layers(net))  # V = K-1: one per class
     last = around.last
     return ((total * last.weight.abs()).sum(-1) + (gap * last.weight).sum(-1)) / 2 + last.bias

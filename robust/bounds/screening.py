@@ -20,15 +20,15 @@ import torch
 from torch import Tensor
 
 from robust.bounds.first_order import difference_cotangents
-from robust.bounds.output_layer import OutputLayer, output_layer
-from robust.bounds.vertex_search import chunks
+from robust.bounds.output_layer import OutputLayer
+from robust.bounds.vertex_search import Scratch, Unperturbed, chunks, unperturbed_pass
 from robust.losses import class_differences
 from robust.networks.mlp import MLP
 
 
 @torch.no_grad()
-def linear_bounds(net: MLP, x: Tensor, y: Tensor, radius: Tensor) -> Tensor:
-    """Return c_k'lin_L, which RUB's bound is never below, at every vertex.
+def linear_parts(net: MLP, x: Tensor, y: Tensor, radius: Tensor) -> tuple[Tensor, Tensor]:
+    """Return c_k'lin_L at x and what a step of +rho along each feature adds to it.
 
     Args:
         net: P networks.
@@ -37,13 +37,65 @@ def linear_bounds(net: MLP, x: Tensor, y: Tensor, radius: Tensor) -> Tensor:
         radius: true L1 radius, [P, B].
 
     Returns:
-        [P, B, V, K-1].
+        [P, B, 1, K-1] and [P, B, D, K-1].
     """
     expansion = net.linearize(x)
     cotangents = difference_cotangents(y, net.num_classes, expansion.logits)
     slope = expansion.pullback(cotangents.unsqueeze(0)).mT * radius[..., None, None]
-    value = class_differences(expansion.logits, y).unsqueeze(2)
+    return class_differences(expansion.logits, y).unsqueeze(2), slope
+
+
+def linear_bounds(net: MLP, x: Tensor, y: Tensor, radius: Tensor) -> Tensor:
+    """Return c_k'lin_L, which RUB's bound is never below, at every vertex, [P, B, V, K-1]."""
+    value, slope = linear_parts(net, x, y, radius)
     return torch.cat([value + slope, value - slope], dim=2)
+
+
+class Screen:
+    """One batch's unperturbed pass and gains, ready for the slack of one chunk after another."""
+
+    @torch.no_grad()
+    def __init__(self, net: MLP, around: Unperturbed, radius: Tensor) -> None:
+        self.weights = list(net.weights)[:-1]
+        self.radius = radius[..., None, None]
+        self.masks = [twice / 2 for twice in around.twice]
+        self.signs = [1 - twice for twice in around.twice]
+        self.reaches = [z.abs().unsqueeze(2) for z in around.hidden]
+        self.gains = [gain.mT for gain in _gains(self.weights, self.masks, around.last)]
+        self.scratch = Scratch(radius)
+
+    @torch.no_grad()
+    def slack(self, networks: slice, examples: slice) -> Tensor:
+        """Return sum_l q_l'flipped_l, by which the bound exceeds lin at most, [p, b, V, K-1]."""
+        at = networks, examples
+        first = self.weights[0][networks].unsqueeze(1)  # [p, 1, D, H]
+        radius = self.radius[at]
+        shape = (*radius.shape[:2], first.shape[2])  # p, b, D
+        step = self.scratch.take("step", *shape, first.shape[3])
+        torch.mul(radius, first, out=step)  # lin_1 - z_1
+        parts = []
+        for layer, (sign, reach, gain) in enumerate(
+            zip(self.signs, self.reaches, self.gains, strict=True)
+        ):
+            if layer > 0:
+                weight = self.weights[layer][networks]
+                rows = step.mul_(self.masks[layer - 1][at]).flatten(1, 2)
+                step = self.scratch.take("next", *shape, weight.shape[2])
+                torch.bmm(rows, weight, out=step.flatten(1, 2))
+                self.scratch.swap("step", "next")
+            parts.append(self._flipped(step, sign[at], reach[at], gain[at]))
+        towards, away = (sum(halves) for halves in zip(*parts, strict=True))
+        return torch.cat([towards, away], dim=2)
+
+    def _flipped(
+        self, step: Tensor, sign: Tensor, reach: Tensor, gain: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return q_l'flipped_l of one layer for +step and -step, each [p, b, D, K-1]."""
+        # [-lin]^+ of active and [lin]^+ of inactive units are both [+-step - |z|]^+.
+        beyond = self.scratch.take("beyond", *step.shape)
+        towards = torch.matmul(torch.addcmul(-reach, step, sign, out=beyond).relu_(), gain)
+        away = torch.matmul(torch.addcmul(reach, step, sign, out=beyond).clamp_max_(0), gain)
+        return towards, away.neg_()
 
 
 @torch.no_grad()
@@ -60,32 +112,11 @@ def slacks(
         budget: activations of one layer held at once; None chooses by device.
 
     Yields:
-        Slices of networks and examples, and sum_l q_l'flipped_l there, [p, b, V, K-1].
+        Slices of networks and examples, and the slack there, [p, b, V, K-1].
     """
-    hidden = net.pre_activations(x)[:-1]
-    last = output_layer(net, y)
-    weights = list(net.weights)[:-1]
+    screen = Screen(net, unperturbed_pass(net, x, y), radius)
     for at in chunks(net, len(y), 2 * net.num_features, x.device.type, budget):
-        layers = [z[at].unsqueeze(2) for z in hidden], [w[at[0]] for w in weights]
-        yield at, _slack(*layers, last.slice(*at), radius[at])
-
-
-def _slack(
-    hidden: Sequence[Tensor], weights: Sequence[Tensor], last: OutputLayer, radius: Tensor
-) -> Tensor:
-    """Return sum_l q_l'flipped_l at every vertex, [P, B, V, K-1]; hidden is z_l, [P, B, 1, H]."""
-    masks = [(z > 0).to(z.dtype) for z in hidden]
-    step = radius[:, :, None, None] * weights[0].unsqueeze(1)  # [P, B, D, H]: lin_1 - z_1
-    both = step.new_zeros(2, *step.shape[:3], last.weight.shape[2])  # of the two signs
-    for layer, gain in enumerate(_gains(weights, masks, last)):
-        if layer > 0:
-            rows = (*step.shape[:3], -1)
-            step = torch.bmm((step * masks[layer - 1]).flatten(1, 2), weights[layer]).view(rows)
-        # [-lin]^+ of active and [lin]^+ of inactive units are both [+-step - |z|]^+.
-        towards, reach = step * (1 - 2 * masks[layer]), hidden[layer].abs()
-        both[0] += torch.matmul((towards - reach).relu_(), gain.mT)
-        both[1] += torch.matmul(towards.add_(reach).neg_().relu_(), gain.mT)
-    return torch.cat([both[0], both[1]], dim=2)
+        yield at, screen.slack(*at)
 
 
 def _gains(weights: Sequence[Tensor], masks: Sequence[Tensor], last: OutputLayer) -> list[Tensor]:
@@ -94,7 +125,7 @@ def _gains(weights: Sequence[Tensor], masks: Sequence[Tensor], last: OutputLayer
     gains = [to_s]
     for weight, mask in zip(reversed(weights[1:]), reversed(masks[:-1]), strict=True):
         keep, swap = weight.clamp_min(0).mT, (-weight).clamp_min(0).mT
-        rows = (*to_s.shape[:3], -1)
+        rows = (*to_s.shape[:3], weight.shape[1])
         s, m = to_s.flatten(1, 2), to_m.flatten(1, 2)
         to_s = (torch.bmm(s, keep) + torch.bmm(m, swap)).view(rows)
         to_m = (torch.bmm(s, swap) + torch.bmm(m, keep)).view(rows) * mask

@@ -62,12 +62,12 @@ class Unperturbed:
     """What the streams at any vertex need of the pass at x.
 
     Attributes:
-        first: z_1, [P, B, H], differentiable in the parameters.
+        hidden: z_l of each hidden layer, [P, B, H], differentiable in the parameters.
         twice: 2t = 2 [sign(z)]^+ of each hidden layer, 0 or 2, [P, B, 1, H].
         last: the last layer seen from each example.
     """
 
-    first: Tensor
+    hidden: list[Tensor]
     twice: list[Tensor]
     last: OutputLayer
 
@@ -76,7 +76,7 @@ def unperturbed_pass(net: MLP, x: Tensor, y: Tensor) -> Unperturbed:
     """Pass x, [B, D] or [P, B, D], with labels y, [B], through the networks once."""
     hidden = net.pre_activations(x)[:-1]
     twice = [(z > 0).to(z.dtype).mul_(2).unsqueeze(2) for z in hidden]
-    return Unperturbed(hidden[0], twice, output_layer(net, y))
+    return Unperturbed(hidden, twice, output_layer(net, y))
 
 
 def halved_layers(net: MLP) -> list[tuple[Tensor, Tensor, Tensor]]:
@@ -136,7 +136,7 @@ def worst_vertices_around(
         The bounds and the vertices, each [P, B, K-1]; vertex v < D is x + rho e_v, vertex
         v >= D is x - rho e_{v-D}.
     """
-    search = _Search(net, around, radius)
+    search = Search(net, around, radius)
     values = torch.empty_like(around.last.bias)
     vertices = torch.empty(values.shape, dtype=torch.int64, device=values.device)
     for at in chunks(net, values.shape[1], 2 * net.num_features, values.device.type, budget):
@@ -157,19 +157,19 @@ def bounds_at(net: MLP, around: Unperturbed, radius: Tensor, vertices: Tensor) -
     Returns:
         [P, B, V, K-1].
     """
-    search = _Search(net, around, radius)
-    values = around.first.new_empty(*vertices.shape, around.last.bias.shape[2])
+    search = Search(net, around, radius)
+    values = radius.new_empty(*vertices.shape, around.last.bias.shape[2])
     _, batch, count = vertices.shape
     for at in chunks(net, batch, count, values.device.type):
         values[at] = search.bounds(*at, vertices[at])
     return values.add_(around.last.bias.unsqueeze(2))
 
 
-class _Search:
+class Search:
     """One batch's unperturbed pass and weights, ready for one chunk of vertices after another."""
 
     def __init__(self, net: MLP, around: Unperturbed, radius: Tensor) -> None:
-        first = around.first
+        first = around.hidden[0]
         step = pad_units(torch.cat([net.weights[0], -net.weights[0]], dim=1))
         self.step = step.unsqueeze(1)  # [P, 1, V, H]
         self.first = pad_units(first, 1.0).unsqueeze(2)
@@ -181,7 +181,7 @@ class _Search:
         ]
         half = pad_units(around.last.weight / 2)
         self.output = half.mT, half.abs().mT
-        self.scratch = _Scratch(first)
+        self.scratch = Scratch(first)
 
     def bounds(self, networks: slice, examples: slice, vertices: Tensor | None = None) -> Tensor:
         """Return g_{L,k}(+-rho) - c_k'b_L at every vertex, or at some, [p, b, V, K-1]."""
@@ -225,7 +225,7 @@ class _Search:
         return (total if excess is None else total.addcmul_(excess, twice)), gap
 
 
-class _Scratch:
+class Scratch:
     """Memory that one chunk after another writes over, so that it stays in the cache."""
 
     def __init__(self, like: Tensor) -> None:
