@@ -143,9 +143,8 @@ class Driver:
 
     def run(self) -> None:
         """Run every pack; return when all are recorded."""
-        if self.tracker is not None:
-            self.tracker.start()
         if not self.tasks:
+            self._log_to_mlflow()
             return
         with self.progress:
             if self.plan.config.debug:
@@ -165,10 +164,16 @@ class Driver:
             self.started(task.job)
             self.finished(task.job, worker.run_pack(task.job))
 
+    def _log_to_mlflow(self) -> None:
+        """Start the tracker, if there is one and it has not been."""
+        if self.tracker is not None and not self.tracker.started:
+            self.tracker.start()
+
     def started(self, job: Job) -> None:
         """A worker began with the pack."""
         self.progress.started(job)
         self.slot_time.started(job.pack.pack_id)
+        self._log_to_mlflow()  # not before: importing MLflow would hold up Ray's start
 
     def finished(self, job: Job, summary: Summary) -> None:
         """The pack's records are on disk, or could not be written."""

@@ -91,6 +91,11 @@ class Tracker:
         """Begin by logging what MLflow lacks of the records that are there."""
         self._thread.start()
 
+    @property
+    def started(self) -> bool:
+        """Whether it has begun."""
+        return self._thread.ident is not None
+
     def add(self, path: Path) -> None:
         """Log a new records file soon."""
         self._queue.put(path)
