@@ -1,6 +1,6 @@
 """Hours that the paper's experiments take on this device, from a short calibration.
 
-    python -m benchmarks.grid_cost [--device cuda] [--pack 4] [--experiment uci_full ...]
+    python -m benchmarks.grid_cost [--device cuda] [--pack 4] [--experiment paper_full ...]
 
 For each (defense, network, data shape) one pack is timed for a moment; its share of the matmul
 peak is applied to every data set of the nearest shape. The floor is the FLOP count at peak.
@@ -24,11 +24,26 @@ from robust.evaluate import evaluate
 from sweep.cost import evaluation_flops, network_size, training_flops
 
 NAMES_OF_FIVE = ("baseline-linf", "arub-l1", "arub-linf", "pgd-linf", "rub")
-RATES, RADII, ATTACK_RADII = 7, 11, 20
-ATTACKS = ("pgd-l1", "pgd-l2", "pgd-linf", "fgm-l1", "fgm-l2", "fgsm-linf", "certified-l1")
+RATES, RADII = 7, 11
 UCI_SHAPES = ((5, 2), (20, 4), (65, 10), (279, 13))
 CALIBRATION_SECONDS = 0.3
 PACK = {"cuda": 77, "cpu": 4}  # a CPU is busy with few networks
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """What every network is evaluated with, and at how many radii."""
+
+    attacks: tuple[str, ...]
+    radii: int
+
+
+OF_MLPS = Evaluated(
+    ("pgd-l1", "pgd-l2", "pgd-linf", "fgm-l1", "fgm-l2", "fgsm-linf", "vertex-l1", "certified-l1"),
+    20,
+)
+EVALUATED = {"uci_full": OF_MLPS, "vision_full": OF_MLPS, "cnn_full": Evaluated(("pgd-l2",), 9)}
+WHOLE = "paper_full"  # all of them
 
 
 @dataclass(frozen=True)
@@ -57,7 +72,11 @@ class Cost:
 
 
 def cells(experiment: str) -> Iterator[Cell]:
-    """Yield the cells of one of the paper's grids (design of section 6.1)."""
+    """Yield the cells of one of the paper's grids, or of all (design of section 6.1)."""
+    if experiment == WHOLE:
+        for part in EVALUATED:
+            yield from cells(part)
+        return
     kind = "uci" if experiment == "uci_full" else "vision"
     for row in _shapes(kind):
         rows, features, classes = (int(row[key]) for key in ("rows", "features", "classes"))
@@ -127,10 +146,18 @@ class Calibration:
         features, classes = self._nearest(cell)
         key = ("evaluate", cell.network, features, classes)
         if key not in self.rates:
-            self.rates[key] = self._evaluate(cell.network, features, classes)
+            attacks = EVALUATED[cell.experiment].attacks
+            self.rates[key] = self._evaluate(attacks, cell.network, features, classes)
         return self.rates[key]
 
-    def _evaluate(self, network: str, features: int, classes: int, examples: int = 64) -> float:
+    def _evaluate(
+        self,
+        attacks: tuple[str, ...],
+        network: str,
+        features: int,
+        classes: int,
+        examples: int = 64,
+    ) -> float:
         shape = IMAGE_SHAPES.get(features)
         net = networks.build(network, features, classes, 2, seed=0, input_shape=shape)
         net = net.to(self.device)
@@ -139,12 +166,12 @@ class Calibration:
         radii = torch.tensor([0.01, 0.1], device=self.device)
 
         def run() -> None:
-            for attack in ATTACKS:
+            for attack in attacks:
                 evaluate(net, x, y, attack=attack, radii=radii)
 
         taken = machine.seconds(run, self.device, CALIBRATION_SECONDS)
         size = network_size(network, features, classes)
-        return 2 * evaluation_flops(size, ATTACKS, len(radii), examples) / taken
+        return 2 * evaluation_flops(size, attacks, len(radii), examples) / taken
 
     @staticmethod
     def _nearest(cell: Cell) -> tuple[int, int]:
@@ -165,7 +192,10 @@ def cost(experiment: str, calibration: Calibration) -> Cost:
         train = cell.trials * training_flops(
             cell.defense, size, cell.batch, cell.steps, cell.train
         )
-        attacked = cell.trials * evaluation_flops(size, ATTACKS, ATTACK_RADII, cell.evaluated)
+        evaluated = EVALUATED[cell.experiment]
+        attacked = cell.trials * evaluation_flops(
+            size, evaluated.attacks, evaluated.radii, cell.evaluated
+        )
         floor += (train + attacked) / calibration.peak
         training += train / calibration.training(cell)
         evaluation += attacked / calibration.evaluation(cell)
@@ -177,7 +207,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--pack", type=int, help="networks; 77 on a GPU, else 4")
-    parser.add_argument("--experiment", nargs="+", default=["uci_full", "vision_full", "cnn_full"])
+    parser.add_argument(
+        "--experiment", nargs="+", choices=[*EVALUATED, WHOLE], default=[*EVALUATED, WHOLE]
+    )
     options = parser.parse_args()
     where = machine.describe(options.device)
     calibration = Calibration(options.device, options.pack or PACK[options.device])
