@@ -19,8 +19,8 @@ from robust.networks.mlp import MLP
 
 MIN_FEATURES = {"cpu": 512}  # by device; fewer are searched faster than screened one by one
 SCREENING_COST = 0.5  # of a search of all vertices
-GROUP = 4  # examples screened at once
-PATIENCE = 0.5  # searches that screening may lose on a network before it is left
+GROUP = 8  # examples screened at once
+PATIENCE = 0.25  # searches that screening may lose on a network before it is left
 
 
 def pays(net: MLP, device: str) -> bool:
@@ -67,7 +67,8 @@ class _ScreenedSearch:
         found: list[Tensor] = []
         gain, batch = 0.0, self.value.shape[1]
         while len(found) < batch and gain > -PATIENCE:
-            group = slice(len(found), min(len(found) + GROUP, batch))
+            size = GROUP if found else 1  # the first shows whether it pays
+            group = slice(len(found), min(len(found) + size, batch))
             for b, may in enumerate(self._open(slice(p, p + 1), group), start=group.start):
                 candidates = may.nonzero().view(1, 1, -1)
                 bounds = self.search.bounds(slice(p, p + 1), slice(b, b + 1), candidates)
