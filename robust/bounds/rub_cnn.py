@@ -20,14 +20,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from robust.bounds.first_order import difference_cotangents
+from robust.bounds.first_order import approximate_worst_case_differences
 from robust.bounds.output_layer import output_layer
 from robust.bounds.patch_search import worst_vertices
 from robust.bounds.vertex_search import search_precision
-from robust.losses import class_differences
 from robust.networks.cnn import CNN, Trace
 from robust.networks.convolution import POOL, Pooling, convolve
-from robust.norms import dual_norm
 
 # Backward passes made at once to refute certificates.
 _LOWER_ROWS = 640
@@ -89,10 +87,8 @@ def lower_bounds(net: CNN, x: Tensor, y: Tensor, radius: Tensor) -> Tensor:
     size = max(1, _LOWER_ROWS // (net.num_networks * net.num_classes))
     parts = []
     for at in (slice(i, i + size) for i in range(0, len(y), size)):
-        expansion = net.linearize(x[..., at, :])
-        cotangents = difference_cotangents(y[at], net.num_classes, expansion.logits)
-        slope = dual_norm(expansion.pullback(cotangents.unsqueeze(0)), "l1")
-        parts.append(class_differences(expansion.logits, y[at]) + radius[:, at, None] * slope)
+        part = x[..., at, :], y[at], radius[:, at]
+        parts.append(approximate_worst_case_differences(net, *part, "l1"))
     return torch.cat(parts, dim=1)
 
 

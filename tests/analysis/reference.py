@@ -47,7 +47,7 @@ def _preference(row: Row) -> Key:
     return (-row["accuracy"], *order(row))
 
 
-def tested(rows: list[Row], keys: tuple[str, ...] = ()) -> list[Row]:
+def selected_on_validation(rows: list[Row], keys: tuple[str, ...] = ()) -> list[Row]:
     """The test rows of chosen trials, with what validation said; none where not measured."""
 
     def arm(row: Row) -> Key:
@@ -93,14 +93,14 @@ def robust(rows: list[Row], keys: tuple[str, ...] = ()) -> dict[Key, Row]:
     """Tables 3 to 5: minimum over a norm's two attacks, each selecting for itself."""
     attacks = [attack for pair in PAIRS.values() for attack in pair]
     names = ("dataset", *keys, "attack_norm", "attack_grid_radius", "defense")
-    chosen = tested([row for row in rows if row["attack"] in attacks], keys)
+    chosen = selected_on_validation([row for row in rows if row["attack"] in attacks], keys)
     return marked(weakest(chosen, names), lambda key: key[:-1])
 
 
 def single(rows: list[Row], attacks: tuple[str, ...]) -> dict[Key, Row]:
     """Tables 7 to 12: one attack or bound at a time."""
     names = ("dataset", "attack", "attack_norm", "attack_grid_radius", "defense")
-    chosen = tested([row for row in rows if row["attack"] in attacks])
+    chosen = selected_on_validation([row for row in rows if row["attack"] in attacks])
     return marked(weakest(chosen, names), lambda key: key[:-1])
 
 
@@ -108,7 +108,7 @@ def pixel(rows: list[Row], scales: dict[str, float]) -> dict[Key, Row]:
     """Tables 3 to 5 at pixel radii: each scaling at the next radius measured, the better one."""
     attacks = [attack for pair in PAIRS.values() for attack in pair]
     reached: list[Row] = []
-    chosen = tested([row for row in rows if row["attack"] in attacks], ("scaling",))
+    chosen = selected_on_validation([row for row in rows if row["attack"] in attacks], ("scaling",))
     for group in grouped(chosen, lambda r: (r["dataset"], r["attack"])).values():
         targets = {row["attack_grid_radius"]: row["attack_radius"] for row in group}
         for grid, target in targets.items():
