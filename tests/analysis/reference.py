@@ -108,7 +108,8 @@ def pixel(rows: list[Row], scales: dict[str, float]) -> dict[Key, Row]:
     """Tables 3 to 5 at pixel radii: each scaling at the next radius measured, the better one."""
     attacks = [attack for pair in PAIRS.values() for attack in pair]
     reached: list[Row] = []
-    chosen = selected_on_validation([row for row in rows if row["attack"] in attacks], ("scaling",))
+    under_attack = [row for row in rows if row["attack"] in attacks]
+    chosen = selected_on_validation(under_attack, ("scaling",))
     for group in grouped(chosen, lambda r: (r["dataset"], r["attack"])).values():
         targets = {row["attack_grid_radius"]: row["attack_radius"] for row in group}
         for grid, target in targets.items():
