@@ -47,7 +47,7 @@ def measure(features: int, grid_radius: float, steps: int) -> dict[str, object]:
         around, at = vertex_search.unperturbed_pass(*batch), radius.unsqueeze(1)
         runs = [
             lambda: vertex_search.worst_vertices_around(net, around, at),
-            lambda: screened_search.worst_vertices(*batch, around, at),
+            lambda: screened_search.worst_vertices(net, around, at),
         ]
         every, screened = machine.interleaved(runs, "cpu")
     return {

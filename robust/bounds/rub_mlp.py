@@ -116,7 +116,7 @@ def worst_case_differences(
     around = unperturbed_pass(net, x, y)
     with search_precision(x.device.type, rough):
         if rough and screened_search.pays(net, x.device.type):
-            vertices = screened_search.worst_vertices(net, x, y, around, radius)
+            vertices = screened_search.worst_vertices(net, around, radius)
         else:
             vertices = worst_vertices_around(net, around, radius)[1]
     centre = around.hidden[0].unsqueeze(2) + vertex_steps(net, vertices, radius)

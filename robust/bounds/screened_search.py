@@ -13,7 +13,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from robust.bounds.screening import Screen, linear_parts
+from robust.bounds.screening import Screen
 from robust.bounds.vertex_search import Search, Unperturbed
 from robust.networks.mlp import MLP
 
@@ -34,30 +34,25 @@ def pays(net: MLP, device: str) -> bool:
 
 
 @torch.no_grad()
-def worst_vertices(net: MLP, x: Tensor, y: Tensor, around: Unperturbed, radius: Tensor) -> Tensor:
+def worst_vertices(net: MLP, around: Unperturbed, radius: Tensor) -> Tensor:
     """Find the vertex at which the bound of each class difference is largest.
 
     Args:
         net: P networks.
-        x: [B, D] or [P, B, D].
-        y: labels, [B].
         around: the pass at x.
         radius: true L1 radius, [P, 1] or [P, B].
 
     Returns:
         [P, B, K-1], numbered as `vertex_search.worst_vertices_around` does.
     """
-    search = _ScreenedSearch(net, x, y, around, radius.expand(net.num_networks, len(y)))
+    search = _ScreenedSearch(net, around, radius.expand(around.last.bias.shape[:2]))
     return torch.stack([search.network(p) for p in range(net.num_networks)])
 
 
 class _ScreenedSearch:
     """One batch's bounds from below, and what gives them from above and exactly."""
 
-    def __init__(
-        self, net: MLP, x: Tensor, y: Tensor, around: Unperturbed, radius: Tensor
-    ) -> None:
-        self.value, self.slope = linear_parts(net, x, y, radius)
+    def __init__(self, net: MLP, around: Unperturbed, radius: Tensor) -> None:
         self.bias = around.last.bias.unsqueeze(2)
         self.screen = Screen(net, around, radius)
         self.search = Search(net, around, radius)
@@ -65,7 +60,7 @@ class _ScreenedSearch:
     def network(self, p: int) -> Tensor:
         """Return one network's worst vertices, [B, K-1], screening for as long as it pays."""
         found: list[Tensor] = []
-        gain, batch = 0.0, self.value.shape[1]
+        gain, batch = 0.0, self.bias.shape[1]
         while len(found) < batch and gain > -PATIENCE:
             size = GROUP if found else 1  # the first shows whether it pays
             group = slice(len(found), min(len(found) + size, batch))
@@ -82,8 +77,7 @@ class _ScreenedSearch:
     def _open(self, networks: slice, examples: slice) -> Tensor:
         """Return which vertices of a network's examples may be the worst, [b, V]."""
         at = networks, examples
-        value, slope = self.value[at], self.slope[at]
-        lower = torch.cat([value + slope, value - slope], dim=2)  # [1, b, V, K-1]
+        lower = self.screen.linear(*at)  # [1, b, V, K-1]
         upper = torch.cat([self.screen.slack(networks, one) for one in _each(examples)], dim=1)
         upper += lower
         suspects = torch.cat([lower.argmax(dim=2), upper.argmax(dim=2)], dim=2)

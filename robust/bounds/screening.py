@@ -15,20 +15,19 @@ Legend: P networks in the pack, B batch, V vertices, D input features, H hidden 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from robust.bounds.first_order import difference_cotangents
 from robust.bounds.output_layer import OutputLayer
 from robust.bounds.vertex_search import Scratch, Unperturbed, chunks, unperturbed_pass
-from robust.losses import class_differences
 from robust.networks.mlp import MLP
 
 
 @torch.no_grad()
-def linear_parts(net: MLP, x: Tensor, y: Tensor, radius: Tensor) -> tuple[Tensor, Tensor]:
-    """Return c_k'lin_L at x and what a step of +rho along each feature adds to it.
+def linear_bounds(net: MLP, x: Tensor, y: Tensor, radius: Tensor) -> Tensor:
+    """Return c_k'lin_L, which RUB's bound is never below, at every vertex.
 
     Args:
         net: P networks.
@@ -37,32 +36,42 @@ def linear_parts(net: MLP, x: Tensor, y: Tensor, radius: Tensor) -> tuple[Tensor
         radius: true L1 radius, [P, B].
 
     Returns:
-        [P, B, 1, K-1] and [P, B, D, K-1].
+        [P, B, V, K-1].
     """
-    expansion = net.linearize(x)
-    cotangents = difference_cotangents(y, net.num_classes, expansion.logits)
-    slope = expansion.pullback(cotangents.unsqueeze(0)).mT * radius[..., None, None]
-    return class_differences(expansion.logits, y).unsqueeze(2), slope
-
-
-def linear_bounds(net: MLP, x: Tensor, y: Tensor, radius: Tensor) -> Tensor:
-    """Return c_k'lin_L, which RUB's bound is never below, at every vertex, [P, B, V, K-1]."""
-    value, slope = linear_parts(net, x, y, radius)
-    return torch.cat([value + slope, value - slope], dim=2)
+    every = slice(None), slice(None)
+    return Screen(net, unperturbed_pass(net, x, y), radius).linear(*every)
 
 
 class Screen:
-    """One batch's unperturbed pass and gains, ready for the slack of one chunk after another."""
+    """One batch's unperturbed pass, ready for one chunk of its examples after another."""
 
     @torch.no_grad()
     def __init__(self, net: MLP, around: Unperturbed, radius: Tensor) -> None:
         self.weights = list(net.weights)[:-1]
+        self.last, self.top = around.last, around.hidden[-1].relu().unsqueeze(2)
         self.radius = radius[..., None, None]
         self.masks = [twice / 2 for twice in around.twice]
         self.signs = [1 - twice for twice in around.twice]
         self.reaches = [z.abs().unsqueeze(2) for z in around.hidden]
-        self.gains = [gain.mT for gain in _gains(self.weights, self.masks, around.last)]
         self.scratch = Scratch(radius)
+
+    @cached_property
+    def gains(self) -> list[Tensor]:
+        """q_l of each hidden layer, [P, B, H, K-1]."""
+        return [gain.mT for gain in _gains(self.weights, self.masks, self.last)]
+
+    @torch.no_grad()
+    def linear(self, networks: slice, examples: slice) -> Tensor:
+        """Return c_k'lin_L, the bound from below, [p, b, V, K-1]."""
+        at = networks, examples
+        last = self.last.slice(*at)
+        rows = last.weight  # c_k'W_L, [p, b, K-1, H], and on to the input
+        for weight, mask in zip(reversed(self.weights), reversed(self.masks), strict=True):
+            shape = (*rows.shape[:3], weight.shape[1])
+            rows = torch.bmm((rows * mask[at]).flatten(1, 2), weight[networks].mT).view(shape)
+        value = torch.matmul(self.top[at], last.weight.mT) + last.bias.unsqueeze(2)
+        slope = rows.mT * self.radius[at]  # [p, b, D, K-1]
+        return torch.cat([value + slope, value - slope], dim=2)
 
     @torch.no_grad()
     def slack(self, networks: slice, examples: slice) -> Tensor:
