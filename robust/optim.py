@@ -5,7 +5,6 @@ Legend: P networks in the pack.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -33,10 +32,11 @@ class PackedAdam:
         """
         self.parameters = list(parameters)
         self.learning_rate = learning_rate
-        self.first = [torch.zeros_like(p) for p in self.parameters]
-        self.second = [torch.zeros_like(p) for p in self.parameters]
-        self.step_count = 0
         # The fused kernel reads memory as it lies.
+        self.first = [p.new_zeros(p.shape) for p in self.parameters]
+        self.second = [p.new_zeros(p.shape) for p in self.parameters]
+        # On the device, where a recorded step counts by itself; exact up to 2^24 steps.
+        self.count = torch.zeros((), dtype=torch.float32, device=learning_rate.device)
         self.on_cpu = all(p.device.type == "cpu" and p.is_contiguous() for p in self.parameters)
 
     @torch.no_grad()
@@ -47,12 +47,11 @@ class PackedAdam:
             gradients: one per parameter; those of dead networks may be anything.
             alive: [P], boolean.
         """
-        self.step_count += 1
+        self.count.add_(1)
         (self._step_each if self.on_cpu else self._step_pack)(gradients, alive)
 
     def _step_each(self, gradients: Sequence[Tensor], alive: Tensor) -> None:
         """One network after another by torch's fused kernel, which reads memory only once."""
-        count = [torch.tensor(float(self.step_count))] * len(gradients)
         ordered = [g.contiguous() for g in gradients]
         columns = (self.parameters, ordered, self.first, self.second)
         for i, (rate, lives) in enumerate(
@@ -60,37 +59,50 @@ class PackedAdam:
         ):
             if lives:
                 p, g, m, v = ([tensor[i] for tensor in column] for column in columns)
-                torch._fused_adam_(
-                    p,
-                    g,
-                    m,
-                    v,
-                    [],
-                    count,
-                    lr=rate,
-                    beta1=BETA1,
-                    beta2=BETA2,
-                    eps=EPS,
-                    weight_decay=0.0,
-                    amsgrad=False,
-                    maximize=False,
-                )
+                self._fused(p, g, m, v, rate)
 
     def _step_pack(self, gradients: Sequence[Tensor], alive: Tensor) -> None:
         """All networks at once, without waiting for the device."""
-        scale = self.learning_rate * alive / (1 - BETA1**self.step_count)
-        root = math.sqrt(1 - BETA2**self.step_count)
-        for p, g, m, v in zip(self.parameters, gradients, self.first, self.second, strict=True):
-            per_network = (-1, *[1] * (p.dim() - 1))
+        clean = [
             # A dead network's gradient may be NaN, which no factor would remove.
-            g = torch.where(alive.view(per_network), g, 0.0)
-            m.lerp_(g, 1 - BETA1)
-            v.mul_(BETA2).addcmul_(g, g, value=1 - BETA2)
-            p.sub_(m / v.sqrt().div_(root).add_(EPS) * scale.view(per_network))
+            torch.where(_per_network(alive, g), g, 0.0).contiguous()
+            for g in gradients
+        ]
+        # The kernel knows one rate for all: it makes a step of rate 1 from 0, and each network
+        # goes its own multiple of that.
+        moves = [g.new_zeros(g.shape) for g in clean]
+        self._fused(moves, clean, self.first, self.second, 1.0)
+        scale = self.learning_rate * alive
+        for p, move in zip(self.parameters, moves, strict=True):
+            p.addcmul_(move, _per_network(scale, p))
+
+    def _fused(
+        self,
+        parameters: list[Tensor],
+        gradients: list[Tensor],
+        first: list[Tensor],
+        second: list[Tensor],
+        rate: float,
+    ) -> None:
+        torch._fused_adam_(
+            parameters,
+            gradients,
+            first,
+            second,
+            [],
+            [self.count] * len(parameters),
+            lr=rate,
+            beta1=BETA1,
+            beta2=BETA2,
+            eps=EPS,
+            weight_decay=0.0,
+            amsgrad=False,
+            maximize=False,
+        )
 
     def state_dict(self) -> dict[str, Any]:
         """Return the moments, which are not copied, and the number of steps."""
-        return {"first": self.first, "second": self.second, "step_count": self.step_count}
+        return {"first": self.first, "second": self.second, "step_count": int(self.count)}
 
     @torch.no_grad()
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -98,4 +110,9 @@ class PackedAdam:
         for name, moments in (("first", self.first), ("second", self.second)):
             for mine, theirs in zip(moments, state[name], strict=True):
                 mine.copy_(theirs)
-        self.step_count = int(state["step_count"])
+        self.count.fill_(state["step_count"])
+
+
+def _per_network(values: Tensor, like: Tensor) -> Tensor:
+    """Give one value per network, [P], the dimensions of [P, ...]."""
+    return values.view(-1, *[1] * (like.dim() - 1))

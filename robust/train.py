@@ -19,8 +19,10 @@ from robust.defenses.base import UNBOUNDED
 from robust.evaluate import correct
 from robust.losses import LOSSES
 from robust.networks.linearization import Network
-from robust.optim import PackedAdam
+from robust.precision import rough_products
+from robust.recording import recorded
 from robust.seeds import derived_seed
+from robust.training_step import TrainingStep
 
 Curve = list[tuple[int, tuple[float | None, ...]]]
 
@@ -64,6 +66,8 @@ def train(
     keep_training: Callable[[int], Tensor] | None = None,
     on_batch: Callable[[int, Tensor, Tensor], None] | None = None,
     checkpoint: CheckpointFile | None = None,
+    record: bool = False,
+    tf32: bool = False,
 ) -> TrainResult:
     """Train the networks of a pack in place.
 
@@ -90,6 +94,8 @@ def train(
         on_batch: called before each step with its number and its minibatch (robust.monitor).
         checkpoint: where to keep how far training has come, and to take it up from if a checkpoint
             of the same training is there. Callbacks that have a `state_dict` are kept with it.
+        record: record a step once and replay it (`robust.recording`), where the device can.
+        tf32: let products of the steps be rounded to ten bits, where the device has TF32.
 
     Returns:
         Divergences, time and validation curve.
@@ -103,15 +109,12 @@ def train(
     method = replace(defenses.get(defense), loss_function=LOSSES.get(loss), bounds=bounds)
     rates = _check_rates(learning_rate, net.num_networks, x)
     order = minibatches(x.shape[0], batch_size, steps, seed).to(x.device)
-    parameters: list[Tensor] = list(net.parameters())
-    stand = _Stand(
-        parameters,
-        PackedAdam(parameters, rates),
-        torch.Generator(x.device).manual_seed(derived_seed(seed, "training noise")),
-        _stateful(on_batch, keep_training),
-    )
+    generator = torch.Generator(x.device).manual_seed(derived_seed(seed, "training noise"))
+    update = TrainingStep(net, x, y, method, radius, rates, order.shape[1], generator)
+    make_step = recorded(update, generator) if record else update
+    stand = _Stand(update, _stateful(on_batch, keep_training))
     given = (list(x.shape), list(order.shape), radius.tolist(), rates.tolist())
-    call = _call_hash(net, *given, defense, loss, bounds, seed)
+    call = _call_hash(net, *given, defense, loss, bounds, seed, *(["tf32"] if tf32 else []))
     if checkpoint is not None and (state := checkpoint.load(call)) is not None:
         stand.load_state_dict(state)
     resumed, before = stand.step, stand.seconds
@@ -120,20 +123,20 @@ def train(
         batch = order[step - 1]
         if on_batch is not None:
             on_batch(step, x[batch], y[batch])
-        losses = method.example_losses(net, x[batch], y[batch], radius, stand.generator)
-        losses = losses.mean(dim=1)
-        gradients = torch.autograd.grad(losses.sum(), parameters)
-        stand.update(step, gradients, _finite(losses, gradients))
+        update.batch.copy_(batch)
+        with rough_products(x.device.type, tf32):
+            make_step()
+        stand.step = step
         if keep_training is not None:
-            stand.running = keep_training(step)
+            update.running.copy_(keep_training(step))
         if validation is not None and (step % curve_every == 0 or step == steps):
-            stand.curve.append((step, _validation_point(net, validation, stand.alive)))
+            stand.curve.append((step, _validation_point(net, validation, update.alive)))
         if checkpoint is not None and checkpoint.due():
             stand.seconds = before + time.perf_counter() - start
             checkpoint.save(call, stand.state_dict())
         if on_step is not None:
             on_step(step)
-    diverged = tuple(int(s) or None for s in stand.diverged.tolist())  # waits for the device
+    diverged = tuple(int(s) or None for s in update.diverged.tolist())  # waits for the device
     seconds = before + time.perf_counter() - start
     return TrainResult(diverged, seconds, tuple(stand.curve), resumed, before)
 
@@ -142,48 +145,24 @@ def train(
 class _Stand:
     """Everything that the rest of a training depends on."""
 
-    parameters: list[Tensor]
-    optimizer: PackedAdam
-    generator: torch.Generator
+    update: TrainingStep
     callbacks: list[Stateful]
     step: int = 0  # finished
     seconds: float = 0.0
     curve: Curve = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        rates = self.optimizer.learning_rate
-        self.alive = torch.ones_like(rates, dtype=torch.bool)  # [P]
-        self.running = self.alive  # [P]
-        self.diverged = torch.zeros_like(rates, dtype=torch.int64)  # [P], 0: not so far
-
-    def update(self, step: int, gradients: tuple[Tensor, ...], finite: Tensor) -> None:
-        """Make an optimizer step with the networks that are healthy and not stopped."""
-        self.diverged = torch.where(self.alive & ~finite, step, self.diverged)
-        self.alive = self.alive & finite
-        self.optimizer.step(gradients, self.alive & self.running)
-        self.step = step
 
     def state_dict(self) -> State:
         return {
             "step": self.step,
             "seconds": self.seconds,
             "curve": list(self.curve),
-            "parameters": [p.detach() for p in self.parameters],
-            "optimizer": self.optimizer.state_dict(),
-            "generator": self.generator.get_state(),
-            "masks": [self.alive, self.running, self.diverged],
             "callbacks": [call.state_dict() for call in self.callbacks],
+            **self.update.state_dict(),
         }
 
-    @torch.no_grad()
     def load_state_dict(self, state: State) -> None:
         self.step, self.seconds, self.curve = state["step"], state["seconds"], state["curve"]
-        for mine, theirs in zip(self.parameters, state["parameters"], strict=True):
-            mine.copy_(theirs)
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.generator.set_state(state["generator"])
-        device = self.alive.device
-        self.alive, self.running, self.diverged = (m.to(device) for m in state["masks"])
+        self.update.load_state_dict(state)
         for call, own in zip(self.callbacks, state["callbacks"], strict=True):
             call.load_state_dict(own)
 
@@ -225,15 +204,6 @@ def _check_rates(learning_rate: Tensor, num_networks: int, like: Tensor) -> Tens
             f"got {rates.tolist()}"
         )
     return rates
-
-
-def _finite(losses: Tensor, gradients: tuple[Tensor, ...]) -> Tensor:
-    # A network's sum of squares is finite only if all of its entries are; squares that
-    # overflow belong to a network that has diverged as well.
-    total = losses.detach()
-    for g in gradients:
-        total = total + torch.linalg.vector_norm(g.flatten(1), dim=1)
-    return torch.isfinite(total)
 
 
 def _validation_point(

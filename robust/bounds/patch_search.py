@@ -56,11 +56,11 @@ class Block:
     patches: tuple[Patch, ...]
 
 
-def blocks(net: CNN) -> list[Block]:
+def blocks(net: CNN, device: torch.device) -> list[Block]:
     """Cut the input into blocks of pixels; those that reach the same last patch are neighbours."""
     height, width, channels = net.input_shape
     kernels = [int(w.shape[1]) for w in net.weights[: net.num_stages]]
-    index = torch.arange(net.num_features).view(height, width, channels)
+    index = torch.arange(net.num_features, device=device).view(height, width, channels)
     found = []
     for row, column in product(range(0, height, _BLOCK), range(0, width, _BLOCK)):
         rows = reach(Span(row, min(row + _BLOCK, height)), height, kernels)
@@ -174,7 +174,7 @@ def worst_vertices(
     radius = radius.expand(net.num_networks, len(y))
     budget = chunk_elements or CHUNK_ELEMENTS.get(x.device.type, 2**20)
     size = max(1, budget // (_UNITS_KEPT * net.num_networks * net.num_features))
-    plan = blocks(net)
+    plan = blocks(net, x.device)
     parts = [
         _worst_of_chunk(net, plan, x[..., at, :], y[at], radius[:, at], budget)
         for at in (slice(i, i + size) for i in range(0, len(y), size))
@@ -190,8 +190,7 @@ def _worst_of_chunk(
     values = torch.full_like(search.differences, -float("inf"))
     vertices = torch.zeros_like(values, dtype=torch.int64)
     for block in plan:
-        plus = block.features.to(x.device)
-        names = torch.cat([plus, plus + net.num_features])
+        names = torch.cat([block.features, block.features + net.num_features])
         for examples in _chunks(net, block, len(y), budget):
             best, index = search.bounds(block, examples).max(dim=2)
             better = ~(best <= values[:, examples])  # NaN, of a diverged network, must stay

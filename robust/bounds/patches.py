@@ -89,16 +89,17 @@ def patch_matrix(weight: Tensor, source: Patch, target: Patch) -> Tensor:
     side = weight.shape[1]
     # One tap of zeros beyond the kernel stands for everything that it does not reach.
     padded = functional.pad(weight, (0, 0, 0, 0, 0, 1, 0, 1))
-    down = _taps(source.rows, target.rows, side).to(weight.device)
-    across = _taps(source.columns, target.columns, side).to(weight.device)
+    down = _taps(source.rows, target.rows, side, weight.device)
+    across = _taps(source.columns, target.columns, side, weight.device)
     blocks = padded[:, down[:, None, :, None, :, None], across[None, :, None, :, None, :]]
     rows = source.rows.size * source.columns.size * weight.shape[3]
     return blocks.movedim(-2, 3).reshape(weight.shape[0], rows, -1)
 
 
-def _taps(source: Span, target: Span, side: int) -> Tensor:
+def _taps(source: Span, target: Span, side: int, device: torch.device) -> Tensor:
     """Return the kernel's tap from input row i to member a of window j, [i, a, j]."""
-    inputs = torch.arange(source.start, source.stop).view(-1, 1, 1)
-    outputs = POOL * torch.arange(target.start, target.stop) + torch.arange(POOL).view(-1, 1)
+    inputs = torch.arange(source.start, source.stop, device=device).view(-1, 1, 1)
+    windows = torch.arange(target.start, target.stop, device=device)
+    outputs = POOL * windows + torch.arange(POOL, device=device).view(-1, 1)
     taps = inputs - outputs + side // 2
     return torch.where((taps >= 0) & (taps < side), taps, side)

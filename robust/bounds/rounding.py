@@ -96,9 +96,7 @@ def unit_roundoff(net: Any) -> float:
     like = net.weights[0]
     if like.dtype != torch.float32:
         return torch.finfo(like.dtype).eps / 2
-    convolves = like.dim() > 3 and like.is_cuda and torch.backends.cudnn.allow_tf32
-    shortened = SHORTENED[torch.get_float32_matmul_precision()]
-    return max(shortened, SHORTENED["high"]) if convolves else shortened
+    return SHORTENED[torch.get_float32_matmul_precision()]  # convolutions keep to it as well
 
 
 def round_up(values: Tensor, dtype: torch.dtype) -> Tensor:

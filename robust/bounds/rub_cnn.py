@@ -23,9 +23,9 @@ from torch.nn import functional
 from robust.bounds.first_order import approximate_worst_case_differences
 from robust.bounds.output_layer import output_layer
 from robust.bounds.patch_search import worst_vertices
-from robust.bounds.vertex_search import search_precision
 from robust.networks.cnn import CNN, Trace
 from robust.networks.convolution import POOL, Pooling, convolve
+from robust.precision import rough_products
 
 # Backward passes made at once to refute certificates.
 _LOWER_ROWS = 640
@@ -43,13 +43,13 @@ def worst_case_differences(
         x: [B, D] or [P, B, D], in scaled input units.
         y: labels, [B].
         radius: true L1 radius >= 0, [P, 1] or [P, B].
-        rough: look for the vertices in `search_precision`; the bound at them stays exact.
+        rough: look for the vertices with `rough_products`; the bound at them stays exact.
 
     Returns:
         Certified bounds of the class differences, k != y in increasing order, [P, B, K-1];
         differentiable in the parameters (the subgradient at the maximising vertex).
     """
-    with search_precision(x.device.type, rough):
+    with rough_products(x.device.type, rough):
         vertices = worst_vertices(net, x, y, radius)[1]
     bounds = vertex_bounds(net, x, y, radius, vertices)  # V = K-1: one for each class
     return bounds.diagonal(dim1=2, dim2=3)

@@ -29,11 +29,11 @@ from torch.nn import functional
 from robust.bounds import screened_search
 from robust.bounds.vertex_search import (
     halved_layers,
-    search_precision,
     unperturbed_pass,
     worst_vertices_around,
 )
 from robust.networks.mlp import MLP
+from robust.precision import rough_products
 
 
 def hidden_streams(
@@ -106,7 +106,7 @@ def worst_case_differences(
         x: [B, D] or [P, B, D], in scaled input units.
         y: labels, [B].
         radius: true L1 radius >= 0, [P, 1] or [P, B].
-        rough: look for the vertices in `search_precision`, and with screening where it pays;
+        rough: look for the vertices with `rough_products`, and with screening where it pays;
             the bound at them stays exact.
 
     Returns:
@@ -114,7 +114,7 @@ def worst_case_differences(
         differentiable in the parameters (the subgradient at the maximising vertex).
     """
     around = unperturbed_pass(net, x, y)
-    with search_precision(x.device.type, rough):
+    with rough_products(x.device.type, rough):
         if rough and screened_search.pays(net, x.device.type):
             vertices = screened_search.worst_vertices(net, around, radius)
         else:

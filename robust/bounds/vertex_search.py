@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -25,9 +24,6 @@ from robust.networks.mlp import MLP, homogeneous, pad_matrix, pad_units
 # cache of the cores that share the work, on a GPU it should fill the device.
 CHUNK_ELEMENTS = {"cpu": 2**18, "cuda": 2**26}
 
-# torch's name for products of 10-bit mantissas (TF32) on the devices that have them.
-ROUGH_PRECISION = {"cuda": "high"}
-
 
 def chunk_elements(device: str) -> int:
     """Return how many elements of one hidden layer are handled at once."""
@@ -35,26 +31,6 @@ def chunk_elements(device: str) -> int:
     # Several threads need more work at once before sharing it pays.
     shared = device == "cpu" and torch.get_num_threads() > 1
     return 2 * elements if shared else elements
-
-
-@contextmanager
-def search_precision(device: str, rough: bool) -> Iterator[None]:
-    """Let float32 products be shortened while vertices are looked for, where that is faster.
-
-    Only for training, which evaluates the vertices found exactly: among near ties another vertex
-    may win. Certificates need the exact maximum and must not ask for it.
-
-    Args:
-        device: its type.
-        rough: whether to.
-    """
-    before = torch.get_float32_matmul_precision()
-    if rough and device in ROUGH_PRECISION:
-        torch.set_float32_matmul_precision(ROUGH_PRECISION[device])
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(before)
 
 
 @dataclass(frozen=True)

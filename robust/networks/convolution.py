@@ -9,11 +9,14 @@ network), R x S rows and columns.
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+from robust.precision import products_are_rough
 
 POOL = 2  # side and stride of every max-pooling window
 
@@ -44,8 +47,7 @@ def convolve(maps: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """
     groups = maps.shape[1] // weight.shape[3]
     flat = None if bias is None else bias.flatten()
-    # cuDNN would round float32 factors to ten bits, which no bound allows for.
-    with torch.backends.cudnn.flags(enabled=torch.backends.cudnn.enabled, allow_tf32=False):
+    with _like_other_products():
         return functional.conv2d(
             maps, _kernels(weight), flat, padding=weight.shape[1] // 2, groups=groups
         )
@@ -53,10 +55,18 @@ def convolve(maps: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 
 def convolve_transposed(maps: Tensor, weight: Tensor) -> Tensor:
     """Apply the transposed convolution: [B, P*out, R, S] -> [B, P*in, R, S]."""
-    with torch.backends.cudnn.flags(enabled=torch.backends.cudnn.enabled, allow_tf32=False):
+    with _like_other_products():
         return functional.conv_transpose2d(
             maps, _kernels(weight), padding=weight.shape[1] // 2, groups=weight.shape[0]
         )
+
+
+def _like_other_products() -> AbstractContextManager[None]:
+    """Round factors where matrix products may: left to itself cuDNN does, to ten bits."""
+    flags: AbstractContextManager[None] = torch.backends.cudnn.flags(
+        enabled=torch.backends.cudnn.enabled, allow_tf32=products_are_rough()
+    )
+    return flags
 
 
 def _kernels(weight: Tensor) -> Tensor:

@@ -12,17 +12,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from robust import checkpoint, defenses, networks
+from robust import checkpoint, defenses
 from robust.checkpoint import CheckpointFile
 from robust.defenses.fgsm import OverfittingCheck
-from robust.monitor import Monitor, Observation, Trace
 from robust.networks import CNN, MLP
-from robust.train import TrainResult, train
 from tests.robust.helpers import random_batch
-
-STEPS = 9
-RADII = torch.tensor([0.05, 0.3, 0.1])
-RATES = torch.tensor([0.01, 0.001, 1e30])  # the last network diverges
+from tests.robust.small_training import RADII, STEPS, fresh, trained
 
 
 class Interrupted(Exception):
@@ -35,12 +30,6 @@ def _every_step(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checkpoint, "COST", math.inf)
 
 
-def fresh(network: str = "mlp-2x8") -> MLP | CNN:
-    if network == "cnn":
-        return networks.build("cnn", 16, 3, 3, seed=5, input_shape=(4, 4, 1))
-    return networks.build(network, 4, 3, 3, seed=5)
-
-
 def stop_at(step: int) -> Callable[[int], None]:
     """A callback that interrupts after a step."""
 
@@ -49,30 +38,6 @@ def stop_at(step: int) -> Callable[[int], None]:
             raise Interrupted
 
     return callback
-
-
-def trained(
-    net: MLP | CNN, defense: str, file: CheckpointFile | None, **options: object
-) -> tuple[TrainResult, tuple[tuple[Observation, ...], ...]]:
-    """Train with everything that has a state: a curve, a monitor, a network that diverges."""
-    method = defenses.get(defense)
-    watching = Monitor(net, 7, trace=Trace(2, method, RADII))
-    result = train(
-        net,
-        *random_batch(30, net.num_features, 3, seed=1, dtype=torch.float32),
-        defense=defense,
-        radius=RADII,
-        learning_rate=RATES,
-        batch_size=8,
-        steps=STEPS,
-        seed=3,
-        validation=random_batch(20, net.num_features, 3, seed=2, dtype=torch.float32),
-        curve_every=3,
-        on_batch=watching,
-        checkpoint=file,
-        **options,  # type: ignore[arg-type]
-    )
-    return result, watching.observations(result.diverged_step)
 
 
 @pytest.mark.parametrize("defense", defenses.names())

@@ -60,8 +60,8 @@ def test_update_of_the_pack_equals_that_of_each_network() -> None:
     for _ in range(4):
         gradients = [torch.randn(s, generator=generator, dtype=torch.float64) for s in shapes]
         gradients[0] = gradients[0].mT.contiguous().mT  # as autograd may hand it over
-        one.step_count += 1
-        other.step_count += 1
+        one.count += 1
+        other.count += 1
         one._step_each(gradients, alive)
         other._step_pack(gradients, alive)
     for mine, theirs, first in zip(one.parameters, other.parameters, start, strict=True):

@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 import torch
 
-from robust import certify, defenses, networks
+from robust import certify, defenses, networks, precision
 from robust.bounds import vertex_search
 
 
 @pytest.fixture
 def seen(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The precision at each search, on a CPU that is taken for a device with a shorter format."""
-    monkeypatch.setitem(vertex_search.ROUGH_PRECISION, "cpu", "high")
+    monkeypatch.setitem(precision.ROUGH_PRECISION, "cpu", "high")
     found: list[str] = []
     chunks = vertex_search.chunks
 
@@ -44,7 +44,7 @@ def test_training_may_search_roughly_and_restores_the_precision(
 
 
 def test_precision_is_restored_after_an_error(seen: list[str]) -> None:
-    with pytest.raises(RuntimeError), vertex_search.search_precision("cpu", rough=True):
+    with pytest.raises(RuntimeError), precision.rough_products("cpu", rough=True):
         raise RuntimeError
     assert torch.get_float32_matmul_precision() == "highest"
 
@@ -59,6 +59,6 @@ def test_certificates_search_exactly(net: networks.MLP, seen: list[str]) -> None
 def test_device_without_a_shorter_format_searches_exactly(
     net: networks.MLP, seen: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delitem(vertex_search.ROUGH_PRECISION, "cpu")
+    monkeypatch.delitem(precision.ROUGH_PRECISION, "cpu")
     defenses.get("rub").loss(net, X, Y, 0.3)
     assert seen == ["highest"]

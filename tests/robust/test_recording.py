@@ -1,0 +1,161 @@
+"""A recorded step trains the same networks as a step made anew each time."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from robust import checkpoint, defenses, recording
+from robust.checkpoint import CheckpointFile
+from robust.defenses.fgsm import OverfittingCheck
+from robust.networks import CNN, MLP
+from robust.optim import PackedAdam
+from tests.robust import tape
+from tests.robust.small_training import STEPS, fresh, trained
+from tests.robust.tape import TapeRecorder
+from tests.robust.test_checkpoint import Interrupted, stop_at
+from tests.robust.test_host_waits import BY_DEVICE
+
+
+@pytest.fixture(autouse=True)
+def _recording_as_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a CPU record on tapes, and take a GPU's branches."""
+    monkeypatch.setitem(recording.RECORDERS, "cpu", TapeRecorder)
+    monkeypatch.setattr(TapeRecorder, "recordings", 0)
+    monkeypatch.setattr(PackedAdam, "_step_each", PackedAdam._step_pack)
+    for choice in BY_DEVICE:
+        monkeypatch.setitem(choice, "cpu", choice["cuda"])  # type: ignore[attr-defined]
+
+
+def same(one: MLP | CNN, other: MLP | CNN) -> bool:
+    return all(map(torch.equal, one.parameters(), other.parameters()))
+
+
+@pytest.mark.parametrize("network", ["mlp-2x8", "cnn"])
+@pytest.mark.parametrize("defense", defenses.names())
+def test_recorded_step_trains_the_same_networks(defense: str, network: str) -> None:
+    if (defense, network) == ("coap-linf", "cnn"):
+        pytest.skip("COAP's bound is for MLPs")
+    anew, replayed = fresh(network), fresh(network)
+    steps = recording.WARM_UP + 2
+    expected, seen = trained(anew, defense, None, steps=steps)
+    result, seen_too = trained(replayed, defense, None, steps=steps, record=True)
+    assert TapeRecorder.recordings == 1
+    assert same(anew, replayed)
+    assert result.diverged_step == expected.diverged_step
+    assert expected.diverged_step[2] is not None
+    assert (result.curve, seen_too) == (expected.curve, seen)
+
+
+def test_divergence_after_the_recording_is_seen_at_its_step() -> None:
+    def poison(step: int) -> None:
+        if step == STEPS - 2:
+            with torch.no_grad():
+                net.biases[0][0].fill_(math.nan)
+
+    net = fresh()
+    result, _ = trained(net, "nominal", None, record=True, on_step=poison)
+    assert result.diverged_step[0] == STEPS - 1
+
+
+def test_stopping_reaches_a_recorded_step() -> None:
+    def stop_the_second(step: int) -> Tensor:
+        return torch.tensor([True, step < STEPS - 2, True])
+
+    anew, replayed, whole = fresh(), fresh(), fresh()
+    trained(anew, "nominal", None, keep_training=stop_the_second)
+    trained(replayed, "nominal", None, record=True, keep_training=stop_the_second)
+    trained(whole, "nominal", None)
+    assert same(anew, replayed)
+    assert torch.equal(replayed.weights[0][0], whole.weights[0][0])
+    assert not torch.equal(replayed.weights[0][1], whole.weights[0][1])
+
+
+def test_recorded_step_goes_on_from_restored_parameters() -> None:
+    def run(record: bool) -> MLP | CNN:
+        net, x = fresh(), torch.randn(16, 4, generator=torch.Generator().manual_seed(2))
+        # A fall by less than nothing: the first check stops and restores every network.
+        check = OverfittingCheck(net, x, torch.arange(16) % 3, 0.1, every=5, drop=-2.0)
+        trained(net, "fgsm-linf", None, record=record, keep_training=check)
+        return net
+
+    untouched = fresh()
+    assert same(run(True), run(False))
+    assert same(run(True), untouched)
+
+
+def test_interrupted_recorded_training_ends_as_undisturbed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoint, "COST", math.inf)  # a checkpoint after every step
+    whole, again = fresh(), fresh()
+    trained(whole, "pgd-linf", None)
+    file = CheckpointFile(tmp_path / "file.pt", "key", 0.0)
+    with pytest.raises(Interrupted):
+        trained(fresh(), "pgd-linf", file, record=True, on_step=stop_at(5))
+    result, _ = trained(again, "pgd-linf", file, record=True)
+    assert result.resumed_step == 5
+    assert TapeRecorder.recordings == 2
+    assert same(whole, again)
+
+
+def test_recording_draws_no_random_numbers() -> None:
+    generator, other = (torch.Generator().manual_seed(0) for _ in range(2))
+    drawn = torch.zeros(3)
+
+    def draw() -> None:
+        drawn.uniform_(generator=generator)
+
+    step = recording.recorded(draw, generator)
+    for _ in range(2 * recording.WARM_UP):
+        step()
+        assert torch.equal(drawn, torch.zeros(3).uniform_(generator=other))
+
+
+def test_device_without_a_recorder_makes_every_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(recording.RECORDERS, "cpu")
+    anew, other = fresh(), fresh()
+    trained(anew, "pgd-linf", None)
+    trained(other, "pgd-linf", None, record=True)
+    assert TapeRecorder.recordings == 0
+    assert same(anew, other)
+
+
+def test_decision_of_the_host_would_be_noticed() -> None:
+    made, total = [0], torch.zeros(())
+
+    def step() -> None:
+        made[0] += 1
+        total.add_(made[0])
+
+    again = recording.recorded(step, torch.Generator())
+    for _ in range(recording.WARM_UP + 3):
+        again()
+    assert float(total) != sum(range(recording.WARM_UP + 4))
+
+
+def test_tensor_from_the_host_would_be_noticed() -> None:
+    def step() -> None:
+        torch.tensor([1.0, 2.0])
+
+    with pytest.raises(tape.FromTheHost, match="tensor"):
+        recording.recorded(step, torch.Generator())()
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("network", ["mlp-2x8", "cnn"])
+@pytest.mark.parametrize("defense", defenses.names())
+def test_cuda_graph_trains_the_same_networks(defense: str, network: str) -> None:
+    if (defense, network) == ("coap-linf", "cnn"):
+        pytest.skip("COAP's bound is for MLPs")
+    anew, replayed = fresh(network).cuda(), fresh(network).cuda()
+    expected, _ = trained(anew, defense, None)
+    result, _ = trained(replayed, defense, None, record=True)
+    assert result.diverged_step == expected.diverged_step
+    for one, other in zip(anew.parameters(), replayed.parameters(), strict=True):
+        # Sums over the batch may be taken in another order.
+        torch.testing.assert_close(one[:2], other[:2], rtol=1e-4, atol=1e-5)
