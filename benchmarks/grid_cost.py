@@ -121,8 +121,8 @@ def _settings(experiment: str) -> Iterator[tuple[str, str, int, int]]:
 class Calibration:
     """Measured rates in FLOP/s, each taken once."""
 
-    def __init__(self, device: str, pack: int) -> None:
-        self.device, self.pack = device, pack
+    def __init__(self, device: str, pack: int, record: bool = False) -> None:
+        self.device, self.pack, self.record = device, pack, record
         self.peak = machine.matmul_peak(device)
         self.rates: dict[tuple[object, ...], float] = {}
 
@@ -133,7 +133,14 @@ class Calibration:
         if key not in self.rates:
             pack = min(self.pack, cell.trials)
             step = packed_step(
-                cell.defense, features, classes, cell.batch, pack, self.device, cell.network
+                cell.defense,
+                features,
+                classes,
+                cell.batch,
+                pack,
+                self.device,
+                cell.network,
+                self.record,
             )
             taken = machine.seconds(step, self.device, CALIBRATION_SECONDS)
             size = network_size(cell.network, features, classes)
@@ -207,12 +214,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--pack", type=int, help="networks; 77 on a GPU, else 4")
+    parser.add_argument("--record", action="store_true", help="replay CUDA graphs of the steps")
     parser.add_argument(
         "--experiment", nargs="+", choices=[*EVALUATED, WHOLE], default=[*EVALUATED, WHOLE]
     )
     options = parser.parse_args()
     where = machine.describe(options.device)
-    calibration = Calibration(options.device, options.pack or PACK[options.device])
+    calibration = Calibration(options.device, options.pack or PACK[options.device], options.record)
     print(f"{where.processor}, matmul peak {calibration.peak / 1e9:.0f} GFLOP/s")
     print("experiment       trials   floor h   training h   evaluation h   total h")
     rows: list[dict[str, object]] = []

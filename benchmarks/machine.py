@@ -67,14 +67,15 @@ def seconds(run: Callable[[], object], device: str, at_least: float = 0.3) -> fl
     """Return the wall time of one call: repeated for `at_least` seconds, after a warm-up."""
     run()
     synchronize(device)
-    calls, start = 0, time.perf_counter()
-    while True:
-        run()
-        calls += 1
+    calls, elapsed, start = 0, 0.0, time.perf_counter()
+    while elapsed < at_least:
+        # More and more between two looks at the clock: a GPU may run behind its host.
+        for _ in range(max(1, calls)):
+            run()
+            calls += 1
         synchronize(device)
         elapsed = time.perf_counter() - start
-        if elapsed >= at_least:
-            return elapsed / calls
+    return elapsed / calls
 
 
 def interleaved(

@@ -17,7 +17,8 @@ import torch
 from benchmarks import machine, plain, vmapped
 from robust import defenses, networks
 from robust.norms import ORDERS
-from robust.optim import PackedAdam
+from robust.recording import WARM_UP, recorded
+from robust.training_step import TrainingStep
 from sweep.cost import network_size, training_flops
 
 SHAPES = ((5, 2), (37, 7), (65, 10))  # (D, K) of small, middle and large UCI sets
@@ -36,24 +37,25 @@ def packed_step(
     pack: int,
     device: str,
     network: str = "mlp-3x200",
+    record: bool = False,
 ) -> Callable[[], object]:
-    """Return one training step of a pack, as robust.train takes it."""
+    """Return one training step of a pack, as robust.train takes it; recorded if asked for."""
     shape = IMAGE_SHAPES.get(features)
     net = networks.build(network, features, classes, pack, seed=0, input_shape=shape).to(device)
     x, y = _batch(features, classes, batch, device)
     method = defenses.get(defense)
     scaled = features**0.5 if method.norm in ORDERS and method.norm != "linf" else 1.0
     radius = torch.full((pack,), RADIUS * scaled, device=device)
-    parameters = list(net.parameters())
-    optimizer = PackedAdam(parameters, torch.full((pack,), 1e-4, device=device))
-    alive = torch.ones(pack, dtype=torch.bool, device=device)
+    rates = torch.full((pack,), 1e-4, device=device)
     generator = torch.Generator(device).manual_seed(0)
-
-    def step() -> None:
-        losses = method.example_losses(net, x, y, radius, generator).mean(dim=1)
-        optimizer.step(torch.autograd.grad(losses.sum(), parameters), alive)
-
-    return step
+    step = TrainingStep(net, x, y, method, radius, rates, batch, generator)
+    step.batch.copy_(torch.arange(batch))
+    if not record:
+        return step
+    again = recorded(step, generator)
+    for _ in range(WARM_UP + 1):
+        again()
+    return again
 
 
 def plain_step(
@@ -93,10 +95,11 @@ def measure(
     packs: list[int],
     device: str,
     peak: float,
+    record: bool = False,
 ) -> list[dict[str, object]]:
     """Time one defense at one shape: the baselines and every pack size, in turn."""
     runs: dict[object, Callable[[], object]] = {
-        p: packed_step(defense, features, classes, batch, p, device) for p in packs
+        p: packed_step(defense, features, classes, batch, p, device, record=record) for p in packs
     }
     if defense in plain.PLAIN_LOSSES:
         runs["plain"] = plain_step(defense, features, classes, batch, device)
@@ -116,6 +119,7 @@ def measure(
             "classes": classes,
             "batch": batch,
             "pack": pack,
+            "recorded": record,
             "network_steps_per_second": pack / times[pack],
             "plain_steps_per_second": None if single is None else 1 / single,
             "ratio_to_plain": None if single is None else pack * single / times[pack],
@@ -144,6 +148,7 @@ def main() -> None:
     parser.add_argument(
         "--defense", nargs="+", default=[*plain.PLAIN_LOSSES, "fgsm-linf", "coap-linf"]
     )
+    parser.add_argument("--record", action="store_true", help="replay CUDA graphs of the steps")
     parser.add_argument("--name", default=None, help="of the file under benchmarks/results")
     options = parser.parse_args()
     where, peak = machine.describe(options.device), machine.matmul_peak(options.device)
@@ -154,7 +159,14 @@ def main() -> None:
     for defense in options.defense:
         for features, classes in SHAPES:
             for row in measure(
-                defense, features, classes, options.batch, options.packs, options.device, peak
+                defense,
+                features,
+                classes,
+                options.batch,
+                options.packs,
+                options.device,
+                peak,
+                options.record,
             ):
                 rows.append(row)
                 print(_line(row), flush=True)
