@@ -49,6 +49,8 @@ class Training:
     # 300 steps of nominal training. It changes no network, so it is no part of a trial's id.
     bound_checks: float = 0.0
     trace_every: int = 0  # steps between two points of Figure 1's losses; 0 for none
+    cuda_graph: bool = False  # on a GPU: record a step once and replay it; changes no network
+    tf32: bool = False  # on a GPU: round factors of products in training to ten bits
 
 
 @dataclass

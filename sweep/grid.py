@@ -51,6 +51,7 @@ def options_hash(config: SweepConfig) -> str:
         "keep_target_column": config.data.keep_target_column,
         "curve_every": config.training.curve_every,
         "trace_every": config.training.trace_every or None,
+        "tf32": config.training.tf32,
         "simulate": config.simulate,
     }
     given = {key: value for key, value in options.items() if value is not None}

@@ -186,6 +186,8 @@ def train_pack(
         on_step=on_step,
         on_batch=watching,
         checkpoint=checkpoint,
+        record=settings.training.cuda_graph,
+        tf32=settings.training.tf32,
     )
 
 

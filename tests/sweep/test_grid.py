@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -74,6 +75,7 @@ def test_order_of_the_axes_changes_no_id() -> None:
     [
         {"training": Training(steps=4, curve_every=2)},
         {"training": Training(steps=3, curve_every=2, loss="hinge")},
+        {"training": Training(steps=3, curve_every=2, tf32=True)},
         {"simulate": True},
         {"evaluation": replace(config().evaluation, max_samples=None)},
         {"evaluation": replace(config().evaluation, attack_grid_radii=[0.0])},
@@ -83,6 +85,12 @@ def test_order_of_the_axes_changes_no_id() -> None:
 )
 def test_option_that_changes_records_changes_every_id(changes: dict[str, object]) -> None:
     assert not {t.trial_id for t in trials()} & {t.trial_id for t in trials(**changes)}
+
+
+@pytest.mark.parametrize("changes", [{"cuda_graph": True}, {"bound_checks": 0.5}])
+def test_option_that_changes_no_network_changes_no_id(changes: dict[str, Any]) -> None:
+    training = replace(config().training, **changes)
+    assert {t.trial_id for t in trials()} == {t.trial_id for t in trials(training=training)}
 
 
 def test_new_data_change_every_id() -> None:

@@ -14,12 +14,14 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from robust import defenses
+from robust import defenses, recording
 from robust.defenses.nominal import Nominal
+from robust.optim import PackedAdam
 from sweep import checkpoints, training, worker
 from sweep.packing import Pack, make_packs
 from sweep.training import out_of_memory
 from sweep.worker import Job, run_pack
+from tests.robust.tape import TapeRecorder
 from tests.sweep.helpers import config, dataset, jobs, one_job
 
 STEPS = 8
@@ -237,3 +239,25 @@ def test_single_network_that_does_not_fit_fails(
 def test_other_errors_are_not_taken_for_a_full_memory() -> None:
     assert not out_of_memory(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
     assert not out_of_memory(OSError(28, "No space left on device"))
+
+
+def test_recorded_steps_give_the_same_records(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = []
+
+    def recorder(generator: torch.Generator) -> TapeRecorder:
+        made.append(TapeRecorder(generator))
+        return made[-1]
+
+    monkeypatch.setitem(recording.RECORDERS, "cpu", recorder)
+    monkeypatch.setattr(PackedAdam, "_step_each", PackedAdam._step_pack)
+    anew = job(tmp_path / "anew", "pgd-linf")
+    again = job(tmp_path / "again", "pgd-linf")
+    training = replace(again.settings.training, cuda_graph=True)
+    again = replace(again, settings=replace(again.settings, training=training))
+    run_pack(anew)
+    assert not made
+    run_pack(again)
+    assert len(made) == 1
+    assert tables(anew) == tables(again)

@@ -1,4 +1,4 @@
-"""Shortened products: in the search of training, never in a certificate."""
+"""Shortened products: in training where it is asked for, never in a certificate."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ import torch
 
 from robust import certify, defenses, networks, precision
 from robust.bounds import vertex_search
+from robust.networks import convolution
+from robust.train import train
+from robust.training_step import TrainingStep
 
 
 @pytest.fixture
@@ -62,3 +65,51 @@ def test_device_without_a_shorter_format_searches_exactly(
     monkeypatch.delitem(precision.ROUGH_PRECISION, "cpu")
     defenses.get("rub").loss(net, X, Y, 0.3)
     assert seen == ["highest"]
+
+
+@pytest.mark.parametrize("tf32", [False, True])
+def test_only_steps_of_training_are_shortened(
+    tf32: bool, net: networks.MLP, seen: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inside, outside = [], []
+    step = TrainingStep.__call__
+
+    def watched(self: TrainingStep) -> None:
+        inside.append(torch.get_float32_matmul_precision())
+        step(self)
+
+    monkeypatch.setattr(TrainingStep, "__call__", watched)
+    train(
+        net,
+        X,
+        Y,
+        defense="nominal",
+        radius=torch.zeros(2),
+        learning_rate=torch.full((2,), 0.01),
+        batch_size=4,
+        steps=3,
+        seed=0,
+        tf32=tf32,
+        on_batch=lambda *_: outside.append(torch.get_float32_matmul_precision()),
+        on_step=lambda _: outside.append(torch.get_float32_matmul_precision()),
+    )
+    assert inside == ["high" if tf32 else "highest"] * 3
+    assert outside == ["highest"] * 6
+
+
+def test_convolutions_round_where_other_products_may(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    flags = torch.backends.cudnn.flags
+
+    def watched(enabled: bool, allow_tf32: bool) -> object:
+        asked.append(allow_tf32)
+        return flags(enabled=enabled, allow_tf32=allow_tf32)
+
+    monkeypatch.setattr(torch.backends.cudnn, "flags", watched)
+    monkeypatch.setitem(precision.ROUGH_PRECISION, "cpu", "high")
+    maps, weight = torch.zeros(1, 1, 4, 4), torch.zeros(1, 3, 3, 1, 1)
+    for rough in (False, True):
+        with precision.rough_products("cpu", rough):
+            convolution.convolve(maps, weight, None)
+            convolution.convolve_transposed(maps, weight)
+    assert asked == [False, False, True, True]
