@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from sweep.datasets.cache import cache_folder, load_arrays, save_arrays
 from sweep.datasets.values import DataOptions, RawData
+from sweep.trial import content_hash
 
 NEEDS_ROOT = False
 
@@ -37,7 +41,21 @@ def files(name: str, options: DataOptions) -> tuple[Path, ...]:
 
 
 def read(name: str, options: DataOptions) -> RawData:
-    """Read one bundled data set."""
+    """Read one bundled data set, from the cache if it was read before.
+
+    Importing scikit-learn takes seconds, which every worker of a sweep would wait.
+    """
+    rules = content_hash([metadata.version("scikit-learn"), *_LOADERS[name]])
+    path = cache_folder(options) / "bundled" / f"{name}-{rules}.npz"
+    raw = load_arrays(path)
+    if raw is None:
+        raw = _from_package(name)
+        with contextlib.suppress(OSError):  # a cache that cannot be written is left
+            save_arrays(path, raw)
+    return raw
+
+
+def _from_package(name: str) -> RawData:
     import sklearn.datasets
 
     function, notes = _LOADERS[name]

@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from sweep import datasets
 from sweep.datasets import DataOptions
+from sweep.datasets.fingerprint import arrays_hash
+from sweep.datasets.sources import bundled
 
 BUNDLED = DataOptions(source="bundled")
 # Rows, features and classes as the UCI repository states them (digits: UCI's test file).
@@ -49,6 +52,33 @@ def test_training_rows_are_standardised(name: str) -> None:
         assert np.isfinite(split.x).all()
         assert split.y.dtype == np.int64
     assert data.bounds == (-math.inf, math.inf)
+
+
+@pytest.mark.parametrize("name", FACTS)
+def test_cached_set_is_the_packages(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = bundled.read(name, BUNDLED)
+    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)  # importing it fails from here on
+    again = bundled.read(name, BUNDLED)
+    assert arrays_hash(first) == arrays_hash(again)
+    assert (first.classes, first.features, first.notes) == (
+        *(again.classes, again.features, again.notes),
+    )
+
+
+def test_damaged_or_unwritable_cache_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = arrays_hash(bundled.read("iris", BUNDLED))
+    (file,) = (tmp_path / "cache").rglob("iris-*.npz")
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    assert arrays_hash(bundled.read("iris", BUNDLED)) == whole
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    assert arrays_hash(bundled.read("iris", BUNDLED)) == whole
 
 
 def test_protocol_sizes_of_iris() -> None:
