@@ -26,6 +26,7 @@ from sweep.lock import locked
 from sweep.overhead import SlotTime
 from sweep.plan import Plan, Task, learn_memory, make_plan, make_tasks
 from sweep.progress import Progress
+from sweep.ray_start import RayStart
 from sweep.tracker import SYNC_COMMAND, Tracker, check_uri
 from sweep.worker import Job, Summary
 
@@ -153,11 +154,16 @@ class Driver:
                 self._run_under_ray()
 
     def _run_under_ray(self) -> None:
-        ray_environment.prepare(self.plan.config.ray)
-        from sweep import tune  # Ray takes seconds to import, and a dry run needs none
+        config = self.plan.config.ray
+        ray_environment.prepare(config)
+        ray = RayStart(config)
+        try:
+            from sweep import tune  # takes a second or two, in which Ray starts
 
-        jobs = [task.job for task in self.tasks.values()]
-        tune.run(jobs, self.plan.config.ray, self)
+            ray.wait()
+            tune.run([task.job for task in self.tasks.values()], config, self)
+        finally:
+            ray.stop()
 
     def _run_here(self) -> None:
         for task in self.tasks.values():

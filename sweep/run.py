@@ -19,6 +19,9 @@ _ROOT = Path(__file__).resolve().parent.parent
 if sys.path and Path(sys.path[0] or ".").resolve() == _ROOT / "sweep":
     sys.path[0] = str(_ROOT)
 
+if __name__ == "__main__":  # a Ctrl-C while the imports below take their seconds
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 from sweep import compose, execute  # noqa: E402
 from sweep.errors import UserError  # noqa: E402
 

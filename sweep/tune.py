@@ -1,18 +1,14 @@
-"""Run packs as Ray Tune trials. The only module that imports Ray.
+"""Run packs as Ray Tune trials, on a Ray that `sweep.ray_start` has brought up.
 
-Call `sweep.ray_environment.prepare` before importing it.
+Only these two modules import Ray; call `sweep.ray_environment.prepare` before.
 """
 
 from __future__ import annotations
 
-import contextlib
-import logging
-import signal
-import socket
+import importlib
 import sys
 import tempfile
-import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -24,7 +20,6 @@ from sweep import config as sweep_config
 from sweep.errors import RayError, UserError
 from sweep.worker import Job, Summary, run_pack
 
-_KNOCK_TIMEOUT_S = 10.0
 _DEATH = "ActorDiedError"  # in Tune's account of a worker that was killed or crashed
 
 
@@ -125,7 +120,7 @@ def _reason(details: str) -> str:
 
 
 def run(jobs: Sequence[Job], ray_config: sweep_config.Ray, listener: Listener) -> None:
-    """Run every job, the first ones first, as many at a time as the resources allow.
+    """Run every job, the first ones first, as many at a time as Ray's resources allow.
 
     Args:
         jobs: packs in the order in which they should start.
@@ -133,45 +128,35 @@ def run(jobs: Sequence[Job], ray_config: sweep_config.Ray, listener: Listener) -
         listener: called in this process, in the thread that called `run`.
 
     Raises:
-        RayError: Ray cannot be started or joined, or lacks what was asked for.
-        KeyboardInterrupt: on Ctrl-C; every worker has been stopped then.
+        RayError: Ray lacks what was asked for.
+        KeyboardInterrupt: on Ctrl-C.
     """
-    with _own_sigterm():
-        start(ray_config)
-    try:
-        gpus = gpus_per_pack(ray_config)
-        _check_resources(ray_config, gpus)
-        trainable = tune.with_resources(
-            tune.with_parameters(PackTrainable, jobs=list(jobs), device="cuda" if gpus else "cpu"),
-            {"cpu": ray_config.cpus_per_pack, "gpu": gpus},
-        )
-        with tempfile.TemporaryDirectory(prefix="sweep-tune-") as scratch:
-            _tuner(trainable, jobs, ray_config, listener, scratch).fit()
-    finally:
-        with _uninterrupted():
-            ray.shutdown()
+    gpus = gpus_per_pack(ray_config)
+    _check_resources(ray_config, gpus)
+    trainable = tune.with_resources(
+        tune.with_parameters(PackTrainable, jobs=list(jobs), device="cuda" if gpus else "cpu"),
+        {"cpu": ray_config.cpus_per_pack, "gpu": gpus},
+    )
+    _import_without_mlflow("ray.air.integrations.mlflow")
+    with tempfile.TemporaryDirectory(prefix="sweep-tune-") as scratch:
+        _tuner(trainable, jobs, ray_config, listener, scratch).fit()
 
 
-@contextlib.contextmanager
-def _own_sigterm() -> Iterator[None]:
-    """Put SIGTERM's handler back after the block: Ray's own would end the driver at once."""
-    before = signal.getsignal(signal.SIGTERM)
-    yield
-    if threading.current_thread() is threading.main_thread() and before is not None:
-        signal.signal(signal.SIGTERM, before)
+def _import_without_mlflow(module: str) -> None:
+    """Import a module that can do without MLflow as if MLflow were not installed.
 
-
-@contextlib.contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """Hold off a second Ctrl-C, which must not leave workers behind."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
+    For its usage statistics, which are switched off, Tune imports every logger that it has, and
+    with its own for MLflow all of MLflow: 3 to 5 seconds before the first pack can start.
+    """
+    if "mlflow" in sys.modules:
         return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sys.modules["mlflow"] = None  # type: ignore[assignment]
     try:
-        yield
+        importlib.import_module(module)
+    except ImportError:  # a Ray without this logger
+        pass
     finally:
-        signal.signal(signal.SIGINT, before)
+        del sys.modules["mlflow"]
 
 
 def _tuner(
@@ -198,43 +183,6 @@ def _tuner(
 
 def _dirname(trial: Any) -> str:
     return str(trial.trial_id)
-
-
-def start(ray_config: sweep_config.Ray) -> None:
-    """Start a local Ray, bound to the loopback address, or join a running cluster."""
-    for name in ("ray", "ray.tune", "ray.air"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
-    quiet = {"log_to_driver": False, "logging_level": logging.CRITICAL}
-    if ray_config.address is not None:
-        try:
-            _knock(ray_config.address)
-            ray.init(address=ray_config.address, **quiet)
-        except (OSError, ValueError, RuntimeError) as error:
-            raise RayError(
-                f"ray.address={ray_config.address}: no Ray cluster answers there "
-                f"({' '.join(str(error).split())}); start one with `ray start --head`, "
-                "or use ray=local"
-            ) from None
-        return
-    ray.init(
-        num_cpus=ray_config.num_cpus,
-        num_gpus=ray_config.num_gpus,
-        include_dashboard=False,
-        **quiet,
-    )
-
-
-def _knock(address: str) -> None:
-    """Try the address itself first: Ray goes on trying for minutes.
-
-    Raises:
-        OSError: nothing answers there.
-        ValueError: it has no port.
-    """
-    if address == "auto" or "://" in address:
-        return
-    host, _, port = address.rpartition(":")
-    socket.create_connection((host, int(port)), timeout=_KNOCK_TIMEOUT_S).close()
 
 
 def gpus_per_pack(ray_config: sweep_config.Ray) -> float:

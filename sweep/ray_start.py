@@ -1,0 +1,122 @@
+"""Bring Ray up beside other work: most of its start is waiting.
+
+Only this module and `sweep.tune` import Ray; call `sweep.ray_environment.prepare` before.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+
+from sweep import config as sweep_config
+from sweep.errors import RayError
+
+_KNOCK_TIMEOUT_S = 10.0
+
+
+class RayStart:
+    """Ray, from its start to its end, in a thread of its own.
+
+    Ray's processes die with the thread that made them (PR_SET_PDEATHSIG), so it stays until
+    they are to end. Outside the main thread Ray leaves SIGTERM's handler alone, whose own would
+    end the driver at once.
+    """
+
+    def __init__(self, ray_config: sweep_config.Ray) -> None:
+        """Begin, and return at once."""
+        self._config = ray_config
+        self._error: BaseException | None = None
+        self._up, self._over = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._run, name="ray", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            _start(self._config)
+        except BaseException as error:
+            self._error = error
+        self._up.set()
+        self._over.wait()
+        _end()
+
+    def wait(self) -> None:
+        """Return when Ray is up.
+
+        Raises:
+            RayError: it cannot be started or joined.
+        """
+        self._up.wait()
+        if self._error is not None:
+            raise self._error
+
+    def stop(self) -> None:
+        """End Ray and every worker; a Ctrl-C meanwhile must not leave any behind.
+
+        A Ray that is not up yet is not waited for: it ends as soon as it is, or with the process.
+        """
+        self._over.set()
+        if self._up.is_set():
+            with _uninterrupted():
+                self._thread.join()
+
+
+@contextlib.contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Hold off a second Ctrl-C, which must not leave workers behind."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _start(ray_config: sweep_config.Ray) -> None:
+    """Start a local Ray, bound to the loopback address, or join a running cluster."""
+    import ray
+
+    for name in ("ray", "ray.tune", "ray.air"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    quiet = {"log_to_driver": False, "logging_level": logging.CRITICAL}
+    if ray_config.address is not None:
+        try:
+            _knock(ray_config.address)
+            ray.init(address=ray_config.address, **quiet)
+        except (OSError, ValueError, RuntimeError) as error:
+            raise RayError(
+                f"ray.address={ray_config.address}: no Ray cluster answers there "
+                f"({' '.join(str(error).split())}); start one with `ray start --head`, "
+                "or use ray=local"
+            ) from None
+        return
+    ray.init(
+        num_cpus=ray_config.num_cpus,
+        num_gpus=ray_config.num_gpus,
+        include_dashboard=False,
+        **quiet,
+    )
+
+
+def _end() -> None:
+    import ray
+
+    ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """Try the address itself first: Ray goes on trying for minutes.
+
+    Raises:
+        OSError: nothing answers there.
+        ValueError: it has no port.
+    """
+    if address == "auto" or "://" in address:
+        return
+    host, _, port = address.rpartition(":")
+    socket.create_connection((host, int(port)), timeout=_KNOCK_TIMEOUT_S).close()

@@ -1,0 +1,74 @@
+"""Ray's start beside other work."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from sweep import ray_environment, ray_start
+from sweep.config import Ray
+from sweep.errors import RayError
+
+ROOT = Path(__file__).resolve().parents[2]
+
+WITHOUT_MLFLOW = """
+import sys
+import threading
+from sweep import tune
+tune._import_without_mlflow("ray.air.integrations.mlflow")
+tune._import_without_mlflow("ray.no_such_module")
+assert "ray.air.integrations.mlflow" in sys.modules
+assert not [name for name in sys.modules if name.split(".")[0] == "mlflow"]
+import mlflow
+assert mlflow.__version__
+"""
+
+
+def test_tunes_logger_is_imported_without_mlflow_which_stays_importable() -> None:
+    command = [sys.executable, "-c", WITHOUT_MLFLOW]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+
+
+def test_error_of_the_start_reaches_who_waits() -> None:
+    ray_environment.prepare(Ray())
+    start = ray_start.RayStart(Ray(address="127.0.0.1:1"))
+    try:
+        with pytest.raises(RayError, match="127.0.0.1:1: no Ray cluster answers there"):
+            start.wait()
+    finally:
+        start.stop()
+    assert not start._thread.is_alive()
+
+
+def test_ray_that_starts_is_not_waited_for_and_ends_when_it_is_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    go, events = threading.Event(), []
+
+    def slow(config: Ray) -> None:
+        go.wait()
+        events.append("up")
+
+    monkeypatch.setattr(ray_start, "_start", slow)
+    monkeypatch.setattr(ray_start, "_end", lambda: events.append("ended"))
+    start = ray_start.RayStart(Ray())
+    start.stop()
+    assert events == []
+    go.set()
+    start._thread.join(timeout=10)
+    assert events == ["up", "ended"]
+
+
+def test_ray_that_is_up_has_ended_when_it_was_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    events: list[str] = []
+    monkeypatch.setattr(ray_start, "_start", lambda config: events.append("up"))
+    monkeypatch.setattr(ray_start, "_end", lambda: events.append("ended"))
+    start = ray_start.RayStart(Ray())
+    start.wait()
+    start.stop()
+    assert events == ["up", "ended"]
