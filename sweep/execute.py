@@ -78,8 +78,11 @@ def sweep(parts: Sequence[SweepConfig], overrides: Sequence[str] = ()) -> int:
         _write_manifest(plan, commit, overrides)
         print(_opening(plan, tasks), flush=True)
         driver = Driver(plan, tasks)
-        driver.run()
-        return driver.close()
+        try:
+            driver.run()
+            return driver.close()
+        finally:
+            driver.wait_for_ray()
 
 
 def plan_tasks(
@@ -141,6 +144,7 @@ class Driver:
         self.slot_time = SlotTime(self.slots, len(tasks))
         tracking = plan.config.tracking
         self.tracker = Tracker(plan.folder, tracking.uri) if tracking.enabled else None
+        self._ray: RayStart | None = None
 
     def run(self) -> None:
         """Run every pack; return when all are recorded."""
@@ -156,14 +160,19 @@ class Driver:
     def _run_under_ray(self) -> None:
         config = self.plan.config.ray
         ray_environment.prepare(config)
-        ray = RayStart(config)
+        self._ray = RayStart(config)
         try:
             from sweep import tune  # takes a second or two, in which Ray starts
 
-            ray.wait()
+            self._ray.wait()
             tune.run([task.job for task in self.tasks.values()], config, self)
         finally:
-            ray.stop()
+            self._ray.stop()
+
+    def wait_for_ray(self) -> None:
+        """Return when Ray has ended, which it may beside `close`."""
+        if self._ray is not None:
+            self._ray.join()
 
     def _run_here(self) -> None:
         for task in self.tasks.values():

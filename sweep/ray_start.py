@@ -54,11 +54,14 @@ class RayStart:
             raise self._error
 
     def stop(self) -> None:
-        """End Ray and every worker; a Ctrl-C meanwhile must not leave any behind.
+        """Let Ray and every worker end, and return at once."""
+        self._over.set()
+
+    def join(self) -> None:
+        """Return when Ray has ended; a Ctrl-C meanwhile must not leave workers behind.
 
         A Ray that is not up yet is not waited for: it ends as soon as it is, or with the process.
         """
-        self._over.set()
         if self._up.is_set():
             with _uninterrupted():
                 self._thread.join()

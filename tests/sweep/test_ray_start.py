@@ -42,6 +42,7 @@ def test_error_of_the_start_reaches_who_waits() -> None:
             start.wait()
     finally:
         start.stop()
+        start.join()
     assert not start._thread.is_alive()
 
 
@@ -58,6 +59,7 @@ def test_ray_that_starts_is_not_waited_for_and_ends_when_it_is_up(
     monkeypatch.setattr(ray_start, "_end", lambda: events.append("ended"))
     start = ray_start.RayStart(Ray())
     start.stop()
+    start.join()
     assert events == []
     go.set()
     start._thread.join(timeout=10)
@@ -71,4 +73,5 @@ def test_ray_that_is_up_has_ended_when_it_was_stopped(monkeypatch: pytest.Monkey
     start = ray_start.RayStart(Ray())
     start.wait()
     start.stop()
+    start.join()
     assert events == ["up", "ended"]
