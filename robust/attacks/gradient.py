@@ -77,11 +77,13 @@ class GradientAttack(Attack):
         if self.num_steps == 1 or x.device.type != "cpu":
             return self._strongest(net, whole, bounds)
         found = x.new_empty(shape)
-        for p in range(shape[0]):
-            alone = net.subset([p]) if shape[0] > 1 else net
+        together = torch.get_num_threads()  # one network for each core
+        for p in range(0, shape[0], together):
+            networks = range(p, min(p + together, shape[0]))
+            some = net.subset(networks) if shape[0] > together else net
             for i in range(0, shape[1], CPU_ROWS):
-                at = slice(p, p + 1), slice(i, i + CPU_ROWS)
-                found[at] = self._strongest(alone, whole.slice(*at), bounds)
+                at = slice(p, p + together), slice(i, i + CPU_ROWS)
+                found[at] = self._strongest(some, whole.slice(*at), bounds)
         return found
 
     def _strongest(self, net: Network, at: _Inputs, bounds: tuple[float, float]) -> Tensor:
@@ -114,17 +116,24 @@ class GradientAttack(Attack):
         gradient_at = loss_gradient(net, y)
         for step in range(self.num_steps):
             logits, gradient = gradient_at(x_adv)
-            if self.keep_best and step > 0:
+            if step == 0:
+                centre, x_adv = _laid_out_as(gradient, centre), _laid_out_as(gradient, x_adv)
+            elif self.keep_best:
                 best, best_gap = _better(x_adv, logits, y, best, best_gap)
             ascent = steepest(gradient, self.norm)
-            delta = shrink_to_ball(x_adv + step_size * ascent - centre, self.norm, radius)
-            x_adv = (centre + delta).clamp(*bounds)
+            moved = torch.addcmul(x_adv, step_size, ascent).sub_(centre)
+            x_adv = shrink_to_ball(moved, self.norm, radius).add_(centre).clamp_(*bounds)
         last = (centre + shrink_to_ball(x_adv - centre, self.norm, radius)).clamp(*bounds)
         if not self.keep_best and self.restarts == 1:
             return last, best_gap
         if not self.keep_best:
             return last, error_gap(net(last), y)
         return _better(last, net(last), y, best, best_gap)
+
+
+def _laid_out_as(gradient: Tensor, x: Tensor) -> Tensor:
+    """Return a copy of x in the memory order of the gradient: mixing orders is slow."""
+    return torch.empty_like(gradient).copy_(x)
 
 
 def _better(

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from robust.networks import mlp_gradient as mlp_gradient  # registers itself
 from robust.networks.cnn import CNN
 from robust.networks.convolution import POOL
 from robust.networks.linearization import Linearization

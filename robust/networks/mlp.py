@@ -13,13 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from robust.networks.linearization import (
-    Linearization,
-    LossGradient,
-    cross_entropy_residual,
-    loss_gradient,
-    one_hot,
-)
+from robust.networks.linearization import Linearization
 
 _VECTOR = 8  # float32 units in an AVX register; a multiple suits tensor cores too
 
@@ -186,40 +180,6 @@ class MLP(nn.Module):
             return v
 
         return Linearization(logits, pullback)
-
-
-@loss_gradient.register
-@torch.no_grad()
-def _mlp_loss_gradient(net: MLP, y: Tensor) -> LossGradient:
-    # One backward row per input; ReLU's own backward in place of masks; no pass for biases.
-    (entry, offset), *hidden, (last, bias) = zip(net.weights, net.biases, strict=True)
-    entry, offset = pad_units(entry), pad_units(offset, 1.0)
-    entry_back = entry.mT.contiguous()
-    matrices = [homogeneous(weight, b) for weight, b in hidden]
-    final = pad_units(last.mT).mT.contiguous()
-    final[:, last.shape[1]] = bias
-    targets = one_hot(y, net)
-
-    @torch.no_grad()
-    def gradient(x: Tensor) -> tuple[Tensor, Tensor]:
-        h = torch.relu_(affine(x, entry, offset))
-        activations = [h]
-        for matrix in matrices:
-            h = torch.bmm(h, matrix).relu_()
-            activations.append(h)
-        logits = torch.bmm(h, final)
-        v = torch.bmm(cross_entropy_residual(logits, targets), final.mT)
-        for matrix, h in zip(reversed(matrices), reversed(activations[1:]), strict=True):
-            v = torch.bmm(_relu_backward(v, h), matrix.mT)
-        return logits, torch.bmm(_relu_backward(v, activations[0]), entry_back)
-
-    return gradient
-
-
-def _relu_backward(v: Tensor, activation: Tensor) -> Tensor:
-    """Return v where the unit is active, 0 elsewhere, in place."""
-    kept: Tensor = torch.ops.aten.threshold_backward.grad_input(v, activation, 0, grad_input=v)
-    return kept
 
 
 def _check_shapes(weights: Sequence[Tensor], biases: Sequence[Tensor]) -> None:
