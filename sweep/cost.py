@@ -12,8 +12,11 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from robust import attacks as known_attacks
+from robust.attacks.gradient import GradientAttack
+from robust.norms import ORDERS
+
 _MLP = re.compile(r"mlp-(\d+)x(\d+)")
-_PGD_STEPS = 40
 _FLOAT_BYTES = 4
 
 
@@ -67,6 +70,16 @@ def _convolutional_size(num_features: int, num_classes: int) -> NetworkSize:
     )
 
 
+def _gradients(attack: str) -> int:
+    """How many gradients an attack takes of each input; 1 where it does not say."""
+    method = known_attacks.get(attack)
+    return method.num_steps * method.restarts if isinstance(method, GradientAttack) else 1
+
+
+def _adversarial_training(gradients: int) -> Callable[[NetworkSize], float]:
+    return lambda n: (3 + 2 * gradients) * n.products
+
+
 # Multiply-adds of one training step per example. A forward and backward pass is three forward
 # passes; without the parameters' gradient (an attack) it is two.
 _TRAINING: dict[str, Callable[[NetworkSize], float]] = {
@@ -78,8 +91,8 @@ _TRAINING: dict[str, Callable[[NetworkSize], float]] = {
     "rub": lambda n: (
         4 * n.num_features * (n.products - n.first_layer) + 6 * n.num_classes * n.products
     ),
-    "fgsm": lambda n: 5 * n.products,
-    "pgd": lambda n: (3 + 2 * _PGD_STEPS) * n.products,
+    "fgsm": _adversarial_training(gradients=1),
+    **{f"pgd-{norm}": _adversarial_training(_gradients(f"pgd-{norm}")) for norm in ORDERS},
     "coap": lambda n: 6 * n.products * (1 + n.num_classes),
 }
 
@@ -88,7 +101,8 @@ def training_flops(
     defense: str, size: NetworkSize, batch_size: int, steps: int, num_train: int
 ) -> float:
     """Floating-point operations of training one network."""
-    products = _TRAINING.get(defense.split("-")[0], _TRAINING["pgd"])(size)
+    kind = defense if defense in _TRAINING else defense.split("-")[0]
+    products = _TRAINING.get(kind, _TRAINING["pgd-linf"])(size)
     adam = 6 * size.parameters
     return steps * (2 * products * min(batch_size, num_train) + adam)
 
@@ -108,7 +122,7 @@ def evaluation_flops(
         elif attack.startswith("vertex"):
             passes += 2 * size.num_features * (1 - size.first_layer / size.products)
         else:
-            passes += (2 * _PGD_STEPS if attack.startswith("pgd") else 2) + 1
+            passes += 2 * _gradients(attack) + 1
     return 2.0 * passes * size.products * num_radii * num
 
 
