@@ -29,15 +29,16 @@ def share_without_gradient(net: Network, x: Tensor, y: Tensor) -> Tensor:
     None means ||grad_x CE||_2 below foolbox's guard of 1e-12, beneath which its normalised steps
     shrink: saturated softmax or dead units. 0 where nothing is classified correctly.
     """
-    blind = torch.cat(
-        [
-            norm(loss_gradient(net, y[i : i + ROWS])(x[i : i + ROWS])[1], "l2") < EPS
-            for i in range(0, len(x), ROWS)
-        ],
-        dim=1,
-    )
+    cuts = [slice(i, i + ROWS) for i in range(0, len(x), ROWS)]
+    blind = torch.cat([_without_gradient(net, x[at], y[at]) for at in cuts], dim=1)
     right = correct(net, x, y)
     return ((blind & right).sum(dim=1) / right.sum(dim=1).clamp_min(1)).cpu()
+
+
+def _without_gradient(net: Network, x: Tensor, y: Tensor) -> Tensor:
+    _, gradient, scale = loss_gradient(net, y)(x)
+    guard = EPS if scale is None else EPS * scale.squeeze(2)
+    return norm(gradient, "l2") < guard
 
 
 def more_survive(kept: Tensor, others: Tensor) -> Tensor:

@@ -42,11 +42,18 @@ def dual_norm(v: Tensor, order: str) -> Tensor:
     return norm(v, DUAL[order])
 
 
-def steepest(g: Tensor, order: str) -> Tensor:
-    """Scale a gradient as foolbox does: sign(g) for linf, g / max(||g||_p, 1e-12) otherwise."""
+def steepest(g: Tensor, order: str, scale: Tensor | None = None) -> Tensor:
+    """Scale a gradient as foolbox does: sign(g) for linf, g / max(||g||_p, 1e-12) otherwise.
+
+    Args:
+        g: the gradient times `scale`, [..., D].
+        order: l1, l2 or linf.
+        scale: > 0, [..., 1]; None: 1.
+    """
     if _order(order) == float("inf"):
         return g.sign()
-    return g / norm(g, order).clamp_min(EPS).unsqueeze(-1)
+    length = norm(g, order).unsqueeze(-1)
+    return g / (length.clamp_min(EPS) if scale is None else length.clamp_min(EPS * scale))
 
 
 def shrink_to_ball(v: Tensor, order: str, radius: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ from robust.defenses.base import UNBOUNDED
 from robust.evaluate import correct
 from robust.losses import LOSSES
 from robust.networks.linearization import Network
-from robust.precision import rough_products
+from robust.precision import flushed_denormals, rough_products
 from robust.recording import recorded
 from robust.seeds import derived_seed
 from robust.training_step import TrainingStep
@@ -47,6 +47,7 @@ class TrainResult:
     seconds_before: float = 0.0
 
 
+@flushed_denormals()
 def train(
     net: Network,
     x: Tensor,

@@ -18,10 +18,12 @@ from robust.attacks.base import Attack, RandomStart, register
 from robust.attacks.margins import error_gap
 from robust.networks.linearization import Network, loss_gradient
 from robust.norms import shrink_to_ball, steepest
+from robust.precision import flushed_denormals
 
-# Inputs that one network ascends at a time on a CPU: their activations then stay in a core's
-# cache through all steps.
+# Inputs that one network ascends at a time on a CPU, and all networks together: few enough for
+# their activations to stay in the cache through all steps, enough for the cores to share them.
 CPU_ROWS = 256
+CPU_ROWS_TOGETHER = 6 * CPU_ROWS
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,7 @@ class GradientAttack(Attack):
     keep_best: bool = False
     restarts: int = 1
 
+    @flushed_denormals()
     @torch.no_grad()
     def perturb(
         self,
@@ -77,7 +80,7 @@ class GradientAttack(Attack):
         if self.num_steps == 1 or x.device.type != "cpu":
             return self._strongest(net, whole, bounds)
         found = x.new_empty(shape)
-        together = torch.get_num_threads()  # one network for each core
+        together = max(1, CPU_ROWS_TOGETHER // min(shape[1], CPU_ROWS))
         for p in range(0, shape[0], together):
             networks = range(p, min(p + together, shape[0]))
             some = net.subset(networks) if shape[0] > together else net
@@ -115,12 +118,12 @@ class GradientAttack(Attack):
         best, best_gap = x_adv, torch.full_like(radius, -float("inf"))
         gradient_at = loss_gradient(net, y)
         for step in range(self.num_steps):
-            logits, gradient = gradient_at(x_adv)
+            logits, gradient, scale = gradient_at(x_adv)
             if step == 0:
                 centre, x_adv = _laid_out_as(gradient, centre), _laid_out_as(gradient, x_adv)
             elif self.keep_best:
                 best, best_gap = _better(x_adv, logits, y, best, best_gap)
-            ascent = steepest(gradient, self.norm)
+            ascent = steepest(gradient, self.norm, scale)
             moved = torch.addcmul(x_adv, step_size, ascent).sub_(centre)
             x_adv = shrink_to_ball(moved, self.norm, radius).add_(centre).clamp_(*bounds)
         last = (centre + shrink_to_ball(x_adv - centre, self.norm, radius)).clamp(*bounds)

@@ -5,6 +5,7 @@ Legend: P networks in the pack, B batch, C cotangents per example, D input featu
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import singledispatch
@@ -13,6 +14,9 @@ from typing import Any, Protocol, Self
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+# What the gradients of saturated examples are multiplied by, where denormal numbers are slow.
+LIFT = {"cpu": 2.0**64}
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,7 @@ class Network(Protocol):
         """Parameters, each with leading dimension P."""
 
 
-LossGradient = Callable[[Tensor], tuple[Tensor, Tensor]]
+LossGradient = Callable[[Tensor], tuple[Tensor, Tensor, Tensor | None]]
 
 
 @singledispatch
@@ -75,15 +79,18 @@ def loss_gradient(net: Network, y: Tensor) -> LossGradient:
         y: labels, [N] or [P, N].
 
     Returns:
-        A function of x, [N, D] or [P, N, D], to [P, N, K] and [P, N, D], without autograd.
+        A function of x, [N, D] or [P, N, D], to the logits [P, N, K], the gradient times a power
+        of two, [P, N, D], and that power, [P, N, 1] (None: 1), all without autograd.
     """
-    targets = one_hot(y, net)
+    targets = one_hot(y, net).mT
 
     @torch.no_grad()
-    def gradient(x: Tensor) -> tuple[Tensor, Tensor]:
+    def gradient(x: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         expansion = net.linearize(x)
-        residual = cross_entropy_residual(expansion.logits, targets)
-        return expansion.logits, expansion.pullback(residual.unsqueeze(2)).squeeze(2)
+        # Over many examples at once: several times faster than along a short last dimension.
+        residual, scale = cross_entropy_residual(expansion.logits.mT.contiguous(), targets)
+        found = expansion.pullback(residual.mT.unsqueeze(2)).squeeze(2)
+        return expansion.logits, found, None if scale is None else scale.mT
 
     return gradient
 
@@ -94,12 +101,35 @@ def one_hot(y: Tensor, net: Network) -> Tensor:
     return targets if y.dim() == 2 else targets.unsqueeze(0)
 
 
-def cross_entropy_residual(logits: Tensor, targets: Tensor) -> Tensor:
-    """Return softmax(z) - e_y, the gradient of the cross-entropy in the logits, [P, N, K].
+def cross_entropy_residual(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Return s (softmax(z) - e_y), the gradient of the cross-entropy in the logits, and s.
+
+    s is 1 but for an example whose softmax is saturated, p_k < 2^-64 for all k != y. There the
+    products that follow would fall below the smallest normal number, which a CPU is slow with
+    or takes for 0. So s = 2^64, with log p_k = z_k - z_y, as p_y rounds to 1. As without s,
+    p_y - 1 is then 0, and so is a p_k below the smallest number that there is: the attacks are
+    those of foolbox, which are blind there. Elsewhere than on a CPU s is always 1.
 
     Args:
-        logits: [P, N, K].
-        targets: e_y, [1, N, K] or [P, N, K].
+        logits: [..., K, N].
+        targets: e_y, [1, K, N] or [..., K, N].
+
+    Returns:
+        [..., K, N] and [..., 1, N]; None if s is 1 for every example.
     """
-    # Over many examples at once: several times faster than along a short last dimension.
-    return torch.softmax(logits.mT.contiguous(), dim=1).mT - targets
+    residual = torch.softmax(logits, dim=-2).sub_(targets)
+    lift = LIFT.get(logits.device.type)
+    if lift is None:
+        return residual, None
+    faint = residual.abs().amax(dim=-2, keepdim=True) < 1 / lift
+    if not bool(faint.any()):
+        return residual, None
+    behind = logits - logits.amax(dim=-2, keepdim=True)  # of z_y, the largest
+    lifted = torch.exp(behind + math.log(lift)).mul_(behind >= _log_smallest(logits.dtype))
+    scale = torch.where(faint, lift, 1.0).to(logits.dtype)
+    return torch.where(faint, lifted.mul_(1 - targets), residual), scale
+
+
+def _log_smallest(dtype: torch.dtype) -> float:
+    """Return the logarithm of the smallest positive number, denormal ones included."""
+    return math.log(torch.finfo(dtype).tiny) + math.log(torch.finfo(dtype).eps)

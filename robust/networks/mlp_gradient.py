@@ -11,7 +11,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from robust.networks.linearization import LossGradient, loss_gradient, one_hot
+from robust.networks.linearization import (
+    LossGradient,
+    cross_entropy_residual,
+    loss_gradient,
+    one_hot,
+)
 from robust.networks.mlp import MLP, homogeneous
 
 
@@ -36,17 +41,18 @@ def _mlp_loss_gradient(net: MLP, y: Tensor) -> LossGradient:
         (m, h, torch.empty_like(h)) for m, h in zip(layers[:0:-1], hidden[::-1], strict=True)
     ]
 
-    def gradient(x: Tensor) -> tuple[Tensor, Tensor]:
+    def gradient(x: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         features.copy_(x.detach().mT)
         h = inputs
         for matrix, out in ahead:
             h = product(matrix, h, out=out).relu_()
         logits = product(forward[-1], h)
-        v = torch.softmax(logits, dim=-2).sub_(targets)
+        v, scale = cross_entropy_residual(logits, targets)
         for matrix, h, out in behind:
             v = _relu_backward(product(matrix, v, out=out), h)
         shape = count, -1, examples
-        return logits.view(shape).mT, product(entry, v).view(shape).mT
+        found = product(entry, v).view(shape).mT
+        return logits.view(shape).mT, found, None if scale is None else scale.view(shape).mT
 
     return gradient
 

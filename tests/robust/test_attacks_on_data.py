@@ -17,6 +17,7 @@ from robust import attacks, networks
 from robust.attacks import foolbox_engine
 from robust.attacks.foolbox_engine import FOOLBOX_ATTACKS, FoolboxAttack
 from robust.evaluate import survivors
+from robust.losses import class_differences
 from robust.networks import MLP
 from robust.norms import norm, sample_unit_ball
 from robust.train import train
@@ -75,6 +76,26 @@ def test_success_equals_foolbox_from_the_same_start(
     fooled, reference = (net(x_adv).argmax(dim=2) != y for x_adv in (ours, theirs))
     assert torch.equal(fooled, reference)
     assert fooled.any() or grid_radius < 0.1
+
+
+@pytest.mark.parametrize("lead", [60.0, 80.0, 90.0])
+def test_saturated_examples_are_moved_as_by_foolbox(
+    nominal: MLP, wine: Split, lead: float
+) -> None:
+    """Where p_k of all other classes is as small as exp(-lead), in float32."""
+    net, (x, y) = nominal.float().subset([0]), wine
+    with torch.no_grad():
+        margins = -class_differences(net(x), y)[0].amax(dim=1)
+        for tensor in (net.weights[-1], net.biases[-1]):
+            tensor.mul_(lead / margins.median())
+        margins = -class_differences(net(x), y)[0].amax(dim=1)
+    sure = (margins > lead) & (margins < lead + 5)
+    assert sure.sum() > 3
+    given = (net, x[sure], y[sure], torch.tensor(0.1), (-1e10, 1e10), None)
+    ours = attacks.get("fgsm-linf").perturb(*given)
+    theirs = FoolboxAttack.of(attacks.get("fgsm-linf")).perturb(*given)
+    assert (ours - x[sure]).any(dim=2).all()
+    assert ((ours - theirs).abs() < 1e-6).double().mean() > 0.99
 
 
 @pytest.mark.parametrize("name", ["fgm-l2", "pgd-linf"])

@@ -13,6 +13,7 @@ from torch._subclasses.fake_tensor import DynamicOutputShapeException as Unknown
 
 from robust import blocks, defenses, networks
 from robust.bounds import coap, patch_search, screened_search, vertex_search
+from robust.networks import linearization
 from robust.optim import PackedAdam
 
 NETWORKS = {"mlp-3x200": (37, None), "cnn": (64, (8, 8, 1))}
@@ -31,6 +32,7 @@ def as_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     for choice in BY_DEVICE:
         monkeypatch.setitem(choice, "cpu", choice["cuda"])  # type: ignore[attr-defined]
     monkeypatch.delitem(screened_search.MIN_FEATURES, "cpu")
+    monkeypatch.delitem(linearization.LIFT, "cpu")
     return monkeypatch
 
 

@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from robust import networks
 from robust.networks.linearization import Network, loss_gradient
+from robust.precision import flushed_denormals
 
 FEATURES, CLASSES, EXAMPLES = 9, 4, 11
 
@@ -45,7 +46,7 @@ def by_autograd(net: Network, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
 @pytest.mark.parametrize("count", [1, 3])
 def test_loss_gradient_equals_autograd(count: int, own: bool, name: str) -> None:
     net, (x, y) = pack(count, name), given(count, own)
-    found = loss_gradient(net, y)(x)
+    found = loss_gradient(net, y)(x)[:2]
     for ours, theirs in zip(found, by_autograd(net, x, y), strict=True):
         torch.testing.assert_close(ours, theirs)
 
@@ -55,7 +56,59 @@ def test_loss_gradient_of_earlier_inputs_stays(count: int) -> None:
     net, (x, y) = pack(count, "mlp-3x200"), given(count, own=True)
     gradient = loss_gradient(net, y)
     before = gradient(x)
-    kept = [t.clone() for t in before]
+    kept = [t.clone() for t in before[:2]]
     gradient(-x)
-    for now, then in zip(before, kept, strict=True):
+    for now, then in zip(before[:2], kept, strict=True):
         assert torch.equal(now, then)
+
+
+def saturated(count: int, gap: float, dtype: torch.dtype) -> tuple[Network, Tensor, Tensor]:
+    """Networks that are sure of every example's class by about so much, half of them by little."""
+    net, (x, _) = pack(count, "mlp-2x7"), given(count, own=True)
+    with torch.no_grad():
+        logits = net(x)
+        ordered = logits.sort(dim=2).values
+        lead = (ordered[..., -1] - ordered[..., -2]).median(dim=1).values
+        for tensor in (net.weights[-1], net.biases[-1]):  # type: ignore[attr-defined]
+            tensor.mul_((gap / lead).view(-1, *[1] * (tensor.dim() - 1)))
+    return net.to(dtype), x.to(dtype), logits.argmax(dim=2)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("gap", [50.0, 75.0, 95.0])
+@pytest.mark.parametrize("name", ["packed", "any network"])
+def test_loss_gradient_of_saturated_examples_keeps_its_digits(name: str, gap: float) -> None:
+    net, x, y = saturated(3, gap, torch.float32)
+    form = loss_gradient if name == "packed" else loss_gradient.dispatch(object)
+    with flushed_denormals():
+        _, gradient, scale = form(net, y)(x)
+    assert scale is not None
+    found = gradient.double() / scale.double()
+    inputs = x.double().requires_grad_()
+    logits = saturated(3, gap, torch.float64)[0](inputs)
+    others = torch.softmax(logits.detach(), dim=2).scatter(2, y.unsqueeze(2), 0)
+    # 1 - p_y is 0 in float32, and larger than its smallest number.
+    certain = (others.amax(dim=2) > 1e-43) & (others.sum(dim=2) < 1e-9)
+    assert certain.any()
+    (expected,) = torch.autograd.grad(logits, inputs, others)
+    largest = expected.abs().amax(dim=2, keepdim=True)
+    assert ((found - expected).abs() / largest)[certain].max() < 1e-4
+
+
+def test_loss_gradient_is_zero_where_the_softmax_is() -> None:
+    net, x, y = saturated(2, 400.0, torch.float32)
+    ordered = net(x).sort(dim=2).values
+    hopeless = ordered[..., -1] - ordered[..., -2] > 105
+    gradient = loss_gradient(net, y)(x)[1]
+    assert hopeless.any()
+    assert not gradient[hopeless].any()
+
+
+def test_loss_gradient_of_others_is_unmoved_by_a_saturated_example() -> None:
+    net, x, y = saturated(1, 60.0, torch.float32)
+    _, gradient, scale = loss_gradient(net, y)(x)
+    assert scale is not None
+    plain = (scale == 1).flatten()
+    assert plain.any()
+    assert not plain.all()
+    alone = loss_gradient(net, y[:, plain])(x[:, plain])[1]
+    torch.testing.assert_close(alone, gradient[:, plain])

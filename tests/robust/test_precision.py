@@ -113,3 +113,46 @@ def test_convolutions_round_where_other_products_may(monkeypatch: pytest.MonkeyP
             convolution.convolve(maps, weight, None)
             convolution.convolve_transposed(maps, weight)
     assert asked == [False, False, True, True]
+
+
+TINY = torch.finfo(torch.float32).tiny
+
+
+def vanishes() -> bool:
+    """Whether half of the smallest normal number is 0 now, in products shared by all threads."""
+    large = torch.full((2**18,), TINY)
+    return not bool((large * 0.5).view(torch.int32).any())
+
+
+def test_denormals_vanish_within_and_are_back_after() -> None:
+    assert not vanishes()
+    with precision.flushed_denormals():
+        assert vanishes()
+        with precision.flushed_denormals():
+            assert vanishes()
+        assert vanishes()
+    assert not vanishes()
+
+
+def test_denormals_are_back_after_an_error() -> None:
+    with pytest.raises(RuntimeError), precision.flushed_denormals():
+        raise RuntimeError
+    assert not vanishes()
+
+
+def test_training_goes_without_denormals_and_leaves_them(net: networks.MLP) -> None:
+    seen: list[bool] = []
+    train(
+        net,
+        X,
+        Y,
+        defense="pgd-linf",
+        radius=torch.tensor([0.1, 0.2]),
+        learning_rate=torch.tensor([1e-3, 1e-3]),
+        batch_size=8,
+        steps=2,
+        seed=0,
+        on_step=lambda _: seen.append(vanishes()),
+    )
+    assert seen == [True, True]
+    assert not vanishes()
