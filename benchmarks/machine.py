@@ -86,12 +86,19 @@ def interleaved(
     return [sorted(column)[rounds // 2] for column in zip(*times, strict=True)]
 
 
-def matmul_peak(device: str, networks: int = 4, rows: int = 2560, width: int = 200) -> float:
-    """Return the machine's float32 batched-matmul rate in FLOP/s at the networks' own width."""
+def matmul(
+    device: str, networks: int = 4, rows: int = 2560, width: int = 200
+) -> tuple[Callable[[], object], float]:
+    """Return a float32 batched product at the networks' own width, and its operations."""
     a = torch.randn(networks, rows, width, device=device)
     b = torch.randn(networks, width, width, device=device)
-    best = min(seconds(lambda: torch.bmm(a, b), device, 0.2) for _ in range(5))
-    return 2 * networks * rows * width * width / best
+    return lambda: torch.bmm(a, b), 2.0 * networks * rows * width * width
+
+
+def matmul_peak(device: str) -> float:
+    """Return the rate of that product in FLOP/s, the best of five tries."""
+    product, operations = matmul(device)
+    return operations / min(seconds(product, device, 0.2) for _ in range(5))
 
 
 def save(name: str, machine: Machine, rows: Sequence[dict[str, object]]) -> Path:

@@ -94,10 +94,9 @@ def measure(
     batch: int,
     packs: list[int],
     device: str,
-    peak: float,
     record: bool = False,
 ) -> list[dict[str, object]]:
-    """Time one defense at one shape: the baselines and every pack size, in turn."""
+    """Time one defense at one shape: baselines, every pack size and a matmul, in turn."""
     runs: dict[object, Callable[[], object]] = {
         p: packed_step(defense, features, classes, batch, p, device, record=record) for p in packs
     }
@@ -108,7 +107,9 @@ def measure(
     )
     if vmap is not None:
         runs["vmap"] = vmap
+    runs["matmul"], operations = machine.matmul(device)
     times = dict(zip(runs, machine.interleaved(list(runs.values()), device), strict=True))
+    peak = operations / times["matmul"]
     single = times.get("plain")
     size = network_size("mlp-3x200", features, classes)
     floor = training_flops(defense, size, batch, steps=1, num_train=batch)
@@ -126,6 +127,7 @@ def measure(
             "ratio_to_vmap": (
                 times["vmap"] / times[pack] if vmap is not None and pack == packs[-1] else None
             ),
+            "matmul_flops_per_second": peak,
             "share_of_peak": pack * floor / times[pack] / peak,
             "peak_memory_mb": _peak_memory(device),
         }
@@ -165,7 +167,6 @@ def main() -> None:
                 options.batch,
                 options.packs,
                 options.device,
-                peak,
                 options.record,
             ):
                 rows.append(row)
