@@ -37,8 +37,7 @@ def share_without_gradient(net: Network, x: Tensor, y: Tensor) -> Tensor:
 
 def _without_gradient(net: Network, x: Tensor, y: Tensor) -> Tensor:
     _, gradient, scale = loss_gradient(net, y)(x)
-    guard = EPS if scale is None else EPS * scale.squeeze(2)
-    return norm(gradient, "l2") < guard
+    return norm(gradient, "l2") < EPS * scale.squeeze(2)
 
 
 def more_survive(kept: Tensor, others: Tensor) -> Tensor:

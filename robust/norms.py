@@ -42,18 +42,17 @@ def dual_norm(v: Tensor, order: str) -> Tensor:
     return norm(v, DUAL[order])
 
 
-def steepest(g: Tensor, order: str, scale: Tensor | None = None) -> Tensor:
+def steepest(g: Tensor, order: str, scale: Tensor) -> Tensor:
     """Scale a gradient as foolbox does: sign(g) for linf, g / max(||g||_p, 1e-12) otherwise.
 
     Args:
         g: the gradient times `scale`, [..., D].
         order: l1, l2 or linf.
-        scale: > 0, [..., 1]; None: 1.
+        scale: > 0, [..., 1].
     """
     if _order(order) == float("inf"):
         return g.sign()
-    length = norm(g, order).unsqueeze(-1)
-    return g / (length.clamp_min(EPS) if scale is None else length.clamp_min(EPS * scale))
+    return g / norm(g, order).unsqueeze(-1).clamp_min(EPS * scale)
 
 
 def shrink_to_ball(v: Tensor, order: str, radius: Tensor) -> Tensor:

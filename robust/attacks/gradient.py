@@ -80,7 +80,7 @@ class GradientAttack(Attack):
         if self.num_steps == 1 or x.device.type != "cpu":
             return self._strongest(net, whole, bounds)
         found = x.new_empty(shape)
-        together = max(1, CPU_ROWS_TOGETHER // min(shape[1], CPU_ROWS))
+        together = CPU_ROWS_TOGETHER // min(max(1, shape[1]), CPU_ROWS)
         for p in range(0, shape[0], together):
             networks = range(p, min(p + together, shape[0]))
             some = net.subset(networks) if shape[0] > together else net

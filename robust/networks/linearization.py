@@ -64,7 +64,7 @@ class Network(Protocol):
         """Parameters, each with leading dimension P."""
 
 
-LossGradient = Callable[[Tensor], tuple[Tensor, Tensor, Tensor | None]]
+LossGradient = Callable[[Tensor], tuple[Tensor, Tensor, Tensor]]
 
 
 @singledispatch
@@ -80,17 +80,17 @@ def loss_gradient(net: Network, y: Tensor) -> LossGradient:
 
     Returns:
         A function of x, [N, D] or [P, N, D], to the logits [P, N, K], the gradient times a power
-        of two, [P, N, D], and that power, [P, N, 1] (None: 1), all without autograd.
+        of two, [P, N, D], and that power, [P, N, 1], all without autograd.
     """
     targets = one_hot(y, net).mT
 
     @torch.no_grad()
-    def gradient(x: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+    def gradient(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         expansion = net.linearize(x)
         # Over many examples at once: several times faster than along a short last dimension.
         residual, scale = cross_entropy_residual(expansion.logits.mT.contiguous(), targets)
         found = expansion.pullback(residual.mT.unsqueeze(2)).squeeze(2)
-        return expansion.logits, found, None if scale is None else scale.mT
+        return expansion.logits, found, scale.mT
 
     return gradient
 
@@ -101,7 +101,7 @@ def one_hot(y: Tensor, net: Network) -> Tensor:
     return targets if y.dim() == 2 else targets.unsqueeze(0)
 
 
-def cross_entropy_residual(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor | None]:
+def cross_entropy_residual(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     """Return s (softmax(z) - e_y), the gradient of the cross-entropy in the logits, and s.
 
     s is 1 but for an example whose softmax is saturated, p_k < 2^-64 for all k != y. There the
@@ -115,19 +115,20 @@ def cross_entropy_residual(logits: Tensor, targets: Tensor) -> tuple[Tensor, Ten
         targets: e_y, [1, K, N] or [..., K, N].
 
     Returns:
-        [..., K, N] and [..., 1, N]; None if s is 1 for every example.
+        [..., K, N] and [..., 1, N].
     """
     residual = torch.softmax(logits, dim=-2).sub_(targets)
+    scale = torch.ones_like(residual[..., :1, :])
     lift = LIFT.get(logits.device.type)
     if lift is None:
-        return residual, None
+        return residual, scale
     faint = residual.abs().amax(dim=-2, keepdim=True) < 1 / lift
     if not bool(faint.any()):
-        return residual, None
+        return residual, scale
     behind = logits - logits.amax(dim=-2, keepdim=True)  # of z_y, the largest
     lifted = torch.exp(behind + math.log(lift)).mul_(behind >= _log_smallest(logits.dtype))
-    scale = torch.where(faint, lift, 1.0).to(logits.dtype)
-    return torch.where(faint, lifted.mul_(1 - targets), residual), scale
+    residual = torch.where(faint, lifted.mul_(1 - targets), residual)
+    return residual, scale.masked_fill_(faint, lift)
 
 
 def _log_smallest(dtype: torch.dtype) -> float:

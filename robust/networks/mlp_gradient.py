@@ -41,7 +41,10 @@ def _mlp_loss_gradient(net: MLP, y: Tensor) -> LossGradient:
         (m, h, torch.empty_like(h)) for m, h in zip(layers[:0:-1], hidden[::-1], strict=True)
     ]
 
-    def gradient(x: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+    def in_pack(rows: Tensor) -> Tensor:
+        return rows.view(count, rows.shape[-2], examples).mT
+
+    def gradient(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         features.copy_(x.detach().mT)
         h = inputs
         for matrix, out in ahead:
@@ -50,9 +53,7 @@ def _mlp_loss_gradient(net: MLP, y: Tensor) -> LossGradient:
         v, scale = cross_entropy_residual(logits, targets)
         for matrix, h, out in behind:
             v = _relu_backward(product(matrix, v, out=out), h)
-        shape = count, -1, examples
-        found = product(entry, v).view(shape).mT
-        return logits.view(shape).mT, found, None if scale is None else scale.view(shape).mT
+        return in_pack(logits), in_pack(product(entry, v)), in_pack(scale)
 
     return gradient
 

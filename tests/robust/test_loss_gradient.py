@@ -81,7 +81,7 @@ def test_loss_gradient_of_saturated_examples_keeps_its_digits(name: str, gap: fl
     form = loss_gradient if name == "packed" else loss_gradient.dispatch(object)
     with flushed_denormals():
         _, gradient, scale = form(net, y)(x)
-    assert scale is not None
+    assert (scale > 1).any()
     found = gradient.double() / scale.double()
     inputs = x.double().requires_grad_()
     logits = saturated(3, gap, torch.float64)[0](inputs)
@@ -106,7 +106,7 @@ def test_loss_gradient_is_zero_where_the_softmax_is() -> None:
 def test_loss_gradient_of_others_is_unmoved_by_a_saturated_example() -> None:
     net, x, y = saturated(1, 60.0, torch.float32)
     _, gradient, scale = loss_gradient(net, y)(x)
-    assert scale is not None
+    assert (scale > 1).any()
     plain = (scale == 1).flatten()
     assert plain.any()
     assert not plain.all()

@@ -55,4 +55,4 @@ def test_dead_holders_lock_is_taken_over(tmp_path: Path, holder: subprocess.Pope
 def test_lock_is_free_again_after_use(tmp_path: Path) -> None:
     for _ in range(2):
         with locked(tmp_path):
-            pass
+            assert str(os.getpid()) in (tmp_path / ".lock").read_text()
