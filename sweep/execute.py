@@ -188,7 +188,8 @@ class Driver:
         """A worker began with the pack."""
         self.progress.started(job)
         self.slot_time.started(job.pack.pack_id)
-        self._log_to_mlflow()  # not before: importing MLflow would hold up Ray's start
+        if self.slot_time.full():  # not before: importing MLflow would hold up the workers' start
+            self._log_to_mlflow()
 
     def finished(self, job: Job, summary: Summary) -> None:
         """The pack's records are on disk, or could not be written."""
@@ -202,6 +203,7 @@ class Driver:
         beside = self.slot_time.finished(job.pack.pack_id, useful)
         log.append(self.plan.folder, self.tasks[job.pack.pack_id], summary, beside)
         if self.tracker is not None:
+            self._log_to_mlflow()
             self.tracker.add(self.plan.folder.records(job.pack.pack_id))
 
     def retried(self, job: Job, error: str) -> None:

@@ -62,6 +62,10 @@ class SlotTime:
             self.around += self._last - began
             self.waiting += 1
 
+    def full(self) -> bool:
+        """Whether every slot that has something to run runs it."""
+        return len(self._running) >= self.slots or self.waiting <= 0
+
     def share(self) -> float:
         """The lost share of all slots' time until now."""
         self._advance()

@@ -15,9 +15,18 @@ _ALWAYS = {
     "TUNE_GLOBAL_CHECKPOINT_S": "86400",  # the records on disk are what resumes a sweep
     "TUNE_WARN_THRESHOLD_S": "3600",
 }
-# The only switch that makes every one of Ray's processes listen on the loopback address alone;
-# _node_ip_address is replaced by the machine's own address.
-_LOOPBACK_ONLY = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+_LOCAL = {
+    # The only switch that makes every one of Ray's processes listen on the loopback address alone;
+    # _node_ip_address is replaced by the machine's own address.
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+    # A Tune trial's process is never taken from those that Ray starts in advance, which would
+    # hold up the trials' own: they are as many and import as much.
+    "RAY_enable_worker_prestart": "0",
+    "RAY_prestart_worker_first_driver": "0",
+    # Ray's start waits this long for its dashboard, of which only the part that a sweep has
+    # no use for is started.
+    "RAY_DASHBOARD_STARTUP_TIMEOUT_S": "0",
+}
 
 # glibc gives blocks above 128 KiB back to the system when they are freed, so that every large
 # activation is paged in anew; keeping them makes RUB's steps on a CPU about 1.5 times faster.
@@ -33,4 +42,4 @@ def prepare(ray: Ray) -> None:
     for name, value in _KEEP_MEMORY.items():
         os.environ.setdefault(name, value)  # read by the workers when they start
     if ray.address is None:
-        os.environ.update(_LOOPBACK_ONLY)
+        os.environ.update(_LOCAL)

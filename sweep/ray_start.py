@@ -6,6 +6,7 @@ Only this module and `sweep.tune` import Ray; call `sweep.ray_environment.prepar
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import signal
 import socket
@@ -54,7 +55,10 @@ class RayStart:
             raise self._error
 
     def stop(self) -> None:
-        """Let Ray and every worker end, and return at once."""
+        """Let Ray and every worker end, and return without waiting for it."""
+        # What Tune leaves behind are cycles with handles in them. One that is collected while Ray
+        # ends reaches for what is no longer there, and Ray then ends the whole process.
+        gc.collect()
         self._over.set()
 
     def join(self) -> None:

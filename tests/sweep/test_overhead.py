@@ -76,3 +76,17 @@ def test_pack_lost_before_it_began_waits_no_longer(clock: Clock) -> None:
     time.finished("a", useful=0.0)
     clock.now = 3.0
     assert time.parts() == "0s to start, 0.0s around each pack, 3s at the end"
+
+
+def test_slots_are_full_when_all_run_or_nothing_waits(clock: Clock) -> None:
+    time = SlotTime(slots=2, packs=3, clock=clock)
+    assert not time.full()
+    time.started("a")
+    assert not time.full()
+    time.started("b")
+    assert time.full()
+    time.finished("a", useful=0.0)
+    assert not time.full()
+    time.started("c")
+    time.finished("b", useful=0.0)
+    assert time.full()

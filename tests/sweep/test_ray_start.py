@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -75,3 +76,37 @@ def test_ray_that_is_up_has_ended_when_it_was_stopped(monkeypatch: pytest.Monkey
     start.stop()
     start.join()
     assert events == ["up", "ended"]
+
+
+def test_what_tune_leaves_in_cycles_is_gone_before_ray_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    events: list[str] = []
+
+    class Handle:
+        def __init__(self) -> None:
+            self.cycle = self
+
+        def __del__(self) -> None:
+            events.append("handle collected")
+
+    monkeypatch.setattr(ray_start, "_start", lambda config: events.append("up"))
+    monkeypatch.setattr(ray_start, "_end", lambda: events.append("ended"))
+    start = ray_start.RayStart(Ray())
+    start.wait()
+    Handle()
+    start.stop()
+    start.join()
+    assert events == ["up", "handle collected", "ended"]
+
+
+def test_local_ray_starts_no_workers_in_advance_nor_waits_for_its_dashboard(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    names = ("RAY_prestart_worker_first_driver", "RAY_DASHBOARD_STARTUP_TIMEOUT_S")
+    for name in names:
+        monkeypatch.delenv(name, raising=False)
+    ray_environment.prepare(Ray(address="127.0.0.1:1"))
+    assert not any(name in os.environ for name in names)
+    ray_environment.prepare(Ray())
+    assert [os.environ[name] for name in names] == ["0", "0"]
