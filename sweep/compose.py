@@ -19,7 +19,8 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from sweep.config import SweepConfig, check, debugged, unknown
+from sweep.config import SweepConfig, debugged
+from sweep.config_checks import check, unknown
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
 _EXPERIMENT = "experiment"

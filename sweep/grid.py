@@ -62,7 +62,7 @@ def expand(config: SweepConfig, infos: Infos) -> list[Trial]:
     """Every trial of the configuration, in a fixed order.
 
     Args:
-        config: checked by `sweep.config.check`.
+        config: checked by `sweep.config_checks.check`.
         infos: what is known of each (data set, split seed) of the grid.
 
     Returns:

@@ -18,7 +18,7 @@ from sweep.headline import fingerprint, read_pack
 from sweep.lock import locked
 
 if TYPE_CHECKING:
-    from sweep.tracking import Backend
+    from sweep.tracking.backend import Backend
 
 SYNC_COMMAND = "python -m sweep.tracking sync"
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
@@ -51,7 +51,8 @@ def check_uri(uri: str) -> None:
     if scheme == "sqlite" and not folder.is_dir():
         raise TrackingError(f"tracking.uri={uri}: folder {folder} does not exist; {advice}")
     if scheme != "sqlite":
-        from sweep.tracking import connect  # slow to import, and only a database needs it here
+        # Slow to import, and only a database needs it here.
+        from sweep.tracking.connection import connect
 
         connect(uri, "Default", Path("results"))
 
@@ -144,7 +145,8 @@ class Tracker:
 
     def _try_sync(self, paths: Sequence[Path]) -> Backend | None:
         try:
-            from sweep.tracking import connect  # takes seconds: not before it is needed
+            # Takes seconds: not before it is needed.
+            from sweep.tracking.connection import connect
 
             backend = connect(self.uri, self.folder.experiment, self.folder.root)
             self.packs += sync(backend, paths)
@@ -179,7 +181,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _sync_folder(folder: store.Folder, uri: str) -> int:
-    from sweep.tracking import connect  # slow to import
+    from sweep.tracking.connection import connect  # slow to import
 
     store.consolidate(folder)
     return sync(connect(uri, folder.experiment, folder.root), folder.record_files())

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from robust.bounds.certifier import Certifier
 from sweep import evaluation, observe, schema, worker
-from sweep.config import Evaluation, SweepConfig, Training, check
+from sweep.config import Evaluation, SweepConfig, Training
+from sweep.config_checks import check
 from sweep.grid import expand, options_hash, rows_per_trial
 from sweep.worker import Job, run_pack
 from tests.sweep.helpers import config, infos, one_job, trials

@@ -18,7 +18,9 @@ from sweep.config import SweepConfig
 from sweep.errors import TrackingError
 from sweep.headline import read_pack
 from sweep.tracker import Tracker, check_uri, sync
-from sweep.tracking import PARENT_TAG, Backend, Client, connect
+from sweep.tracking.backend import PARENT_TAG, Backend
+from sweep.tracking.connection import connect
+from sweep.tracking.server import Server
 from sweep.worker import record_failure, run_pack
 from tests.sweep import chaos
 from tests.sweep.helpers import config, jobs
@@ -59,7 +61,7 @@ def backend(request: pytest.FixtureRequest, uri: str, folder: store.Folder) -> B
     if request.param == "database":
         return database
     client = MlflowClient(uri)
-    return Client(client, client.get_experiment_by_name("small").experiment_id)
+    return Server(client, client.get_experiment_by_name("small").experiment_id)
 
 
 def runs(uri: str) -> list[Run]:
@@ -74,7 +76,7 @@ def children(uri: str) -> list[Run]:
 def test_killed_while_the_database_is_made_leaves_no_database(tmp_path: Path) -> None:
     path = tmp_path / "mlflow.db"
     connect_there = (
-        f"from sweep.tracking import connect; from pathlib import Path; connect("
+        f"from sweep.tracking.connection import connect; from pathlib import Path; connect("
         f"'sqlite:///{path}', 'small', Path('{tmp_path}'))"
     )
     first = subprocess.Popen([sys.executable, "-c", connect_there], cwd=chaos.ROOT)
@@ -118,7 +120,7 @@ def test_both_backends_write_the_same(uri: str, folder: store.Folder) -> None:
     path = folder.record_files()[0]
     client = MlflowClient(uri)
     found = []
-    for writer in (database, Client(client, client.get_experiment_by_name("small").experiment_id)):
+    for writer in (database, Server(client, client.get_experiment_by_name("small").experiment_id)):
         writer.log(read_pack(path))
         found.append(
             {
@@ -151,7 +153,7 @@ def test_half_written_pack_is_logged_again(
 ) -> None:
     client = MlflowClient(uri)
     connect(uri, "small", folder.root)
-    server = Client(client, client.get_experiment_by_name("small").experiment_id)
+    server = Server(client, client.get_experiment_by_name("small").experiment_id)
     with monkeypatch.context() as patched:
         patched.setattr(client, "set_terminated", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):

@@ -1,0 +1,19 @@
+"""MLflow: one parent run per pack, one child run per trial. Only this package imports MLflow.
+
+MLflow is a view of the records: whatever it lacks can be logged again from them. A pack is
+logged exactly once. In a database that is one transaction; through a tracking server, where
+there is none, a parent run is terminated last, and one that never was is deleted and logged again.
+
+    python -m sweep.tracking sync [experiment=NAME] [results=results] [uri=sqlite:///mlflow.db]
+"""
+
+import logging
+import os
+
+# MLflow reads these when it is imported.
+os.environ.update({"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"})
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
+
+for _name in ("mlflow", "alembic", "sqlalchemy"):
+    logging.getLogger(_name).setLevel(logging.ERROR)

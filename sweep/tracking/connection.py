@@ -1,0 +1,57 @@
+"""From an address to the place that runs are written to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import urlparse
+
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+from mlflow.tracking._tracking_service.utils import _get_store
+from sqlalchemy.exc import SQLAlchemyError
+
+from sweep.errors import TrackingError
+from sweep.tracking.backend import Backend
+from sweep.tracking.database import Database, create_database
+from sweep.tracking.server import Server
+
+# What MLflow raises when it, its database or its disk cannot be used.
+_UNAVAILABLE = (MlflowException, SQLAlchemyError, OSError)
+
+
+def connect(uri: str, experiment: str, results: Path) -> Backend:
+    """Open MLflow's store and the experiment in it, made if need be.
+
+    Raises:
+        TrackingError: the store cannot be used; the message says what to do.
+    """
+    try:
+        create_database(uri)
+        client = MlflowClient(uri)
+        found = client.get_experiment_by_name(experiment)
+        if found is not None and found.lifecycle_stage == "deleted":
+            client.restore_experiment(found.experiment_id)
+        is_server = urlparse(uri).scheme in ("http", "https")
+        location = None if is_server else (results / "mlartifacts" / experiment).as_uri()
+        if found is None:
+            client.create_experiment(experiment, artifact_location=location)
+            found = client.get_experiment_by_name(experiment)
+        if is_server:
+            return Server(client, found.experiment_id)
+        sql = _get_store(uri)
+    except _UNAVAILABLE as error:
+        raise TrackingError(
+            f"tracking.uri={uri}: MLflow cannot be used there ({_first_line(error)}); start the "
+            "server, correct the address, or set tracking.enabled=false and sync later"
+        ) from None
+    if not isinstance(sql, SqlAlchemyStore):
+        raise TrackingError(
+            f"tracking.uri={uri}: must be a database (sqlite:///mlflow.db, postgresql://...) or a "
+            "tracking server (http://...)"
+        )
+    return Database(sql, client, found.experiment_id, found.artifact_location)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
