@@ -88,7 +88,7 @@ def with_foolbox(net: Network, attack: str, split: Split) -> Callable[[], Any]:
 
 
 def speed(
-    net: Network, attack: str, split: Split, examples: int, device: str
+    net: Network, attack: str, split: Split, examples: int, device: str, record: bool = False
 ) -> dict[str, object]:
     """Compare a pack's evaluation with foolbox's of one network."""
     easy = correct(net, *split).all(dim=0).nonzero().squeeze(1)[:examples]
@@ -97,7 +97,7 @@ def speed(
     steps = method.num_steps if isinstance(method, GradientAttack) else 1
     radii = ladder(attack, x.shape[1], GRID_RADII)
     runs = [
-        lambda: survivors(net, x, y, attack=attack, radii=radii),
+        lambda: survivors(net, x, y, attack=attack, radii=radii, record=record),
         with_foolbox(net, attack, (x, y)),
     ]
     ours, theirs = machine.interleaved(runs, device, at_least=0.1)
@@ -108,6 +108,7 @@ def speed(
         "examples": len(y),
         "radii": len(radii),
         "steps": steps,
+        "recorded": record,
         "packed_per_second": net.num_networks * asked / ours,
         "foolbox_per_second": asked / theirs,
         "ratio_to_foolbox": net.num_networks * theirs / ours,
@@ -177,6 +178,7 @@ def main() -> None:
     parser.add_argument("--share-pack", type=int, default=4)
     parser.add_argument("--attack", nargs="+", default=list(FOOLBOX_ATTACKS))
     parser.add_argument("--share-of", nargs="*", default=list(SHARE_OF))
+    parser.add_argument("--record", action="store_true", help="replay CUDA graphs of the steps")
     parser.add_argument("--name", default=None, help="of the file under benchmarks/results")
     options = parser.parse_args()
     where = machine.describe(options.device)
@@ -186,7 +188,7 @@ def main() -> None:
     print("attack     examples    networks x examples x radii x steps/s   foolbox/s   ratio")
     net, _ = trained("nominal", fit, options.pack)
     for attack, size in product(options.attack, SIZES):
-        rows.append(row := speed(net, attack, split, size, options.device))
+        rows.append(row := speed(net, attack, split, size, options.device, options.record))
         print(
             f"{attack:<11}{row['examples']:>9}{row['packed_per_second']:>40,.0f}{row['foolbox_per_second']:>12,.0f}"
             f"{row['ratio_to_foolbox']:>7.1f}x",

@@ -84,6 +84,7 @@ def survivors(
     nested: bool = False,
     engine: str = "packed",
     restarts: int | None = None,
+    record: bool = False,
     watch: Watch | None = None,
 ) -> Tensor:
     """Return which examples keep their class under an attack, or are certified to.
@@ -100,6 +101,7 @@ def survivors(
         nested: do not attack again what was broken at a smaller radius (the balls are nested).
         engine: packed, or foolbox to run foolbox itself on one network at a time.
         restarts: of attacks that keep the best of several starts; None is their default.
+        record: record a gradient attack's step once and replay it, where the device can.
         watch: sees every adversarial input that is found.
 
     Returns:
@@ -115,7 +117,7 @@ def survivors(
     clean = correct(net, x, y)
     if attack in CERTIFICATES:
         return _certified(net, x, y, radii, clean, attack == CERTIFIED_TIGHT).cpu()
-    method = _method(attack, engine, restarts)
+    method = _method(attack, engine, restarts, record)
     rows = chunk or CHUNK_ROWS.get(x.device.type, CHUNK_ROWS["cpu"])
     width = max(1, rows // min(net.num_networks, GROUP.get(x.device.type, 1)))
     run = Run(net, x, y, method, bounds, seed, width, watch)
@@ -130,7 +132,7 @@ def survivors(
     return kept.cpu()
 
 
-def _method(attack: str, engine: str, restarts: int | None) -> Attack:
+def _method(attack: str, engine: str, restarts: int | None, record: bool) -> Attack:
     method = attacks.get(attack)
     if engine not in ENGINES:
         raise ValueError(f"unknown engine {engine!r}; known: {', '.join(ENGINES)}")
@@ -140,9 +142,11 @@ def _method(attack: str, engine: str, restarts: int | None) -> Attack:
         from robust.attacks.foolbox_engine import FoolboxAttack  # foolbox is imported only here
 
         return FoolboxAttack.of(method)
-    if restarts is not None and isinstance(method, GradientAttack) and method.keep_best:
-        return replace(method, restarts=restarts)
-    return method
+    if not isinstance(method, GradientAttack):
+        return method
+    if restarts is None or not method.keep_best:
+        restarts = method.restarts
+    return replace(method, restarts=restarts, record=record)
 
 
 def _check_radii(radii: Tensor) -> None:

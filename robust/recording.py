@@ -1,4 +1,4 @@
-"""A training step that is recorded on a device once and then replayed as it is.
+"""A step of training or of an attack, recorded on a device once and then replayed as it is.
 
 A step of a pack is hundreds of short kernels; launched one by one from Python they leave a GPU
 idle between them. A CUDA graph launches them all at once.
@@ -6,6 +6,7 @@ idle between them. A CUDA graph launches them all at once.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Protocol
 
@@ -31,13 +32,13 @@ class CudaGraph:
     """Records a step as a CUDA graph."""
 
     def __init__(self, generator: torch.Generator) -> None:
-        """Take a stream of its own, which capturing needs.
+        """Take a stream beside the current one, which capturing needs.
 
         Args:
             generator: the only source of randomness of the step, on its device.
         """
         self.generator = generator
-        self.stream = torch.cuda.Stream(generator.device)  # type: ignore[no-untyped-call]
+        self.stream = _side_stream(generator.device)
 
     def warm_up(self, step: Step) -> None:
         """Make the step on the stream that will record."""
@@ -55,6 +56,12 @@ class CudaGraph:
             step()
         replay: Step = graph.replay
         return replay
+
+
+@functools.cache
+def _side_stream(device: torch.device) -> torch.cuda.Stream:
+    """The same for all recordings: memory that one stream has freed is kept for it alone."""
+    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
 
 # By device type. Elsewhere every step is made anew.

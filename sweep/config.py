@@ -69,6 +69,7 @@ class Evaluation:
     strong_grid_radii: list[float] = field(default_factory=lambda: [0.01, 0.1, 0.3])
     strong_samples: int = 500
     restarts: int | None = None  # of attacks named *-best; null: five
+    cuda_graph: bool = False  # on a GPU: record an attack's step and replay it; changes no result
     max_samples: int | None = None  # at most this many samples of each split; null: all
 
 

@@ -174,6 +174,7 @@ def _evidence(
             nested=evaluation.nested,
             engine=_engine(attack, evaluation.engine),
             restarts=evaluation.restarts,
+            record=evaluation.cuda_graph,
             watch=watch,
             chunk=chunk,
         )

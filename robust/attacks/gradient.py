@@ -19,6 +19,7 @@ from robust.attacks.margins import error_gap
 from robust.networks.linearization import Network, loss_gradient
 from robust.norms import shrink_to_ball, steepest
 from robust.precision import flushed_denormals
+from robust.recording import recorded
 
 # Inputs that one network ascends at a time on a CPU, and all networks together: few enough for
 # their activations to stay in the cache through all steps, enough for the cores to share them.
@@ -50,12 +51,15 @@ class GradientAttack(Attack):
         relative_step_size: alpha / radius.
         keep_best: return the iterate with the smallest margin instead of the last one.
         restarts: starts tried; the one with the smallest margin wins.
+        record: record a step once and replay it (`robust.recording`), where the device can. Not
+            for an attack within a training step, which is recorded as a whole.
     """
 
     num_steps: int = 1
     relative_step_size: float = 1.0
     keep_best: bool = False
     restarts: int = 1
+    record: bool = False
 
     @flushed_denormals()
     @torch.no_grad()
@@ -108,24 +112,36 @@ class GradientAttack(Attack):
         self,
         net: Network,
         centre: Tensor,
-        x_adv: Tensor,
+        first: Tensor,
         y: Tensor,
         radius: Tensor,
         bounds: tuple[float, float],
     ) -> tuple[Tensor, Tensor]:
         """Return one start's result, [P, N, D], and its max_k z_k - z_y where it was asked."""
         step_size = (self.relative_step_size * radius).unsqueeze(2)
-        best, best_gap = x_adv, torch.full_like(radius, -float("inf"))
         gradient_at = loss_gradient(net, y)
-        for step in range(self.num_steps):
-            logits, gradient, scale = gradient_at(x_adv)
-            if step == 0:
-                centre, x_adv = _laid_out_as(gradient, centre), _laid_out_as(gradient, x_adv)
-            elif self.keep_best:
-                best, best_gap = _better(x_adv, logits, y, best, best_gap)
+        _, gradient, scale = gradient_at(first)
+        centre, x_adv = _laid_out_as(gradient, centre), _laid_out_as(gradient, first)
+        best, best_gap = x_adv.clone(), torch.full_like(radius, -float("inf"))
+
+        def move(gradient: Tensor, scale: Tensor) -> None:
             ascent = steepest(gradient, self.norm, scale)
             moved = torch.addcmul(x_adv, step_size, ascent).sub_(centre)
-            x_adv = shrink_to_ball(moved, self.norm, radius).add_(centre).clamp_(*bounds)
+            inside = shrink_to_ball(moved, self.norm, radius).add_(centre)
+            torch.clamp(inside, *bounds, out=x_adv)
+
+        def step() -> None:
+            logits, gradient, scale = gradient_at(x_adv)
+            if self.keep_best:
+                better, better_gap = _better(x_adv, logits, y, best, best_gap)
+                best.copy_(better)
+                best_gap.copy_(better_gap)
+            move(gradient, scale)
+
+        move(gradient, scale)
+        again = recorded(step, torch.Generator(first.device)) if self.record else step
+        for _ in range(self.num_steps - 1):
+            again()
         last = (centre + shrink_to_ball(x_adv - centre, self.norm, radius)).clamp(*bounds)
         if not self.keep_best and self.restarts == 1:
             return last, best_gap

@@ -1,20 +1,24 @@
-"""A recorded step trains the same networks as a step made anew each time."""
+"""A recorded step trains the same networks, and finds the same inputs, as one made each time."""
 
 from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from robust import checkpoint, defenses, recording
+from robust import attacks, checkpoint, defenses, recording
+from robust.attacks.gradient import GradientAttack
 from robust.checkpoint import CheckpointFile
 from robust.defenses.fgsm import OverfittingCheck
-from robust.networks import CNN, MLP
+from robust.evaluate import survivors
+from robust.networks import CNN, MLP, linearization
 from robust.optim import PackedAdam
 from tests.robust import tape
+from tests.robust.helpers import random_batch
 from tests.robust.small_training import STEPS, fresh, trained
 from tests.robust.tape import TapeRecorder
 from tests.robust.test_checkpoint import Interrupted, stop_at
@@ -151,6 +155,53 @@ def test_tensor_from_the_host_would_be_noticed() -> None:
 
     with pytest.raises(tape.FromTheHost, match="tensor"):
         recording.recorded(step, torch.Generator())()
+
+
+STEPWISE = [
+    name
+    for name in attacks.names()
+    if isinstance(method := attacks.get(name), GradientAttack) and method.num_steps > 1
+]
+
+
+def broken(attack: str, network: str, record: bool, device: str = "cpu") -> Tensor:
+    """What survives an attack on three networks, [3, 2, 20]."""
+    net = fresh(network).to(device)
+    x, y = random_batch(20, net.num_features, 3, seed=2, dtype=torch.float32)
+    y = net(x.to(device))[0].argmax(dim=1).cpu().where(torch.arange(20) > 3, y)
+    radii = torch.tensor([0.1, 0.5])
+    own = x.to(device), y.to(device)
+    return survivors(net, *own, attack=attack, radii=radii, bounds=(-1.5, 1.5), record=record)
+
+
+@pytest.mark.parametrize("network", ["mlp-2x8", "cnn"])
+@pytest.mark.parametrize("attack", STEPWISE)
+def test_recorded_attack_finds_the_same(
+    attack: str, network: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(linearization.LIFT, "cpu")
+    found: dict[bool, list[Tensor]] = {False: [], True: []}
+    ascend = GradientAttack._ascend
+
+    def watched(self: GradientAttack, *given: Any) -> tuple[Tensor, Tensor]:
+        result = ascend(self, *given)
+        found[self.record].append(result[0].clone())
+        return result
+
+    monkeypatch.setattr(GradientAttack, "_ascend", watched)
+    anew = broken(attack, network, record=False)
+    assert TapeRecorder.recordings == 0
+    assert torch.equal(broken(attack, network, record=True), anew)
+    assert TapeRecorder.recordings == len(found[True]) == len(found[False]) > 0
+    assert all(map(torch.equal, found[True], found[False]))
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("network", ["mlp-2x8", "cnn"])
+@pytest.mark.parametrize("attack", STEPWISE)
+def test_cuda_graph_of_an_attack_finds_the_same(attack: str, network: str) -> None:
+    anew, replayed = (broken(attack, network, record, "cuda") for record in (False, True))
+    assert torch.equal(replayed, anew)
 
 
 @pytest.mark.gpu

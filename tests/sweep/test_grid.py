@@ -93,6 +93,11 @@ def test_option_that_changes_no_network_changes_no_id(changes: dict[str, Any]) -
     assert {t.trial_id for t in trials()} == {t.trial_id for t in trials(training=training)}
 
 
+def test_recording_attacks_changes_no_id() -> None:
+    evaluation = replace(config().evaluation, cuda_graph=True)
+    assert {t.trial_id for t in trials()} == {t.trial_id for t in trials(evaluation=evaluation)}
+
+
 def test_new_data_change_every_id() -> None:
     small = config()
     other = {key: replace(value, hash="other") for key, value in infos(small).items()}
