@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -165,6 +166,7 @@ class Driver:
             from sweep import tune  # takes a second or two, in which Ray starts
 
             self._ray.wait()
+            gc.freeze()  # what imports made stays: the collection before Ray's end passes it by
             tune.run([task.job for task in self.tasks.values()], config, self)
         finally:
             self._ray.stop()

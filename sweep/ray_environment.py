@@ -23,9 +23,9 @@ _LOCAL = {
     # hold up the trials' own: they are as many and import as much.
     "RAY_enable_worker_prestart": "0",
     "RAY_prestart_worker_first_driver": "0",
-    # Ray's start waits this long for its dashboard, of which only the part that a sweep has
-    # no use for is started.
-    "RAY_DASHBOARD_STARTUP_TIMEOUT_S": "0",
+    # Where a process of Ray's looks for another's socket too early, it waits a second (ten times).
+    "RAY_raylet_client_connect_timeout_milliseconds": "50",
+    "RAY_raylet_client_num_connect_attempts": "200",
 }
 
 # glibc gives blocks above 128 KiB back to the system when they are freed, so that every large

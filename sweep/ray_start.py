@@ -1,6 +1,7 @@
 """Bring Ray up beside other work: most of its start is waiting.
 
-Only this module and `sweep.tune` import Ray; call `sweep.ray_environment.prepare` before.
+Only this module, `sweep.local_ray` and `sweep.tune` import Ray; call
+`sweep.ray_environment.prepare` before.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import threading
 from collections.abc import Iterator
 
 from sweep import config as sweep_config
+from sweep import local_ray
 from sweep.errors import RayError
 
 _KNOCK_TIMEOUT_S = 10.0
@@ -102,12 +104,7 @@ def _start(ray_config: sweep_config.Ray) -> None:
                 "or use ray=local"
             ) from None
         return
-    ray.init(
-        num_cpus=ray_config.num_cpus,
-        num_gpus=ray_config.num_gpus,
-        include_dashboard=False,
-        **quiet,
-    )
+    local_ray.start(ray_config.num_cpus, ray_config.num_gpus, **quiet)
 
 
 def _end() -> None:

@@ -1,6 +1,7 @@
 """Run packs as Ray Tune trials, on a Ray that `sweep.ray_start` has brought up.
 
-Only these two modules import Ray; call `sweep.ray_environment.prepare` before.
+Only these two modules and `sweep.local_ray` import Ray; call `sweep.ray_environment.prepare`
+before.
 """
 
 from __future__ import annotations

@@ -100,10 +100,8 @@ def test_what_tune_leaves_in_cycles_is_gone_before_ray_ends(
     assert events == ["up", "handle collected", "ended"]
 
 
-def test_local_ray_starts_no_workers_in_advance_nor_waits_for_its_dashboard(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    names = ("RAY_prestart_worker_first_driver", "RAY_DASHBOARD_STARTUP_TIMEOUT_S")
+def test_local_ray_starts_no_workers_in_advance(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ("RAY_prestart_worker_first_driver", "RAY_enable_worker_prestart")
     for name in names:
         monkeypatch.delenv(name, raising=False)
     ray_environment.prepare(Ray(address="127.0.0.1:1"))
