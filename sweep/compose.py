@@ -20,7 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from sweep.config import SweepConfig, debugged
-from sweep.config_checks import check, unknown
+from sweep.errors import unknown
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
 _EXPERIMENT = "experiment"
@@ -50,6 +50,36 @@ def compose(argv: Sequence[str]) -> list[SweepConfig]:
     Raises:
         ValueError: one line naming what is wrong, its value and what is allowed.
     """
+    parts = read(argv)
+    check(parts)
+    return parts
+
+
+def check(parts: Sequence[SweepConfig]) -> None:
+    """Refuse values that make no sense.
+
+    Raises:
+        ValueError: one line naming the key, the value and what is allowed.
+    """
+    # Imports every defense and attack, and with them PyTorch: `read` does without.
+    from sweep import config_checks
+
+    for part in parts:
+        config_checks.check(part)
+
+
+def read(argv: Sequence[str]) -> list[SweepConfig]:
+    """Compose what the command line asks for, its keys and types checked but not its values.
+
+    Args:
+        argv: Hydra overrides; one of them is +experiment=NAME.
+
+    Returns:
+        One configuration, or one per included experiment, all with the sweep's name.
+
+    Raises:
+        ValueError: one line naming what is wrong, its value and what is allowed.
+    """
     overrides = [_checked(text) for text in argv]
     experiments = [o for o in overrides if o.startswith(f"+{_EXPERIMENT}=")]
     rest = [o for o in overrides if o not in experiments]
@@ -65,10 +95,7 @@ def compose(argv: Sequence[str]) -> list[SweepConfig]:
         _check_choice(_EXPERIMENT, included)
     parts = [_compose_one(part, rest) for part in whole.include] if whole.include else [whole]
     named = [replace(part, name=sweep_name, include=[]) for part in parts]
-    checked = [debugged(part) if part.debug else part for part in named]
-    for part in checked:
-        check(part)
-    return checked
+    return [debugged(part) if part.debug else part for part in named]
 
 
 def _compose_one(experiment: str, overrides: Sequence[str]) -> SweepConfig:

@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 from robust import attacks, defenses, networks
 from robust.evaluate import ENGINES
 from robust.losses import LOSSES
 from sweep import datasets
 from sweep.config import RANKING, Data, Ray, SweepConfig
+from sweep.errors import unknown
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
-
-
-def unknown(what: str, value: str, known: Iterable[str]) -> str:
-    """One line that says which name is unknown, which may be meant, and which are known."""
-    known = list(known)
-    close = difflib.get_close_matches(value, known, n=1)
-    hint = f" (did you mean {close[0]!r}?)" if close else ""
-    return f"unknown {what} {value!r}{hint}; known: {', '.join(known)}"
 
 
 def check(config: SweepConfig) -> None:

@@ -48,12 +48,15 @@ def dry_run(parts: Sequence[SweepConfig]) -> None:
     show(plan, tasks, rates, provenance.slots(plan.config.ray))
 
 
-def sweep(parts: Sequence[SweepConfig], overrides: Sequence[str] = ()) -> int:
+def sweep(
+    parts: Sequence[SweepConfig], overrides: Sequence[str] = (), ray: RayStart | None = None
+) -> int:
     """Run what is missing of a sweep.
 
     Args:
         parts: the configuration, one or several.
         overrides: the arguments that it was composed from, for the record.
+        ray: if its start has begun; ended here once packs are planned.
 
     Returns:
         The exit code: 0, or 1 if any trial failed.
@@ -78,7 +81,7 @@ def sweep(parts: Sequence[SweepConfig], overrides: Sequence[str] = ()) -> int:
         checkpoints.remove_stale(plan.folder, (task.job.pack for task in tasks))
         _write_manifest(plan, commit, overrides)
         print(_opening(plan, tasks), flush=True)
-        driver = Driver(plan, tasks)
+        driver = Driver(plan, tasks, ray)
         try:
             driver.run()
             return driver.close()
@@ -137,7 +140,7 @@ def _write_manifest(plan: Plan, commit: str, overrides: Sequence[str]) -> None:
 class Driver:
     """Hears of every pack and keeps the log and the display."""
 
-    def __init__(self, plan: Plan, tasks: Sequence[Task]) -> None:
+    def __init__(self, plan: Plan, tasks: Sequence[Task], ray: RayStart | None = None) -> None:
         self.plan = plan
         self.tasks = {task.job.pack.pack_id: task for task in tasks}
         self.slots = 1 if plan.config.debug else provenance.slots(plan.config.ray)
@@ -145,7 +148,7 @@ class Driver:
         self.slot_time = SlotTime(self.slots, len(tasks))
         tracking = plan.config.tracking
         self.tracker = Tracker(plan.folder, tracking.uri) if tracking.enabled else None
-        self._ray: RayStart | None = None
+        self._ray = ray
 
     def run(self) -> None:
         """Run every pack; return when all are recorded."""
@@ -160,8 +163,9 @@ class Driver:
 
     def _run_under_ray(self) -> None:
         config = self.plan.config.ray
-        ray_environment.prepare(config)
-        self._ray = RayStart(config)
+        if self._ray is None:
+            ray_environment.prepare(config)
+            self._ray = RayStart(config)
         try:
             from sweep import tune  # takes a second or two, in which Ray starts
 
@@ -174,6 +178,7 @@ class Driver:
     def wait_for_ray(self) -> None:
         """Return when Ray has ended, which it may beside `close`."""
         if self._ray is not None:
+            self._ray.stop()  # if no pack was to be run
             self._ray.join()
 
     def _run_here(self) -> None:

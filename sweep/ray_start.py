@@ -1,7 +1,7 @@
 """Bring Ray up beside other work: most of its start is waiting.
 
 Only this module, `sweep.local_ray` and `sweep.tune` import Ray; call
-`sweep.ray_environment.prepare` before.
+`sweep.ray_environment.prepare` before, as `ahead` does.
 """
 
 from __future__ import annotations
@@ -13,12 +13,14 @@ import signal
 import socket
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 from sweep import config as sweep_config
-from sweep import local_ray
+from sweep import local_ray, ray_environment
 from sweep.errors import RayError
 
 _KNOCK_TIMEOUT_S = 10.0
+_UP_WITHIN_S = 30.0
 
 
 class RayStart:
@@ -60,8 +62,15 @@ class RayStart:
         """Let Ray and every worker end, and return without waiting for it."""
         # What Tune leaves behind are cycles with handles in them. One that is collected while Ray
         # ends reaches for what is no longer there, and Ray then ends the whole process.
-        gc.collect()
+        if not self._over.is_set():
+            gc.collect()
         self._over.set()
+
+    def end(self) -> None:
+        """Wait until Ray is up, which cannot be cut short cleanly, and has ended again."""
+        self._up.wait(_UP_WITHIN_S)
+        self.stop()
+        self.join()
 
     def join(self) -> None:
         """Return when Ray has ended; a Ctrl-C meanwhile must not leave workers behind.
@@ -71,6 +80,19 @@ class RayStart:
         if self._up.is_set():
             with _uninterrupted():
                 self._thread.join()
+
+
+def ahead(config: sweep_config.SweepConfig) -> RayStart | None:
+    """Begin with Ray before it is certain that it is needed, if it most likely will be.
+
+    PyTorch is imported and the sweep planned meanwhile, which leaves the other cores idle. Not
+    for a sweep that was begun before, which may be complete, nor for a cluster, which is up.
+    """
+    begun = Path(config.paths.results) / str(config.name)
+    if config.dry_run or config.debug or config.ray.address is not None or begun.exists():
+        return None
+    ray_environment.prepare(config.ray)
+    return RayStart(config.ray)
 
 
 @contextlib.contextmanager

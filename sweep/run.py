@@ -22,7 +22,7 @@ if sys.path and Path(sys.path[0] or ".").resolve() == _ROOT / "sweep":
 if __name__ == "__main__":  # a Ctrl-C while the imports below take their seconds
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
-from sweep import compose, execute  # noqa: E402
+from sweep import compose, ray_start  # noqa: E402
 from sweep.errors import UserError  # noqa: E402
 
 _USAGE_ERROR = 2
@@ -35,23 +35,34 @@ def main(argv: Sequence[str]) -> int:
     Returns:
         0; 1 if any trial failed; 2 if the command or its surroundings are wrong; 130 on Ctrl-C.
     """
+    ray: ray_start.RayStart | None = None
     try:
         if any(text.startswith("-") for text in argv):
             compose.show_help(argv)
             return 0
-        parts = compose.compose(argv)
+        parts = compose.read(argv)
+        ray = ray_start.ahead(parts[0])
+        from sweep import execute  # and PyTorch, while Ray starts
+
+        compose.check(parts)
         if parts[0].dry_run:
             execute.dry_run(parts)
             return 0
-        return execute.sweep(parts, argv)
+        return execute.sweep(parts, argv, ray)
     except (UserError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        if ray is not None:
+            ray.end()
         return _USAGE_ERROR
     except KeyboardInterrupt:
         print(
             "\ninterrupted: what is finished is recorded; the same command completes the rest",
             file=sys.stderr,
+            flush=True,
         )
+        if ray is not None:
+            ray.stop()
+            ray.join()
         return _INTERRUPTED
 
 
