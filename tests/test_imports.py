@@ -51,8 +51,8 @@ def test_robust_needs_torch_and_numpy_only(path: Path) -> None:
     assert tops(path) <= allowed
 
 
-def test_only_two_modules_import_ray() -> None:
-    assert importers("ray") == {"sweep/ray_start.py", "sweep/tune.py"}
+def test_only_its_start_and_tune_import_ray() -> None:
+    assert importers("ray") == {"sweep/local_ray.py", "sweep/ray_start.py", "sweep/tune.py"}
 
 
 def test_only_tracking_imports_mlflow() -> None:
