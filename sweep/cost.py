@@ -29,7 +29,14 @@ class NetworkSize:
     parameters: int
     products: int  # multiply-adds of one example's forward pass
     first_layer: int  # those of the first layer
+    last_layer: int  # those of the last layer
     units: int  # activations kept per example
+    dual: int = 0  # multiply-adds of carrying every unit behind the first layer back to the input
+
+    @property
+    def between(self) -> int:
+        """Multiply-adds of the layers between the first and the last."""
+        return self.products - self.first_layer - self.last_layer
 
 
 def network_size(network: str, num_features: int, num_classes: int) -> NetworkSize:
@@ -49,7 +56,9 @@ def network_size(network: str, num_features: int, num_classes: int) -> NetworkSi
         parameters=products + sum(sizes[1:]),
         products=products,
         first_layer=num_features * width,
+        last_layer=width * num_classes,
         units=sum(sizes[1:]),
+        dual=sum(width * num_features * width + width**3 * below for below in range(depth - 1)),
     )
 
 
@@ -66,6 +75,7 @@ def _convolutional_size(num_features: int, num_classes: int) -> NetworkSize:
         parameters=25 * channels * 32 + 25 * 32 * 64 + dense,
         products=first + second + dense,
         first_layer=first,
+        last_layer=1024 * num_classes,
         units=side**2 * 40 + (side // 2) ** 2 * 80 + 1024,
     )
 
@@ -77,23 +87,28 @@ def _gradients(attack: str) -> int:
 
 
 def _adversarial_training(gradients: int) -> Callable[[NetworkSize], float]:
-    return lambda n: (3 + 2 * gradients) * n.products
+    return lambda n: (3 + 2 * gradients) * n.products - n.first_layer
 
 
 # Multiply-adds of one training step per example. A forward and backward pass is three forward
-# passes; without the parameters' gradient (an attack) it is two.
+# passes, less the first layer's gradient at the inputs; without the parameters' gradient (an
+# attack) it is two. tests/sweep/test_cost.py compares them with PyTorch's own counts.
 _TRAINING: dict[str, Callable[[NetworkSize], float]] = {
-    "nominal": lambda n: 3 * n.products,
-    "baseline": lambda n: 6 * n.products,
+    "nominal": lambda n: 3 * n.products - n.first_layer,
+    "baseline": lambda n: 6 * n.products - n.first_layer,
     # The network and K - 1 differences pulled back, forward and backward.
-    "arub": lambda n: 3 * n.products * n.num_classes,
-    # 2D vertices, two streams, of which the first layer costs nothing, then K vertices again.
+    "arub": lambda n: 3 * n.products * n.num_classes - n.first_layer,
+    # 2D vertices: two streams between the first layer, which costs nothing, and the last, where
+    # they have become one; then the worst of each of K - 1 classes again, with gradient.
     "rub": lambda n: (
-        4 * n.num_features * (n.products - n.first_layer) + 6 * n.num_classes * n.products
+        2 * n.num_features * (2 * n.between + n.last_layer)
+        + 6 * (n.num_classes - 1) * n.between
+        + n.products
     ),
     "fgsm": _adversarial_training(gradients=1),
     **{f"pgd-{norm}": _adversarial_training(_gradients(f"pgd-{norm}")) for norm in ORDERS},
-    "coap": lambda n: 6 * n.products * (1 + n.num_classes),
+    # The network, every hidden unit and K - 1 differences pulled back, forward and backward.
+    "coap": lambda n: 3 * (n.dual + n.num_classes * n.products),
 }
 
 
@@ -135,10 +150,10 @@ _KEPT: dict[str, Callable[[NetworkSize], float]] = {
     "rub": lambda n: 8.3 * n.num_classes * n.units,
     "fgsm": lambda n: 4 * n.units + 12 * n.num_features,
     "pgd": lambda n: 4 * n.units + 2 * n.num_features,
-    # The dual network's coefficients of every unit of a layer at every unit of the layer before.
-    "coap": lambda n: 4 * n.units + 1.8 * (n.products - n.first_layer) + 1.15 * n.first_layer,
+    "coap": lambda n: 100 * n.units,
 }
-_SEARCH_BYTES = {"rub": 20e6, "coap": 200e6}  # blocks of a size that no pack changes
+# Blocks of a size that no pack changes: at most so many bytes, and so often what a network takes.
+_BLOCKS = {"rub": (20e6, 2), "coap": (120e6, 8)}
 _STATES = 5  # parameters, gradients, Adam's two moments, and what an update computes
 
 
@@ -147,4 +162,5 @@ def pack_bytes(defense: str, size: NetworkSize, batch_size: int, num_networks: i
     kind = defense.split("-")[0]
     floats = _KEPT.get(kind, _KEPT["arub"])(size) * batch_size + _STATES * size.parameters
     each = floats * _FLOAT_BYTES
-    return min(_SEARCH_BYTES.get(kind, 0.0), 2 * each) + num_networks * each
+    most, often = _BLOCKS.get(kind, (0.0, 0))
+    return min(most, often * each) + num_networks * each

@@ -6,8 +6,10 @@ point with slope d = u / (u - l) below and above, d z <= [z]^+ <= d (z - l). Wri
 bounds, a linear form a'[z]^+ is at most a'd z + sum [a]^+ (-d l) (a unit that is always active
 has d = 1, one that never is d = 0, and both add nothing). From the last layer back to the input,
     c'z_L(x + delta) <= c'b_L + ... + nu'x + rho ||nu||_q,
-nu the form's coefficients at the input, q dual to the ball's p. The bounds l and u of a hidden
-layer are the same bound of its units and their negatives, layer by layer.
+nu the form's coefficients at the input, q dual to the ball's p. Without the sums and the norm, its
+excess, this is the form's value at x along all lower lines d z. Its value along the upper lines
+d (z - l), less the excess, bounds the form from below, as [-a]^+ = [a]^+ - a. The bounds l and u
+of a hidden layer are these of its units, layer by layer.
 
 Legend: P networks in the pack, B batch, U linear forms per example, D input features, H hidden
 units, K classes, L affine layers.
@@ -15,35 +17,16 @@ units, K classes, L affine layers.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
 
+from robust.bounds.coap_excess import Relaxation, excess_over_lower_lines
 from robust.bounds.first_order import difference_cotangents
+from robust.losses import class_differences
 from robust.networks.linearization import Network
 from robust.networks.mlp import MLP
-from robust.norms import dual_norm
-
-# Coefficients (forms x units of one layer) held at once; beyond it a batch is cut into blocks
-# that are computed again in the backward pass, so that memory does not grow with P x B.
-BLOCK_ELEMENTS = {"cpu": 2**22, "cuda": 2**28}
-
-
-@dataclass(frozen=True)
-class Relaxation:
-    """The relaxed ReLUs of one hidden layer.
-
-    Attributes:
-        slope: d, [P, B, H].
-        intercept: -d l where l < 0 < u, else 0: [P, B, H].
-    """
-
-    slope: Tensor
-    intercept: Tensor
 
 
 def worst_case_differences(
@@ -68,42 +51,16 @@ def worst_case_differences(
     if not isinstance(net, MLP):
         raise ValueError(f"no COAP bound for a network of type {type(net).__name__}; known: MLP")
     weights, biases = list(net.weights), list(net.biases)
+    hidden, last = weights[:-1], weights[-1]
     points = x.expand(net.num_networks, *x.shape[-2:])
-    widest = max(w.shape[1] for w in weights)
-    per_example = widest * max([net.num_classes, *(w.shape[2] for w in weights[1:-1])])
-    budget = BLOCK_ELEMENTS.get(x.device.type, BLOCK_ELEMENTS["cpu"])
-    blocks = list(_blocks(net.num_networks, x.shape[-2], per_example, budget))
-    recompute = torch.is_grad_enabled() and len(blocks) * len(blocks[0][1]) > 1
-    rows = []
-    for p, examples in blocks:
-        part = [w[p] for w in weights], [b[p] for b in biases]
-        row = [(*part, points[p, at], y[at], radius[p], order) for at in examples]
-        rows.append(torch.cat([_block_differences(recompute, *block) for block in row], dim=1))
-    return torch.cat(rows, dim=0)
-
-
-def _block_differences(recompute: bool, *block: Any) -> Tensor:
-    if not recompute:
-        return _differences(*block)
-    differences: Tensor = checkpoint(_differences, *block, use_reentrant=False)
-    return differences
-
-
-def _differences(
-    weights: Sequence[Tensor],
-    biases: Sequence[Tensor],
-    x: Tensor,
-    y: Tensor,
-    radius: Tensor,
-    order: str,
-) -> Tensor:
-    low_high = hidden_bounds(weights, biases, x, radius, order)
-    layers = [relax(low, high) for low, high in low_high]
-    cotangents = difference_cotangents(y, weights[-1].shape[2], x)  # [B, K-1, K]
-    centre, spread, slack = _backward(
-        cotangents.expand(x.shape[0], -1, -1, -1), weights, biases, layers, x, order
+    layers, (lower, _) = _relaxed(hidden, biases[:-1], points, radius, order)
+    logits = torch.baddbmm(biases[-1].unsqueeze(1), lower, last)
+    cotangents = difference_cotangents(y, net.num_classes, x)  # [B, K-1, K]
+    shared = cotangents.flatten(0, 1).expand(net.num_networks, -1, -1)
+    forms = torch.bmm(shared, last.mT).view(*points.shape[:2], cotangents.shape[1], -1)
+    return class_differences(logits, y) + excess_over_lower_lines(
+        forms, hidden, layers, radius, order
     )
-    return centre + slack[0] + radius.view(-1, 1, 1) * spread
 
 
 def hidden_bounds(
@@ -125,73 +82,40 @@ def hidden_bounds(
     Returns:
         (l, u) of each hidden layer, [P, B, H].
     """
-    z = torch.baddbmm(biases[0].unsqueeze(1), x, weights[0])
-    reach = (radius.view(-1, 1) * dual_norm(weights[0].mT, order)).unsqueeze(1)
-    bounds = [(z - reach, z + reach)]
-    layers: list[Relaxation] = []
-    for depth in range(2, len(weights)):
-        layers.append(relax(*bounds[-1]))
-        forms = torch.eye(weights[depth - 1].shape[2], dtype=x.dtype, device=x.device)
-        centre, spread, (above, below) = _backward(
-            forms.expand(*x.shape[:2], -1, -1), weights[:depth], biases[:depth], layers, x, order
-        )
-        reach = radius.view(-1, 1, 1) * spread
-        bounds.append((centre - reach - below, centre + reach + above))
-    return bounds
+    layers, _ = _relaxed(weights[:-1], biases[:-1], x, radius, order)
+    return [(layer.low, layer.high) for layer in layers]
 
 
-def relax(low: Tensor, high: Tensor) -> Relaxation:
-    """Return slope and intercept of the relaxed ReLU for bounds l <= z <= u."""
-    crosses = (low < 0) & (high > 0)
-    width = torch.where(crosses, high - low, 1.0)
-    slope = torch.where(crosses, high / width, (low >= 0).to(low.dtype))
-    return Relaxation(slope, torch.where(crosses, -slope * low, 0.0))
-
-
-def _backward(
-    forms: Tensor,
-    weights: Sequence[Tensor],
-    biases: Sequence[Tensor],
-    layers: Sequence[Relaxation],
-    x: Tensor,
-    order: str,
-) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor]]:
-    """Carry linear forms of the last layer's output back to the input.
+def _relaxed(
+    weights: Sequence[Tensor], biases: Sequence[Tensor], x: Tensor, radius: Tensor, order: str
+) -> tuple[list[Relaxation], tuple[Tensor, Tensor]]:
+    """Relax the hidden layers one after the other.
 
     Args:
-        forms: [P, B, U, out of the last layer]; expanded over P and B where they are shared.
-        weights, biases: of the layers, [P, in, out] and [P, out].
-        layers: relaxations of the hidden layers between them.
+        weights, biases: of the hidden layers, [P, in, out] and [P, out].
         x: [P, B, D].
+        radius: true radius, [P].
         order: norm of the ball.
 
     Returns:
-        The form's value at x, its dual norm at the input, and what the relaxation adds to the
-        form and to its negative, each [P, B, U].
+        The layers, and the last one's activations at x along all lower and along all upper
+        lines, each [P, B, H]. A form's value there and its excess bound it from both sides.
     """
-    networks, batch, rows, _ = forms.shape
-    constant = above = below = forms.new_zeros(networks, batch, rows)
-    for depth in range(len(weights) - 1, -1, -1):
-        flat = forms.reshape(networks, batch * rows, -1)
-        constant = constant + torch.bmm(flat, biases[depth].unsqueeze(2)).view_as(constant)
-        forms = torch.bmm(flat, weights[depth].mT).view(networks, batch, rows, -1)
-        if depth:
-            layer = layers[depth - 1]
-            intercept = layer.intercept.unsqueeze(3)
-            gain = torch.matmul(torch.relu(forms), intercept).squeeze(3)
-            above = above + gain
-            # [-a]^+ = [a]^+ - a
-            below = below + gain - torch.matmul(forms, intercept).squeeze(3)
-            forms = forms * layer.slope.unsqueeze(2)
-    centre = constant + torch.matmul(forms, x.unsqueeze(3)).squeeze(3)
-    return centre, dual_norm(forms, order), (above, below)
+    layers: list[Relaxation] = []
+    lower = upper = x
+    for depth, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
+        lower, upper = (torch.baddbmm(bias.unsqueeze(1), h, weight) for h in (lower, upper))
+        forms = weight.mT.unsqueeze(1)
+        excess = excess_over_lower_lines(forms, weights[:depth], layers, radius, order)
+        layers.append(relax(upper - excess, lower + excess))
+        lower = layers[-1].slope * lower
+        upper = layers[-1].slope * upper + layers[-1].intercept
+    return layers, (lower, upper)
 
 
-def _blocks(
-    networks: int, examples: int, per_example: int, budget: int
-) -> Iterator[tuple[slice, list[slice]]]:
-    """Cut networks x examples into blocks of at most `budget` elements (at least one example)."""
-    wide = max(1, min(networks, budget // max(1, examples * per_example)))
-    tall = max(1, min(examples, budget // per_example))
-    for p in range(0, networks, wide):
-        yield slice(p, p + wide), [slice(b, b + tall) for b in range(0, examples, tall)]
+def relax(low: Tensor, high: Tensor) -> Relaxation:
+    """Return the relaxed ReLU for bounds l <= z <= u."""
+    crosses = (low < 0) & (high > 0)
+    width = torch.where(crosses, high - low, 1.0)
+    slope = torch.where(crosses, high / width, (low >= 0).to(low.dtype))
+    return Relaxation(low, high, slope, torch.where(crosses, -slope * low, 0.0))

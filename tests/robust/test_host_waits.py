@@ -12,7 +12,7 @@ from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTens
 from torch._subclasses.fake_tensor import DynamicOutputShapeException as UnknownShape
 
 from robust import blocks, defenses, networks
-from robust.bounds import coap, patch_search, screened_search, vertex_search
+from robust.bounds import coap_excess, patch_search, screened_search, vertex_search
 from robust.networks import linearization
 from robust.optim import PackedAdam
 
@@ -20,7 +20,7 @@ NETWORKS = {"mlp-3x200": (37, None), "cnn": (64, (8, 8, 1))}
 BY_DEVICE = (
     vertex_search.CHUNK_ELEMENTS,
     patch_search.CHUNK_ELEMENTS,
-    coap.BLOCK_ELEMENTS,
+    coap_excess.BLOCK_ELEMENTS,
     blocks.CHUNK_ROWS,
     blocks.GROUP,
 )

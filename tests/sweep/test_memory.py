@@ -57,6 +57,7 @@ def test_model_is_within_a_factor_of_what_is_measured(defense: str) -> None:
         ("pgd-linf", MNIST),
         ("rub", MNIST),
         ("coap-linf", UCI),
+        ("coap-linf", MNIST),
         ("nominal", IMAGES),
         ("pgd-linf", IMAGES),
         ("arub-linf", IMAGES),
