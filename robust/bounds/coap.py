@@ -53,7 +53,7 @@ def worst_case_differences(
     weights, biases = list(net.weights), list(net.biases)
     hidden, last = weights[:-1], weights[-1]
     points = x.expand(net.num_networks, *x.shape[-2:])
-    layers, (lower, _) = _relaxed(hidden, biases[:-1], points, radius, order)
+    layers, (lower, _) = relaxed_layers(hidden, biases[:-1], points, radius, order)
     logits = torch.baddbmm(biases[-1].unsqueeze(1), lower, last)
     cotangents = difference_cotangents(y, net.num_classes, x)  # [B, K-1, K]
     shared = cotangents.flatten(0, 1).expand(net.num_networks, -1, -1)
@@ -63,33 +63,14 @@ def worst_case_differences(
     )
 
 
-def hidden_bounds(
+def relaxed_layers(
     weights: Sequence[Tensor],
     biases: Sequence[Tensor],
     x: Tensor,
     radius: Tensor,
     order: str = "linf",
-) -> list[tuple[Tensor, Tensor]]:
-    """Return bounds l <= z <= u of every hidden layer's pre-activations over the ball.
-
-    Args:
-        weights: over layers, [P, in, out].
-        biases: over layers, [P, out].
-        x: [P, B, D].
-        radius: true radius, [P].
-        order: norm of the ball.
-
-    Returns:
-        (l, u) of each hidden layer, [P, B, H].
-    """
-    layers, _ = _relaxed(weights[:-1], biases[:-1], x, radius, order)
-    return [(layer.low, layer.high) for layer in layers]
-
-
-def _relaxed(
-    weights: Sequence[Tensor], biases: Sequence[Tensor], x: Tensor, radius: Tensor, order: str
 ) -> tuple[list[Relaxation], tuple[Tensor, Tensor]]:
-    """Relax the hidden layers one after the other.
+    """Bound and relax the hidden layers one after the other.
 
     Args:
         weights, biases: of the hidden layers, [P, in, out] and [P, out].
