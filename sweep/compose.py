@@ -39,17 +39,7 @@ def choices(group: str) -> tuple[str, ...]:
 
 
 def compose(argv: Sequence[str]) -> list[SweepConfig]:
-    """Compose and check what the command line asks for.
-
-    Args:
-        argv: Hydra overrides; one of them is +experiment=NAME.
-
-    Returns:
-        One configuration, or one per included experiment, all with the sweep's name.
-
-    Raises:
-        ValueError: one line naming what is wrong, its value and what is allowed.
-    """
+    """Compose and check what the command line asks for: `read`, then `check`."""
     parts = read(argv)
     check(parts)
     return parts

@@ -14,7 +14,6 @@ from sweep import (
     files,
     log,
     provenance,
-    ray_environment,
     report,
     store,
     training,
@@ -164,7 +163,6 @@ class Driver:
     def _run_under_ray(self) -> None:
         config = self.plan.config.ray
         if self._ray is None:
-            ray_environment.prepare(config)
             self._ray = RayStart(config)
         try:
             from sweep import tune  # takes a second or two, in which Ray starts

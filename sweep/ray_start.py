@@ -1,7 +1,7 @@
 """Bring Ray up beside other work: most of its start is waiting.
 
-Only this module, `sweep.local_ray` and `sweep.tune` import Ray; call
-`sweep.ray_environment.prepare` before, as `ahead` does.
+Only this module, `sweep.local_ray` and `sweep.tune` import Ray, after a `RayStart` has set its
+environment.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ class RayStart:
     """
 
     def __init__(self, ray_config: sweep_config.Ray) -> None:
-        """Begin, and return at once."""
+        """Set Ray's environment, begin, and return at once."""
+        ray_environment.prepare(ray_config)
         self._config = ray_config
         self._error: BaseException | None = None
         self._up, self._over = threading.Event(), threading.Event()
@@ -91,7 +92,6 @@ def ahead(config: sweep_config.SweepConfig) -> RayStart | None:
     begun = Path(config.paths.results) / str(config.name)
     if config.dry_run or config.debug or config.ray.address is not None or begun.exists():
         return None
-    ray_environment.prepare(config.ray)
     return RayStart(config.ray)
 
 

@@ -1,7 +1,6 @@
 """Run packs as Ray Tune trials, on a Ray that `sweep.ray_start` has brought up.
 
-Only these two modules and `sweep.local_ray` import Ray; call `sweep.ray_environment.prepare`
-before.
+Only these two modules and `sweep.local_ray` import Ray.
 """
 
 from __future__ import annotations
