@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+
+from sweep import installation
+from sweep.installation import command_of
 
 RUN, STRONG = "sweep/run.py", "sweep/strong.py"
-CONF = Path(__file__).resolve().parent.parent / "conf" / "experiment"
+CONF = installation.CONF / "experiment"
 
 
 def commands(
@@ -30,10 +32,10 @@ def commands(
 
 def _command(script: str, experiment: str, overrides: object) -> str:
     if isinstance(overrides, list) and overrides:
-        return shlex.join(["python", script, *map(str, overrides)])
+        return f"{command_of(script)} {shlex.join(map(str, overrides))}"
     if (CONF / f"{experiment}.yaml").is_file():
-        return f"python {script} +experiment={experiment}"
-    return f"python {script} +experiment=... name={experiment}"
+        return f"{command_of(script)} +experiment={experiment}"
+    return f"{command_of(script)} +experiment=... name={experiment}"
 
 
 def quoted(found: Sequence[str]) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from analysis.scan import is_curve_file
+from sweep.installation import command_of
 
 RECORDS, CURVES = "records", "curves"  # folders of the sweep's results
 STRONG = "strong"  # the folder that sweep/strong.py writes to, beside `records`
@@ -85,8 +86,8 @@ def _latest(results: Path) -> str:
     known = experiments_in(results)
     if not known:
         raise ValueError(
-            f"no records under {str(results)!r}; run `python sweep/run.py +experiment=quickstart`"
-            " first, or give records=PATH"
+            f"no records under {str(results)!r}; run "
+            f"`{command_of('sweep/run.py')} +experiment=quickstart` first, or give records=PATH"
         )
     return known[-1]
 

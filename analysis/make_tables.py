@@ -14,13 +14,11 @@ import os
 import sys
 from pathlib import Path
 
-if (
-    __name__ == "__main__"
-    and sys.path
-    and Path(sys.path[0]).resolve() == Path(__file__).resolve().parent
-):
-    # Run as a file, Python puts this folder first, where `select` would hide the standard one.
-    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+_HERE = Path(__file__).resolve().parent
+if Path(sys.path[0]).resolve() == _HERE:
+    # Run as a file, Python looks first in the file's folder, where `select` hides the standard
+    # one, and never in the checkout's root, which need not be installed.
+    sys.path[0] = str(_HERE.parent)
 
 from analysis.arguments import parse, split  # noqa: E402
 from analysis.artifact import chosen  # noqa: E402

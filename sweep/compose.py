@@ -6,7 +6,6 @@ import difflib
 import sys
 from collections.abc import Sequence
 from dataclasses import fields, is_dataclass, replace
-from pathlib import Path
 from typing import Any, get_type_hints
 
 import hydra
@@ -21,8 +20,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from sweep.config import SweepConfig, debugged
 from sweep.errors import unknown
+from sweep.installation import CONF, command_of
 
-CONF = Path(__file__).resolve().parent.parent / "conf"
 _EXPERIMENT = "experiment"
 _NOISE = ("object_type", "full_key", "reference_type")
 _GROUPS = (_EXPERIMENT, "ray")
@@ -75,7 +74,7 @@ def read(argv: Sequence[str]) -> list[SweepConfig]:
     rest = [o for o in overrides if o not in experiments]
     if len(experiments) != 1:
         raise ValueError(
-            f"give one experiment, as in `python sweep/run.py +experiment=quickstart` "
+            f"give one experiment, as in `{command_of('sweep/run.py')} +experiment=quickstart` "
             f"(got {len(experiments)}); known: {', '.join(choices(_EXPERIMENT))}"
         )
     name = experiments[0].split("=", 1)[1]

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import os
 import subprocess
-from pathlib import Path
+from importlib.metadata import version
 
 import torch
 
 from sweep.config import Ray
-
-_ROOT = Path(__file__).resolve().parent.parent
+from sweep.installation import INSTALLED, ROOT
 
 
 def git_commit() -> str:
-    """The commit of the working tree, with +dirty where it was changed; unknown without git."""
+    """The commit of the working tree, with +dirty where it was changed; unknown without git.
+
+    An installed project has none: a repository around its environment is somebody else's. Its
+    release is named instead.
+    """
+    if INSTALLED:
+        return f"release-{version('robust-sweep')}"
     commit = _git("rev-parse", "HEAD")
     if not commit:
         return "unknown"
@@ -24,7 +29,7 @@ def git_commit() -> str:
 def _git(*arguments: str) -> str:
     try:
         done = subprocess.run(
-            ["git", *arguments], cwd=_ROOT, capture_output=True, text=True, timeout=20, check=True
+            ["git", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=20, check=True
         )
     except (OSError, subprocess.SubprocessError):
         return ""

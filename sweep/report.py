@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sweep.config import RANKING
+from sweep.installation import command_of
 from sweep.overhead import SlotTime
 from sweep.plan import Plan
 from sweep.progress import Progress, duration
@@ -56,5 +57,5 @@ def where(plan: Plan) -> list[str]:
             if uri.startswith("http")
             else f"runs:     mlflow ui --backend-store-uri {uri} --host 127.0.0.1"
         )
-    lines.append(f"tables:   python analysis/make_tables.py experiment={plan.name}")
+    lines.append(f"tables:   {command_of('analysis/make_tables.py')} experiment={plan.name}")
     return lines

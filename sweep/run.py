@@ -14,10 +14,11 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-_ROOT = Path(__file__).resolve().parent.parent
-# A script's own folder is first on the path, where our module names could shadow others'.
-if sys.path and Path(sys.path[0] or ".").resolve() == _ROOT / "sweep":
-    sys.path[0] = str(_ROOT)
+_HERE = Path(__file__).resolve().parent
+if Path(sys.path[0]).resolve() == _HERE:
+    # Run as a file, Python looks first in the file's folder, where our modules may hide others,
+    # and never in the checkout's root, which need not be installed.
+    sys.path[0] = str(_HERE.parent)
 
 if __name__ == "__main__":  # a Ctrl-C while the imports below take their seconds
     signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -79,8 +80,13 @@ def _leave(code: int) -> NoReturn:
     sys.exit(code)
 
 
-if __name__ == "__main__":
+def command(argv: Sequence[str]) -> NoReturn:
+    """Run what the command line asks for and end the process."""
     # `docker stop` and batch systems ask with SIGTERM; a shell's background job ignores SIGINT.
     signal.signal(signal.SIGTERM, _interrupt)
     signal.signal(signal.SIGINT, _interrupt)
-    _leave(main(sys.argv[1:]))
+    _leave(main(argv))
+
+
+if __name__ == "__main__":
+    command(sys.argv[1:])

@@ -14,9 +14,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-_ROOT = Path(__file__).resolve().parent.parent
-if sys.path and Path(sys.path[0] or ".").resolve() == _ROOT / "sweep":
-    sys.path[0] = str(_ROOT)
+_HERE = Path(__file__).resolve().parent
+if Path(sys.path[0]).resolve() == _HERE:  # run as a file: see run.py
+    sys.path[0] = str(_HERE.parent)
 
 import polars as pl  # noqa: E402
 import pyarrow as pa  # noqa: E402

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -51,6 +53,66 @@ def test_robust_needs_torch_and_numpy_only(path: Path) -> None:
     assert tops(path) <= allowed
 
 
+# Runs with every library hidden that neither torch nor numpy asks for.
+ALONE = """
+import importlib, importlib.metadata as metadata, pkgutil, re, sys
+
+def needed(names):
+    found, left = set(), list(names)
+    while left:
+        name = re.sub(r"[-_.]+", "-", left.pop()).lower()
+        if name in found:
+            continue
+        found.add(name)
+        try:
+            asked = metadata.requires(name) or []
+        except metadata.PackageNotFoundError:
+            continue  # asked for on another platform
+        left += [re.match(r"[A-Za-z0-9._-]+", text)[0] for text in asked if "extra ==" not in text]
+    return found
+
+kept = needed(["torch", "numpy"])
+hidden = {
+    module
+    for module, owners in metadata.packages_distributions().items()
+    if not {re.sub(r"[-_.]+", "-", owner).lower() for owner in owners} & (kept | {"robust-sweep"})
+} | {"sweep", "analysis", "robust_sweep"}
+assert {"ray", "mlflow", "hydra", "pandas", "polars", "sklearn", "foolbox"} <= hidden
+
+class Hide:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in hidden:
+            raise ModuleNotFoundError(name)
+
+sys.meta_path.insert(0, Hide())
+import robust
+for module in pkgutil.walk_packages(robust.__path__, "robust."):
+    if "foolbox" not in module.name:
+        importlib.import_module(module.name)
+import torch
+from robust import attacks, certify, defenses, networks, train
+x, y = torch.randn(12, 4), torch.arange(12) % 3
+net = networks.build("mlp-1x8", num_features=4, num_classes=3, num_networks=1, seed=0)
+train.train(net, x, y, defense="rub", radius=torch.tensor([0.1]), batch_size=6,
+            learning_rate=torch.tensor([1e-3]), steps=2, seed=0)
+assert attacks.get("pgd-linf")(net, x, y, radius=0.1).shape == (1, 12, 4)
+assert certify.certified_radius(net, x, y).shape == (1, 12)
+print(len(defenses.names()), len(attacks.names()))
+"""
+
+
+def test_robust_works_where_torch_and_numpy_are_alone(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", ALONE],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert all(int(count) > 5 for count in done.stdout.split())
+
+
 def test_only_its_start_and_tune_import_ray() -> None:
     assert importers("ray") == {"sweep/local_ray.py", "sweep/ray_start.py", "sweep/tune.py"}
 
@@ -68,11 +130,19 @@ def test_only_composition_imports_hydra() -> None:
 def test_analysis_reads_records_and_nothing_else_of_the_sweep(path: Path) -> None:
     assert not tops(path) & {"torch", "ray", "hydra", "omegaconf", "mlflow", "robust"}
     of_sweep = {name for name in imported(path) if name.split(".")[0] == "sweep"} - {"sweep"}
-    assert all(name.startswith("sweep.schema") for name in of_sweep)
+    leaves = ("sweep.schema", "sweep.installation")
+    assert all(name.startswith(leaves) for name in of_sweep)
 
 
-def test_schema_is_a_leaf() -> None:
-    assert not tops(ROOT / "sweep" / "schema.py")
+@pytest.mark.parametrize("leaf", ["schema", "installation"])
+def test_what_analysis_reads_of_the_sweep_is_a_leaf(leaf: str) -> None:
+    assert not tops(ROOT / "sweep" / f"{leaf}.py")
+
+
+def test_nothing_imports_the_command_which_imports_everything() -> None:
+    assert not importers("robust_sweep")
+    of_command = set().union(*(tops(path) for path in files("robust_sweep")))
+    assert of_command == {"robust_sweep", "sweep", "analysis"}
 
 
 def test_worker_knows_nothing_of_ray_or_mlflow() -> None:

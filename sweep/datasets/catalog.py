@@ -17,7 +17,9 @@ from typing import Any
 
 import yaml
 
-CATALOG = Path(__file__).resolve().parents[2] / "conf" / "catalog"
+from sweep.installation import CONF
+
+CATALOG = CONF / "catalog"
 CATEGORICAL = ("refuse", "one-hot", "numeric")
 MISSING_TARGET = ("refuse", "class", "drop")
 CONFIDENCES = ("confirmed", "unsure")

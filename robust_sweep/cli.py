@@ -1,0 +1,147 @@
+"""The command `robust-sweep COMMAND ...`.
+
+Each command hands its arguments to one script of the project and is imported only when it is
+called, so that `--help` takes no time and `ui` needs no PyTorch.
+"""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from robust_sweep import __version__
+from sweep.errors import UserError, unknown
+
+DATABASE = Path("mlflow.db")
+HOST, PORT = "127.0.0.1", 5000
+_USAGE_ERROR, _INTERRUPTED = 2, 130
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command.
+
+    Args:
+        summary: one line for `--help`.
+        call: takes the arguments after the command's name, returns the exit code.
+    """
+
+    summary: str
+    call: Callable[[Sequence[str]], int]
+
+
+def _run(argv: Sequence[str]) -> int:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a Ctrl-C while the import takes its seconds
+    from sweep.run import command
+
+    command(argv)
+
+
+def _plan(argv: Sequence[str]) -> int:
+    return _run([*argv, "dry_run=true"])  # the last word on a key counts
+
+
+def _strong(argv: Sequence[str]) -> int:
+    from sweep.strong import main
+
+    return main(argv)
+
+
+def _tables(argv: Sequence[str]) -> int:
+    from analysis.make_tables import main
+
+    return main(list(argv))
+
+
+def _data(argv: Sequence[str]) -> int:
+    from sweep.datasets.__main__ import main
+
+    return main(argv)
+
+
+def _ui(argv: Sequence[str]) -> int:
+    command = ui_command(argv, DATABASE)
+    try:
+        return subprocess.call(command)
+    except KeyboardInterrupt:  # the server had the Ctrl-C as well
+        return _INTERRUPTED
+
+
+def ui_command(argv: Sequence[str], database: Path) -> list[str]:
+    """Return the command that serves MLflow's pages on a database, to this machine only.
+
+    Args:
+        argv: nothing, or `port=NUMBER`.
+        database: the file that a sweep wrote.
+
+    Raises:
+        UserError: an argument is not a port, or the file is not there.
+    """
+    port = PORT
+    for text in argv:
+        key, _, value = text.partition("=")
+        if key != "port" or not value.isdecimal() or not 0 < int(value) < 65536:
+            raise UserError(f"ui: {text!r} is not understood; allowed: port=1 to port=65535")
+        port = int(value)
+    if not database.is_file():
+        raise UserError(
+            f"ui: no {database.name} in {database.resolve().parent}; "
+            "call it in the folder from which a sweep was run"
+        )
+    served = ("--backend-store-uri", f"sqlite:///{database}", "--host", HOST, "--port", str(port))
+    return [sys.executable, "-m", "mlflow", "ui", *served, "--workers", "1"]
+
+
+COMMANDS: Mapping[str, Command] = {
+    "run": Command("train what is missing of an experiment and record it", _run),
+    "plan": Command("print what `run` would train and what it would cost", _plan),
+    "tables": Command("build tables, figures and the report from records", _tables),
+    "strong": Command("run AutoAttack on the networks that selection picks", _strong),
+    "ui": Command(f"open MLflow's pages on the results, on http://{HOST}:{PORT}", _ui),
+    "data": Command("verify data sets against the catalog, or audit them for leaks", _data),
+}
+
+
+def help_text() -> str:
+    """Return what `robust-sweep --help` prints."""
+    listed = "\n".join(f"  {name:8}{command.summary}" for name, command in COMMANDS.items())
+    return (
+        "usage: robust-sweep COMMAND [argument ...]\n"
+        "       robust-sweep [--help | --version]\n\n"
+        f"{listed}\n\n"
+        "  robust-sweep run +experiment=quickstart\n"
+        "  robust-sweep tables experiment=quickstart\n"
+        "  robust-sweep ui\n\n"
+        "`robust-sweep run --help` lists every key of a sweep."
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        argv: the command's name and its arguments; default: those of this process.
+
+    Returns:
+        The command's exit code; 2 if there is no such command or its arguments are wrong.
+    """
+    name, *rest = (sys.argv[1:] if argv is None else argv) or [""]
+    if name in ("-h", "--help", "help"):
+        print(help_text())
+        return 0
+    if name == "--version":
+        print(f"robust-sweep {__version__}")
+        return 0
+    try:
+        if not name:
+            raise UserError(f"give a command: {', '.join(COMMANDS)}; see robust-sweep --help")
+        if name not in COMMANDS:
+            raise UserError(unknown("command", name, COMMANDS))
+        return COMMANDS[name].call(rest)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return _USAGE_ERROR

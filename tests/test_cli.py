@@ -1,0 +1,128 @@
+"""The command `robust-sweep`: what it lists, where it sends arguments, how it refuses."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import robust_sweep
+from robust_sweep import cli
+from sweep.errors import UserError
+from sweep.installation import command_of
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.mark.parametrize("flag", ["--help", "-h"])
+def test_help_lists_every_command(flag: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([flag]) == 0
+    listed = capsys.readouterr().out
+    assert {"run", "plan", "tables", "ui", "data"} <= set(cli.COMMANDS)
+    for name, command in cli.COMMANDS.items():
+        assert f"  {name} " in listed
+        assert command.summary in listed
+
+
+def test_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().out == f"robust-sweep {robust_sweep.__version__}\n"
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; from robust_sweep.cli import main; main(['--help']);"
+        "print(sorted({'torch', 'ray', 'hydra', 'mlflow', 'polars'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "[]", done.stderr
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        ([], "give a command: run, plan, tables"),
+        (["tabels"], "did you mean 'tables'?"),
+        ([""], "give a command"),
+        (["ui", "host=0.0.0.0"], "'host=0.0.0.0' is not understood"),
+        (["ui", "port=0"], "'port=0' is not understood"),
+        (["ui", "port=65536"], "allowed: port=1 to port=65535"),
+        (["ui", "port="], "'port=' is not understood"),
+        (["ui", "--host", "0.0.0.0"], "'--host' is not understood"),
+        (["data"], "command"),
+        (["data", "verify", "irsi", "--source", "bundled"], "irsi"),
+        (["tables", "colour=red"], "unknown argument 'colour=red'"),
+    ],
+)
+def test_mistake_is_one_line(
+    argv: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    try:
+        code = cli.main(argv)
+    except SystemExit as ended:  # argparse
+        code = int(str(ended.code))
+    out, err = capsys.readouterr()
+    assert code == 2
+    assert out == ""
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    assert message in err
+
+
+def test_ui_without_a_database_says_where_it_looked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["ui"]) == 2
+    assert f"no mlflow.db in {tmp_path}" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_ui_serves_this_machine_only(tmp_path: Path) -> None:
+    database = tmp_path / "mlflow.db"
+    database.touch()
+    command = cli.ui_command(["port=5001"], database)
+    options = dict(zip(command[4::2], command[5::2], strict=True))
+    assert options == {
+        "--backend-store-uri": f"sqlite:///{database}",
+        "--host": "127.0.0.1",
+        "--port": "5001",
+        "--workers": "1",
+    }
+    with pytest.raises(UserError, match="port=x"):
+        cli.ui_command(["port=x"], database)
+
+
+def test_plan_is_a_dry_run_whatever_its_arguments_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[list[str]] = []
+    monkeypatch.setattr("sweep.run.command", seen.append)
+    monkeypatch.setattr("signal.signal", lambda *given: None)
+    cli.main(["plan", "+experiment=quickstart", "dry_run=false"])
+    assert seen == [["+experiment=quickstart", "dry_run=false", "dry_run=true"]]
+
+
+def test_plan_trains_nothing(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "robust_sweep", "plan", "+experiment=quickstart"]
+    more = ["dry_run=false", f"paths.results={tmp_path / 'results'}"]
+    done = subprocess.run([*command, *more], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "128" in done.stdout
+    assert not list(tmp_path.rglob("*.parquet"))
+
+
+def test_every_script_of_the_readme_has_a_command() -> None:
+    for script in ("sweep/run.py", "sweep/strong.py", "analysis/make_tables.py"):
+        assert (ROOT / script).is_file()
+        assert command_of(script, installed=False) == f"python {script}"
+        name = command_of(script, installed=True).removeprefix("robust-sweep ")
+        assert name in cli.COMMANDS
+
+
+def test_groups_are_the_extras_of_the_same_name() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    for name in ("test", "lint"):
+        extras = project["project"]["optional-dependencies"]
+        assert project["dependency-groups"][name] == extras[name]
