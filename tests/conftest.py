@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-# Reference numbers and real data lie beside the repository where they are present.
+# More reference numbers, and real data, lie beside the repository where they are present.
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
 @pytest.fixture(scope="session")
 def shared_path() -> Path:
-    """The folder of golden numbers and real data; the test is skipped where it is absent."""
+    """The folder of real data, which are others' and not committed; skipped where it is absent."""
     if not SHARED.is_dir():
-        pytest.skip(f"no reference data at {SHARED.name}/ beside the repository")
+        pytest.skip(f"no data sets at {SHARED.name}/ beside the repository")
     return SHARED

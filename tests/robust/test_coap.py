@@ -61,15 +61,19 @@ def test_hidden_bounds_and_gradient_agree_with_the_authors_library(name: str) ->
         for ours, key in ((relaxed.low, "zl"), (relaxed.high, "zu")):
             expected = case[f"{key}{layer}_eps0.1"]
             scale = np.abs(expected).max()
+            rows = len(expected)  # a committed file holds the first
             np.testing.assert_allclose(
-                ours[0].detach().numpy(), expected, rtol=1e-8, atol=1e-12 * scale
+                ours[0, :rows].detach().numpy(), expected, rtol=1e-8, atol=1e-12 * scale
             )
     gradients = torch.autograd.grad(COAP.loss(net, x, y, 0.1).sum(), [*weights, *biases])
     keys = [f"{kind}{i}" for kind in "Wb" for i in range(1, len(weights) + 1)]
     for key, gradient in zip(keys, gradients, strict=True):
         expected = case[f"grad_eps0.1_{key}"]
         np.testing.assert_allclose(
-            gradient[0].numpy(), expected, rtol=1e-8, atol=1e-10 * np.abs(expected).max()
+            gradient[0, : len(expected)].numpy(),
+            expected,
+            rtol=1e-8,
+            atol=1e-10 * np.abs(expected).max(),
         )
 
 

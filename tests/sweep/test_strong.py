@@ -59,7 +59,6 @@ def test_pick_is_the_best_on_validation_and_never_looks_at_test(tmp_path: Path) 
 @pytest.mark.parametrize("norm", autoattack.NORMS)
 @pytest.mark.parametrize("classes", [2, 3, 5])
 def test_points_stay_in_ball_and_box_for_any_number_of_classes(norm: str, classes: int) -> None:
-    pytest.importorskip("pyautoattack")
     net = networks.build("mlp-1x8", 4, classes, 1, seed=3)
     x = torch.rand(6, 4, generator=torch.Generator().manual_seed(1))
     y = net(x)[0].argmax(dim=1)
@@ -74,7 +73,6 @@ def test_points_stay_in_ball_and_box_for_any_number_of_classes(norm: str, classe
 def test_rows_are_recorded_apart_and_only_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pytest.importorskip("pyautoattack")
     inner, calls = autoattack.perturb, []
 
     def quick(*given: object, **options: object) -> torch.Tensor:
