@@ -1,6 +1,6 @@
 # Every command a person needs. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help install quickstart test slow lint format bench ui clean
+.PHONY: help install quickstart ui test slow gpu floors lint format hooks review wheel bench clean
 
 PYTHON ?= python3
 VENV   := .venv
@@ -41,6 +41,18 @@ test: $(TEST)  ## Run the whole test suite (slow and gpu ones apart)
 slow: $(TEST)  ## Run the tests that take minutes
 	$(BIN)/python -m pytest -q -m slow
 
+gpu: $(TEST)  ## Run the tests that need a CUDA device
+	@$(BIN)/python -c 'import torch; exit(not torch.cuda.is_available())' \
+		|| { echo "PyTorch finds no CUDA device on this machine" >&2; exit 1; }
+	$(BIN)/python -m pytest -q -m gpu
+
+floors:  ## Run the test suite with the oldest versions that pyproject.toml allows
+	$(PYTHON) -m venv .venv-floors
+	.venv-floors/bin/python -m pip install --quiet --disable-pip-version-check uv
+	.venv-floors/bin/uv pip install --quiet --python .venv-floors --torch-backend cpu \
+		--resolution lowest-direct -e '.[test]'
+	.venv-floors/bin/python -m pytest -q
+
 lint: $(TEST)  ## Check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -50,9 +62,22 @@ format: $(TEST)  ## Rewrite the code in the project's style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+hooks: $(TEST)  ## Check every commit before it is made (pre-commit)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check pre-commit
+	$(BIN)/pre-commit install
+
+review:  ## Check the repository's habits (repo-review)
+	$(PYTHON) -m venv .venv-review
+	.venv-review/bin/python -m pip install --quiet --disable-pip-version-check 'repo-review[cli]' sp-repo-review
+	.venv-review/bin/repo-review .
+
+wheel: $(TEST)  ## Build the wheel into dist/
+	rm -rf build
+	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation -w dist .
+
 bench: $(STAMP)  ## Measure steps per second of every defense and of evaluation
 	$(BIN)/python -m benchmarks.throughput
 	$(BIN)/python -m benchmarks.evaluation
 
 clean:  ## Remove the environment and caches (results stay)
-	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .venv-floors .venv-review build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import os
 import shutil
 import subprocess
@@ -18,9 +19,7 @@ from robust_sweep import __version__
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("robust", "sweep", "analysis", "robust_sweep")
-NOT_BUILT = shutil.ignore_patterns(
-    ".*", "build", "*.egg-info", "__pycache__", "results", "outputs", "mlruns", "mlflow.db*"
-)
+LEFT_BEHIND = (".*", "build", "dist", "*.egg-info", "results", "outputs", "mlruns", "mlflow.db*")
 SWEEP = (
     "+experiment=quickstart",
     "name=two",
@@ -34,6 +33,19 @@ SWEEP = (
     "evaluation.attack_grid_radii=[0,0.1]",
     "evaluation.max_samples=20",
 )
+
+
+def copy_checkout(target: Path) -> None:
+    """Copy the checkout without what commands have left in its top folder."""
+    for path in ROOT.iterdir():
+        if any(fnmatch.fnmatch(path.name, pattern) for pattern in LEFT_BEHIND):
+            continue
+        if path.is_dir():
+            ignored = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(path, target / path.name, ignore=ignored)
+        else:
+            target.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, target)
 
 
 def run(
@@ -55,7 +67,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel of a copy of the checkout, in which nothing of an earlier build is left."""
     folder = tmp_path_factory.mktemp("wheel")
     source = folder / "source"
-    shutil.copytree(ROOT, source, ignore=NOT_BUILT)
+    copy_checkout(source)
     build = (
         "import sys; from setuptools import build_meta; print(build_meta.build_wheel(sys.argv[1]))"
     )
@@ -145,7 +157,7 @@ def test_editable_install_reads_the_configuration_of_its_checkout(
     tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     source = tmp_path / "source"
-    shutil.copytree(ROOT, source, ignore=NOT_BUILT)
+    copy_checkout(source)
     commands = environment(tmp_path / "environment")
     install(commands, "--editable", source)
     (source / "conf" / "experiment" / "mine.yaml").write_text("# @package _global_\n")
