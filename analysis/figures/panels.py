@@ -15,9 +15,15 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection, PolyCollection
-from matplotlib.figure import Figure as Canvas
 
-from analysis.figures.drawing import RC, defense_legend, line, power_ticks, radius_positions
+from analysis.figures.drawing import (
+    RC,
+    Canvas,
+    defense_legend,
+    line,
+    power_ticks,
+    radius_positions,
+)
 from analysis.names import dataset_title, math_label, ordered, style
 from analysis.stats import Array
 
