@@ -49,6 +49,7 @@ class Comparison:
     datasets: tuple[str, ...]
     scores: Array  # (data sets, defenses)
     present: tuple[int, ...]  # data sets with a result, per defense
+    partial: Array  # (all data sets, defenses), NaN where there is no result
 
 
 def comparisons(accuracies: pl.DataFrame) -> Iterator[Comparison]:
@@ -70,6 +71,7 @@ def comparisons(accuracies: pl.DataFrame) -> Iterator[Comparison]:
             datasets=tuple(d for d, kept in zip(datasets, whole, strict=True) if kept),
             scores=scores[whole],
             present=tuple(int(n) for n in (~np.isnan(scores)).sum(axis=0)),
+            partial=scores,
         )
 
 

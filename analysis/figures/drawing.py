@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Any
 
+import matplotlib as mpl
 import numpy as np
 import numpy.typing as npt
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
-from matplotlib.figure import Figure as Canvas
+from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from analysis.names import math_label, ordered, style
@@ -34,9 +35,19 @@ RC = {
     "lines.linewidth": 1.4,
     "lines.markersize": 4.0,
     "legend.frameon": False,
-    "pdf.fonttype": 42,
+    "pdf.fonttype": 42,  # TrueType: journals refuse Type 3
+    "ps.fonttype": 42,
     "svg.hashsalt": "analysis",
 }
+
+
+class Canvas(Figure):
+    """A figure that is saved as it was drawn: kinds of fonts are looked up when a file is made."""
+
+    def savefig(self, *args: Any, **options: Any) -> None:
+        """Save under `RC`; arguments are those of matplotlib's figure."""
+        with mpl.rc_context(RC):
+            super().savefig(*args, **options)
 
 
 # Inches: around all panels, and of a row of the legend.

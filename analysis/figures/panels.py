@@ -9,23 +9,31 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil, nan
+from textwrap import fill, wrap
 
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection, PolyCollection
-from matplotlib.figure import Figure as Canvas
 
-from analysis.figures.drawing import RC, defense_legend, line, power_ticks, radius_positions
+from analysis.figures.drawing import (
+    RC,
+    Canvas,
+    defense_legend,
+    line,
+    power_ticks,
+    radius_positions,
+)
 from analysis.names import dataset_title, math_label, ordered, style
 from analysis.stats import Array
 
 ACROSS = 5
 # Inches: a panel with its title, the margins around all of them, the gaps between.
-WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 7.2, 1.25, 0.5, 0.1, 0.3, 0.95
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 7.2, 1.25, 0.5, 0.1, 0.36, 0.95
 GAP_X, GAP_Y = 0.1, 0.33
 SIZE = 7.5
+LINE, TWO_LINES = 22, 40  # characters of a title
 MARGIN = 0.2  # of the radius axis, in powers of ten
 
 
@@ -64,6 +72,7 @@ def dataset_panels(
     datasets = list(dict.fromkeys(frame["dataset"]))
     across = min(ACROSS, len(datasets))
     page = TOP + ceil(len(datasets) / across) * HEIGHT + BOTTOM
+    titles = panel_titles([str(dataset) for dataset in datasets])
     positions = radius_positions(set(frame["attack_grid_radius"]))
     boxes = [_box(index, across, page, positions) for index in range(len(datasets))]
     with mpl.rc_context(RC | {"font.size": SIZE}):
@@ -72,9 +81,9 @@ def dataset_panels(
         axes.set_axis_off()
         axes.set_xlim(0, WIDTH)
         axes.set_ylim(0, page)
-        for index, (box, dataset) in enumerate(zip(boxes, datasets, strict=True)):
+        for index, (box, title) in enumerate(zip(boxes, titles, strict=True)):
             lowest, leftmost = index + across >= len(datasets), index % across == 0
-            _labels(axes, box, dataset_title(str(dataset)), lowest, ylabel if leftmost else "")
+            _labels(axes, box, title, lowest, ylabel if leftmost else "")
         _frames(axes, boxes)
         shown = [(b, c) for b, d in zip(boxes, datasets, strict=True)
                  for c in curves(frame[frame["dataset"] == d])]  # fmt: skip
@@ -82,6 +91,39 @@ def dataset_panels(
             _draw(axes, [(box, c) for box, c in shown if c.defense == defense], defense)
         defense_legend(figure, axes, list(frame["defense"]))
     return figure
+
+
+def panel_titles(names: Sequence[str]) -> list[str]:
+    """Return a title for each data set, all different: cut in their middles where they are long.
+
+    Names are told apart by their ends (`...-original`, `...-diagnostic`). Those that would be cut
+    to equal titles keep as much as tells them apart. Two spellings of one set keep their own.
+    """
+    printed = [dataset_title(name) for name in names]
+    titles = [t if printed.count(t) == 1 else n for t, n in zip(printed, names, strict=True)]
+    room = TWO_LINES
+    cut = [_cut(title, room) for title in titles]
+    while len(set(cut)) < len(set(titles)):
+        room += 1
+        cut = [
+            _cut(title, room) if cut.count(short) > 1 else short
+            for title, short in zip(titles, cut, strict=True)
+        ]
+    return cut
+
+
+def _cut(title: str, room: int) -> str:
+    """Return a title in so many characters, its middle left out if need be."""
+    if len(title) <= room:
+        return title
+    end = (room - 1) // 2
+    return f"{title[: room - 1 - end]}…{title[-end:]}"
+
+
+def _title_size(title: str) -> float:
+    """Return the size of type in which a title's lines fit above a panel."""
+    lines = len(wrap(title, LINE))
+    return 7.0 if lines < 2 else 12.0 / lines
 
 
 def _box(index: int, across: int, page: float, positions: Mapping[float, float]) -> _Box:
@@ -145,7 +187,11 @@ def _frames(axes: Axes, boxes: Sequence[_Box]) -> None:
 def _labels(axes: Axes, box: _Box, title: str, lowest: bool, ylabel: str) -> None:
     """Name a panel, and its axes where no other stands below or to its left."""
     middle, top = box.left + box.width / 2, box.bottom + box.height
-    axes.text(middle, top + 0.04, _short(title), ha="center", va="bottom", fontsize=7)
+    # A dollar sign in a name is one, and no mathematics.
+    axes.text(
+        *(middle, top + 0.04, fill(title, LINE)),
+        ha="center", va="bottom", fontsize=_title_size(title), linespacing=1.0, parse_math=False,
+    )  # fmt: skip
     if lowest:
         for place, text in power_ticks(box.positions, every=2):
             axes.text(box.x([place])[0], box.bottom - 0.06, text, ha="center", va="top")
@@ -157,7 +203,3 @@ def _labels(axes: Axes, box: _Box, title: str, lowest: bool, ylabel: str) -> Non
             axes.text(box.left - 0.06, y, str(percent), ha="right", va="center")
         centre = box.bottom + box.height / 2
         axes.text(0.08, centre, ylabel, rotation="vertical", ha="center", va="center")
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= 24 else f"{name[:22]}…"

@@ -65,8 +65,9 @@ TABLE = Table(
     name="posthoc",
     title="Which defenses differ? Pairwise tests",
     caption="Holm-corrected p of Wilcoxon's signed-rank test for every pair of defenses across "
-    "data sets, per attack and radius (bold below 0.05); Nemenyi's p where there are fewer than "
-    "six data sets. The CSV has both.",
+    "the data sets on which every defense has a result, per attack and radius (bold below 0.05); "
+    "Nemenyi's p where there are fewer than six. Corrected for the pairs of a cell, not across "
+    "cells. The CSV has both.",
     build=build,
     layout=layout,
     experiment="uci_full",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -54,6 +55,29 @@ def test_table_blocks_are_rectangular(name: str, built: Built) -> None:
 def test_figure_is_written_in_two_forms_with_its_data(name: str, built: Built) -> None:
     assert files_of(name, built.out) == {".csv", ".pdf", ".png"}
     assert not pd.read_csv(built.out / f"{name}.csv").empty
+
+
+def fonts_in(pdf: Path) -> set[bytes]:
+    """Return the subtypes of the fonts that a PDF of matplotlib's declares."""
+    content = pdf.read_bytes()
+    assert b"/ObjStm" not in content  # else fonts may stand in compressed objects
+    objects = re.findall(rb"<<[^<>]*/Type /Font\b[^<>]*", content)
+    return {found for o in objects for found in re.findall(rb"/Subtype /(\w+)", o)}
+
+
+@pytest.mark.parametrize("name", [*figures()])
+def test_pdf_has_no_font_that_journals_refuse(name: str, built: Built) -> None:
+    pdf = built.out / f"{name}.pdf"
+    assert fonts_in(pdf)
+    assert fonts_in(pdf) <= {b"Type0", b"CIDFontType2", b"TrueType"}
+    assert b"Type3" not in pdf.read_bytes()
+
+
+def test_figure_saved_by_hand_has_no_such_font_either(built: Built, tmp_path: Path) -> None:
+    frame = pd.read_csv(built.out / "figure2.csv")
+    figures()["figure2"].draw(frame).savefig(tmp_path / "a.pdf")
+    assert fonts_in(tmp_path / "a.pdf")
+    assert b"Type3" not in (tmp_path / "a.pdf").read_bytes()
 
 
 ARTIFACTS = [*tables().items(), *figures().items()]

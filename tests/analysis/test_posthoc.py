@@ -2,13 +2,34 @@
 
 from __future__ import annotations
 
+from itertools import permutations, product
+from math import nan
+
 import numpy as np
 import pytest
-from hypothesis import given
+import scipy.stats
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from analysis import posthoc
 from analysis.posthoc import critical_difference, friedman, holm, nemenyi, pairs, wilcoxon
-from analysis.stats import binomial_interval, bootstrap_interval
+from analysis.simulate.coverage import INTERVALS, coverage, main
+from analysis.stats import (
+    average_ranks,
+    binomial_interval,
+    bootstrap_interval,
+    dense_ranks,
+    mean_interval,
+)
+
+FEW_SCORES = st.integers(0, 3).map(lambda value: value / 10)  # many ties
+
+
+def blocks_of(
+    rows: int, columns: int, scores: st.SearchStrategy = FEW_SCORES
+) -> st.SearchStrategy:
+    row = st.lists(scores, min_size=columns, max_size=columns)
+    return st.lists(row, min_size=rows, max_size=rows).map(np.array)
 
 
 def test_friedman_of_four_like_rankings() -> None:
@@ -36,6 +57,28 @@ def test_nemenyi_p_is_five_percent_at_the_critical_difference() -> None:
     assert [tuple(pair) for pair in pairs(4)][:2] == [(0, 1), (0, 2)]
     assert p[0] == pytest.approx(0.05, abs=1e-6)
     assert p[1] == pytest.approx(1.0)
+
+
+# Area under the curve of C4.5 and three variants on 14 data sets: Demsar (2006), table 6.
+C45 = np.array([
+    (.763, .768, .771, .798), (.599, .591, .590, .569), (.954, .971, .968, .967),
+    (.628, .661, .654, .657), (.882, .888, .886, .898), (.936, .931, .916, .931),
+    (.661, .668, .609, .685), (.583, .583, .563, .625), (.775, .838, .866, .875),
+    (1, 1, 1, 1), (.940, .962, .965, .962), (.619, .666, .614, .669),
+    (.972, .981, .975, .975), (.957, .978, .946, .970),
+])  # fmt: skip
+
+
+def test_nemenyi_p_is_that_of_scikit_posthocs() -> None:
+    test = friedman(C45)
+    assert test is not None
+    # posthoc_nemenyi_friedman of scikit-posthocs 0.17.1 on the same numbers.
+    theirs = [0.088673, 0.971686, 0.061683, 0.226697, 0.998882, 0.170052]
+    assert nemenyi(test.mean_ranks, len(C45)) == pytest.approx(theirs, abs=1e-6)
+
+
+def test_nemenyi_of_equal_ranks_is_one() -> None:
+    assert nemenyi(np.full(3, 2.0), 1).tolist() == [1, 1, 1]
 
 
 def test_wilcoxon_of_all_gains_on_eight_data_sets_is_two_in_256() -> None:
@@ -94,3 +137,267 @@ def test_bootstrap_interval_is_repeatable_and_holds_the_mean() -> None:
 def test_bootstrap_of_equal_values_has_no_width() -> None:
     low, high = bootstrap_interval(np.full((7,), 2.5))
     assert (float(low), float(high)) == pytest.approx((2.5, 2.5))
+
+
+@pytest.mark.parametrize("n", [0, 1])
+def test_intervals_of_one_value_or_none_have_no_bounds(n: int) -> None:
+    values = np.full((n, 2), 0.5)
+    mean, low, high = mean_interval(values)
+    assert mean.tolist() == ([0.5, 0.5] if n else pytest.approx([nan, nan], nan_ok=True))
+    assert np.isnan([low, high, *bootstrap_interval(values)]).all()
+
+
+def test_binomial_interval_of_no_trial_has_no_bounds() -> None:
+    low, high = binomial_interval(np.array([nan, 0.5]), np.array([0, 4]))
+    assert np.isnan([low[0], high[0]]).all()
+    assert 0 < low[1] < 0.5 < high[1] < 1
+
+
+# Of 2,000 samples, 2 points are over four standard errors at 95%.
+@pytest.mark.parametrize("n", [4, 12, 46])
+@pytest.mark.parametrize(("law", "least"), [("normal", 0.93), ("exponential", 0.92)])
+def test_bootstrap_interval_holds_the_mean_as_often_as_it_says(
+    law: str, least: float, n: int
+) -> None:
+    assert coverage("wider of t and bootstrap-t", law, n, samples=2000) > least
+
+
+def test_coverage_tells_an_interval_that_is_too_narrow() -> None:
+    assert coverage("percentile bootstrap", "normal", 4, samples=2000) < 0.85
+
+
+@pytest.mark.parametrize("samples", ["0", "-3", "many", "1.5"])
+def test_coverage_refuses_what_is_no_number_of_samples(
+    samples: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([f"samples={samples}"]) == 2
+    assert samples in capsys.readouterr().err
+
+
+def test_coverage_prints_every_interval(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["samples=3"]) == 0
+    printed = capsys.readouterr().out
+    assert all(name in printed for name in INTERVALS)
+
+
+@pytest.mark.parametrize("ties", [(2.0, 2, 2, 3), (1.0, 1, 1, 1), (1.0, 1, 2, 2)])
+def test_interval_of_tied_values_is_finite_and_no_narrower_than_students(
+    ties: tuple[float, ...],
+) -> None:
+    values = np.array(ties)
+    _, t_low, t_high = mean_interval(values)
+    low, high = bootstrap_interval(values)
+    assert np.isfinite([low, high]).all()
+    assert low <= t_low
+    assert t_high <= high
+
+
+def test_intervals_of_float32_are_those_of_float64() -> None:
+    values = np.array([0.25, 0.5, 0.75, 0.125])
+    for interval in (mean_interval, bootstrap_interval):
+        narrow, wide = (np.array(interval(v)) for v in (values.astype(np.float32), values))
+        assert np.array_equal(narrow, wide)
+
+
+@pytest.mark.parametrize("ranks", [dense_ranks, average_ranks])
+def test_what_is_missing_has_no_rank_and_takes_none(ranks) -> None:  # type: ignore[no-untyped-def]
+    found = ranks(np.array([[0.9, nan, 0.2, 0.9], [nan, nan, nan, nan]]))
+    tied = 1.0 if ranks is dense_ranks else 1.5
+    last = 2.0 if ranks is dense_ranks else 3.0
+    assert found[0] == pytest.approx([tied, nan, last, tied], nan_ok=True)
+    assert np.isnan(found[1]).all()
+
+
+@given(blocks_of(4, 5))
+def test_average_ranks_are_scipys(scores: np.ndarray) -> None:
+    assert np.array_equal(average_ranks(scores), scipy.stats.rankdata(-scores, axis=1))
+
+
+@given(blocks_of(6, 4))
+def test_friedman_is_scipys_with_its_correction_for_ties(scores: np.ndarray) -> None:
+    test = friedman(scores)
+    assert test is not None
+    if (scores == scores[:, :1]).all():
+        assert (test.statistic, test.p, test.corrected, test.corrected_p) == (0, 1, 0, 1)
+        return
+    theirs = scipy.stats.friedmanchisquare(*scores.T)
+    assert test.statistic == pytest.approx(theirs.statistic, abs=1e-9)
+    assert test.p == pytest.approx(max(theirs.pvalue, posthoc._least_p(average_ranks(scores))))
+
+
+@given(blocks_of(5, 4))
+def test_iman_and_davenports_f_is_that_of_ranks_in_a_two_way_layout(scores: np.ndarray) -> None:
+    # F of treatments over the residual of ranks; rank sums of blocks are all equal.
+    ranks = scipy.stats.rankdata(-scores, axis=1)
+    n, k = ranks.shape
+    between = n * ((ranks.mean(axis=0) - (k + 1) / 2) ** 2).sum() / (k - 1)
+    within = ((ranks - ranks.mean(axis=0)) ** 2).sum()
+    blocks = k * ((ranks.mean(axis=1) - (k + 1) / 2) ** 2).sum()
+    residual = (within - blocks) / ((k - 1) * (n - 1))
+    test = friedman(scores)
+    assert test is not None
+    if residual > 1e-12:
+        assert test.corrected == pytest.approx(between / residual, abs=1e-9)
+        freely = scipy.stats.f.sf(between / residual, k - 1, (k - 1) * (n - 1))
+        assert test.corrected_p >= freely * (1 - 1e-6)
+
+
+def test_iman_davenport_of_demsars_example() -> None:
+    # Demsar (2006), section 3.2.2: chi2 9.28 of four classifiers on 14 data sets is F 3.69.
+    assert posthoc._iman_davenport(9.28, 14, 4)[0] == pytest.approx(3.69, abs=5e-3)
+
+
+@pytest.mark.parametrize(("n", "k"), [(2, 3), (3, 3), (4, 3), (2, 6)])
+def test_no_p_of_like_rankings_is_below_their_chance(n: int, k: int) -> None:
+    # Given the first block's ranking, each further block has it by chance 1 / k!.
+    test = friedman(np.arange(float(k)) + np.zeros((n, 1)))
+    assert test is not None
+    orders = len([*permutations(range(k))])
+    assert test.corrected == np.inf
+    assert test.corrected_p == pytest.approx(orders ** (1.0 - n))
+    assert test.p >= test.corrected_p * (1 - 1e-9)
+
+
+# What wears people out least: nine people, four ways of assembling; Skillings and Mack (1981).
+# R's Skillings.Mack 1.10 says 15.493, p 0.00144.
+ASSEMBLY = [
+    (3.2, 4.1, 3.8, 4.2), (3.1, 3.9, 3.4, 4.0), (4.3, 3.5, 4.6, 4.8), (3.5, 3.6, 3.9, 4.0),
+    (3.6, 4.2, 3.7, 3.9), (4.5, 4.7, 3.7, nan), (nan, 4.2, 3.4, nan), (4.3, 4.6, 4.4, 4.9),
+    (3.5, nan, 3.7, 3.9),
+]  # fmt: skip
+# Brady (1969) in Hollander and Wolfe (1999), example 7.8; R's PMCMRplus says 13.28095.
+RHYTHM = [(3, 5, 15), (1, 3, 18), (5, 4, 21), (2, nan, 6), (0, 2, 17), (0, 2, 10), (0, 3, 8),
+          (0, 2, 13)]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("scores", "statistic", "p"),
+    [(ASSEMBLY, 15.493, 0.00144), (RHYTHM, 13.28095, 0.001306405)],
+    ids=["assembly", "rhythm"],
+)
+def test_skillings_mack_is_the_published_one(
+    scores: list[tuple[float, ...]], statistic: float, p: float
+) -> None:
+    test = friedman(np.array(scores, dtype=float))
+    assert test is not None
+    assert test.statistic == pytest.approx(statistic, rel=5e-5)
+    assert test.p == pytest.approx(p, rel=2e-3)
+    assert np.isnan(test.corrected_p)
+
+
+def test_skillings_mack_averages_its_degrees_of_freedom_over_all_permutations() -> None:
+    # The mean of A' C^- A is the rank of C where C is the covariance of A, with ties too.
+    blocks = [(1.0, 2.0, 2.0), (nan, 1.0, 2.0), (1.0, 2.0, 3.0)]
+    arrangements = []
+    for block in blocks:
+        there = [i for i, value in enumerate(block) if value == value]
+        rows = []
+        for order in permutations([block[i] for i in there]):
+            row = [nan] * 3
+            for i, value in zip(there, order, strict=True):
+                row[i] = value
+            rows.append(row)
+        arrangements.append(rows)
+    ranks = [average_ranks(np.array(rows)) for rows in product(*arrangements)]
+    found = [posthoc._skillings_mack(r) for r in ranks]
+    assert {freedom for _, freedom in found} == {2}
+    assert np.mean([statistic for statistic, _ in found]) == pytest.approx(2)
+
+
+def test_blocks_with_one_score_and_defenses_with_none_change_nothing() -> None:
+    whole = np.array([[0.9, 0.5, 0.1], [0.8, 0.9, 0.2], [0.7, 0.6, 0.65]])
+    more = np.vstack([np.column_stack([whole, np.full(3, nan)]), [[nan, 0.4, nan, nan]]])
+    test, padded = friedman(whole), friedman(more)
+    assert test is not None
+    assert padded is not None
+    assert padded.statistic == pytest.approx(test.statistic)
+    assert padded.p == pytest.approx(test.p)
+    assert np.isnan(padded.mean_ranks).tolist() == [False, False, False, True]
+
+
+def test_nothing_but_missing_scores_allows_no_test() -> None:
+    assert friedman(np.full((4, 3), nan)) is None
+    assert friedman(np.empty((0, 3))) is None
+
+
+def test_ties_hide_behind_no_rounding() -> None:
+    exact = np.array([[0.3, 0.3, 0.1]] * 6)
+    rounded = np.array([[0.1 + 0.2, 0.3, 0.1]] * 6)
+    single = exact.astype(np.float32) + np.float32([1e-8, 0, 0])
+    for scores in (rounded, single):
+        found, wanted = friedman(scores), friedman(exact)
+        assert found is not None
+        assert wanted is not None
+        assert found.mean_ranks.tolist() == wanted.mean_ranks.tolist() == [1.5, 1.5, 3]
+        assert wilcoxon(scores).tolist() == wilcoxon(exact).tolist()
+
+
+def by_enumeration(differences: np.ndarray) -> float:
+    """All sign flips, one by one: twice the smaller tail of the sum of positive ranks."""
+    ranks = scipy.stats.rankdata(np.abs(differences))
+    half = ranks[differences == 0].sum() / 2
+    moved = ranks[differences != 0]
+    sums = np.array([half + np.dot(s, moved) for s in product([0, 1], repeat=len(moved))])
+    seen = half + ranks[differences > 0].sum()
+    tails = ((sums >= seen - 1e-9).mean(), (sums <= seen + 1e-9).mean())
+    return float(min(1, 2 * min(tails)))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.integers(-3, 4), min_size=6, max_size=9))
+def test_wilcoxon_with_zeros_and_ties_is_that_of_all_sign_flips(steps: list[int]) -> None:
+    differences = np.array(steps) / 7
+    (p,) = wilcoxon(np.column_stack([differences, np.zeros(len(steps))]))
+    assert p == pytest.approx(by_enumeration(differences), rel=1e-9)
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.lists(st.integers(-3, 4), min_size=6, max_size=8).filter(any))
+def test_wilcoxon_with_zeros_and_ties_is_scipys_exact_one(steps: list[int]) -> None:
+    differences = np.array(steps, dtype=float)
+    (p,) = wilcoxon(np.column_stack([differences, np.zeros(len(steps))]))
+    flips = scipy.stats.PermutationMethod(n_resamples=2**8)
+    theirs = scipy.stats.wilcoxon(differences, zero_method="zsplit", method=flips)
+    assert p == pytest.approx(theirs.pvalue, rel=1e-9)
+
+
+@pytest.mark.parametrize("n", [6, 12, 46, 50])
+def test_wilcoxon_without_ties_is_scipys_exact_one(n: int) -> None:
+    differences = (
+        np.random.default_rng(n).permutation(np.arange(1.0, n + 1)) - 0.371 * n
+    )  # no ties
+    (p,) = wilcoxon(np.column_stack([differences, np.zeros(n)]))
+    assert p == pytest.approx(scipy.stats.wilcoxon(differences, method="exact").pvalue, rel=1e-9)
+
+
+def test_wilcoxon_beyond_its_exact_sizes_goes_on_as_before() -> None:
+    differences = np.random.default_rng(3).normal(0.1, 1, posthoc.EXACT + 1).round(1)
+    exact = posthoc._signed_rank_p(differences[:-1])
+    limit = posthoc._signed_rank_p(differences)
+    assert limit == pytest.approx(exact, rel=0.1)
+    theirs = scipy.stats.wilcoxon(differences[differences != 0], correction=False).pvalue
+    assert limit == pytest.approx(theirs, rel=0.05)
+
+
+def test_wilcoxon_leaves_out_the_blocks_that_a_pair_lacks() -> None:
+    scores = np.column_stack([np.arange(1.0, 9.0), np.zeros(8), np.zeros(8)])
+    holed = scores.copy()
+    holed[7, 0], holed[:3, 2] = nan, nan
+    assert wilcoxon(holed)[0] == pytest.approx(wilcoxon(scores[:7])[0]) == pytest.approx(2 / 2**7)
+    assert np.isnan(wilcoxon(holed)[1])  # four blocks are left
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (8, 1), (0, 0)])
+def test_wilcoxon_of_nothing_is_nothing(shape: tuple[int, int]) -> None:
+    p = wilcoxon(np.zeros(shape))
+    assert np.isnan(p).all()
+    assert len(p) == shape[1] * (shape[1] - 1) // 2
+
+
+def test_holm_counts_only_the_tests_there_are() -> None:
+    # Two tests: .01 times 2 and .04 times 1.
+    assert holm(np.array([nan, 0.04, 0.01, nan])) == pytest.approx(
+        [nan, 0.04, 0.02, nan], nan_ok=True
+    )
+    assert holm(np.array([])).tolist() == []
+    assert np.isnan(holm(np.array([nan, nan]))).all()
