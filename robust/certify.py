@@ -208,6 +208,8 @@ def _unless_overflown(bounds: Tensor, slack: Tensor) -> Tensor:
 def _check(net: Network, x: Tensor, y: Tensor) -> None:
     check_inputs(x, net.num_networks, net.num_features)
     check_labels(y, x.shape[-2], net.num_classes)
+    if net.num_classes < 2:
+        raise ValueError(f"a certificate needs at least 2 classes, got {net.num_classes}")
     check_parameters(net.parameters())
     own = next(net.parameters(), x).dtype
     if x.dtype != own:

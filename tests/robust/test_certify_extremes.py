@@ -150,6 +150,13 @@ def test_inputs_of_another_precision_are_refused() -> None:
             entry(net, x.double(), y)
 
 
+def test_network_of_one_class_is_refused() -> None:
+    net, x = line([1.0], [0.0], torch.float32), torch.ones(1, 1)
+    for entry in ENTRIES.values():
+        with pytest.raises(ValueError, match="at least 2 classes, got 1"):
+            entry(net, x, torch.tensor([0]))
+
+
 @pytest.mark.parametrize("entry", ENTRIES)
 @pytest.mark.parametrize("kind", ["mlp", "cnn"])
 def test_no_examples_give_no_certificates(entry: str, kind: str) -> None:
