@@ -1,7 +1,11 @@
 """Certificates: what RUB's bound proves about single examples (Tables 7 to 9).
 
 A certificate is claimed only if the bound, computed in float64, is below 0 by more than rounding
-can explain (`bounds.rounding`).
+can explain (`bounds.rounding`). It is a theorem about the function that the weights define in
+exact arithmetic. A network that runs in float32 rounds: it may change its class within the ball
+nevertheless, as z_0 = [x + 1e8]^+ - 1e8 does, whose float32 values are multiples of 8. Only its
+class at x itself is looked at. What an attack finds on the network as it runs refutes a
+certificate for that network, and the sweep's records count it so (`robust.invariant`).
 
 Legend: P networks in the pack, B batch, D input features, K classes.
 """
@@ -16,11 +20,18 @@ from torch import Tensor
 from robust.bounds import rub, rub_tight
 from robust.bounds.certifier import Certifier
 from robust.bounds.rounding import RoundingSlack, round_up
-from robust.checks import Radius, check_inputs, check_labels, pack_radius
+from robust.checks import (
+    Radius,
+    check_inputs,
+    check_labels,
+    check_parameters,
+    pack_radius,
+)
 from robust.losses import with_own_class
 from robust.networks.linearization import Network
 
 BISECTIONS = 24
+SMALLEST_RADIUS, LARGEST_RADIUS = 2.0**-10, 2.0**100  # of the brackets that are doubled
 
 
 def worst_case_differences(
@@ -34,6 +45,9 @@ def worst_case_differences(
 ) -> Tensor:
     """Return certified upper bounds of z_k - z_y over the L1 ball (Theorem 11).
 
+    They bound the network in exact arithmetic, up to the rounding of the bounds themselves, which
+    `outward` adds.
+
     Args:
         net: P networks.
         x: inputs, [B, D] or [P, B, D], in scaled input units.
@@ -43,20 +57,23 @@ def worst_case_differences(
         outward: raise the bounds by what rounding can have taken from them.
 
     Returns:
-        [P, B, K], 0 at k = y; differentiable in the parameters.
+        [P, B, K], 0 at k = y, infinite where the computation may overflow; differentiable in the
+        parameters.
 
     Raises:
-        ValueError: inputs that are not finite, shapes that do not fit, labels or radii out of
-            range, a network without a bound.
+        ValueError: parameters or inputs that are not finite or of another precision, shapes that
+            do not fit, labels or radii out of range, a network without a bound.
     """
     _check(net, x, y)
     if dtype is not None and dtype != x.dtype:
         net, x = copy.deepcopy(net).to(dtype), x.to(dtype)  # type: ignore[attr-defined]
-    radii = _outward(radius, net.num_networks, x).unsqueeze(1)
+        _check(net, x, y)
+    radii = _outward(radius, net.num_networks, x).unsqueeze(1).expand(-1, x.shape[-2])
+    if not len(y):
+        return x.new_zeros(net.num_networks, 0, net.num_classes)
     bounds = rub.worst_case_differences(net, x, y, radii)
-    if outward:
-        bounds = bounds + RoundingSlack(net)(x, y, radii.expand(bounds.shape[:2]))[0]
-    return with_own_class(bounds, y)
+    slack = RoundingSlack(net)(x, y, radii)[0]
+    return with_own_class(_unless_overflown(bounds + slack if outward else bounds, slack), y)
 
 
 @torch.no_grad()
@@ -71,23 +88,29 @@ def worst_case_differences_tight(
         rounds: of the optimisation, at least 0; 0 is the paper's t.
 
     Returns:
-        [P, B, K], 0 at k = y; nowhere above `worst_case_differences`.
+        [P, B, K], 0 at k = y, infinite where the computation may overflow; nowhere above
+        `worst_case_differences`.
 
     Raises:
         ValueError: as for `worst_case_differences`; another kind of network.
     """
     _check(net, x, y)
     radii = _outward(radius, net.num_networks, x).unsqueeze(1).expand(-1, x.shape[-2])
+    if not len(y):
+        return x.new_zeros(net.num_networks, 0, net.num_classes)
     paper = rub.worst_case_differences(net, x, y, radii)
     every = torch.ones_like(paper, dtype=torch.bool)
     best = rub_tight.bounds_of(net, x, y, radii, every, rounds)
-    return with_own_class(torch.minimum(paper, best), y)
+    slack = RoundingSlack(net)(x, y, radii)[0]
+    return with_own_class(_unless_overflown(torch.minimum(paper, best), slack), y)
 
 
 def certified(net: Network, x: Tensor, y: Tensor, radius: Radius) -> Tensor:
     """Return whether no L1 perturbation of that radius changes the class from y.
 
-    Strict: every bound must be below 0, so that a tie proves nothing.
+    Proven for the network's weights in exact arithmetic, not for its rounding in float32; at x
+    itself the network must say y in its own precision too. Strict: every bound must be below 0,
+    so that a tie proves nothing, nor does a bound that is not finite.
 
     Args:
         net, x, y, radius: as for `worst_case_differences`.
@@ -99,17 +122,24 @@ def certified(net: Network, x: Tensor, y: Tensor, radius: Radius) -> Tensor:
         ValueError: as for `worst_case_differences`.
     """
     _check(net, x, y)
-    return Certifier(net).certified(x, y, _outward(radius, net.num_networks, x).unsqueeze(1))
+    radii = _outward(radius, net.num_networks, x).unsqueeze(1)
+    if not len(y):
+        return radii.new_zeros(net.num_networks, 0, dtype=torch.bool)
+    return Certifier(net).certified(x, y, radii)
 
 
 def certified_tight(net: Network, x: Tensor, y: Tensor, radius: Radius) -> Tensor:
     """Return the same with t optimised for each example: whatever `certified` proves, and more.
+
+    Args and Returns: as for `certified`.
 
     Raises:
         ValueError: as for `worst_case_differences_tight`.
     """
     _check(net, x, y)
     radii = _outward(radius, net.num_networks, x).unsqueeze(1)
+    if not len(y):
+        return radii.new_zeros(net.num_networks, 0, dtype=torch.bool)
     return Certifier(net).certified_tight(x, y, radii)
 
 
@@ -117,7 +147,8 @@ def certified_radius(net: Network, x: Tensor, y: Tensor) -> Tensor:
     """Return the largest certified L1 radius of each example, by bisection.
 
     At fixed t each vertex's bound is convex in its signed step, so the bound grows with the
-    radius and what is certified at one radius is certified at every smaller one.
+    radius and what is certified at one radius is certified at every smaller one. What is proven is
+    what `certified` proves.
 
     Args:
         net: P networks.
@@ -125,36 +156,73 @@ def certified_radius(net: Network, x: Tensor, y: Tensor) -> Tensor:
         y: labels in 0..K-1, [B], int64.
 
     Returns:
-        [P, B]: the lower end of the last bracket, itself certified and within 2^-23 of the
-        upper end relatively (2^-34 absolutely below 2^-10); 0 where x is misclassified,
-        infinity where no radius up to 2^40 breaks the certificate.
+        [P, B], finite: the largest radius that was proven. It is the lower end of the last
+        bracket, within 2^-23 of the upper end relatively (2^-34 absolutely below 2^-10), and at
+        most 2^100, the last radius tried (that of a network that is constant around x). 0 where
+        x is misclassified.
 
     Raises:
         ValueError: as for `worst_case_differences`.
     """
     _check(net, x, y)
+    nothing = torch.zeros(net.num_networks, x.shape[-2], dtype=x.dtype, device=x.device)
+    if not len(y):
+        return nothing
     certifier = Certifier(net)
-    like = net(x)[..., 0].detach()
-    low, high = torch.zeros_like(like), torch.full_like(like, 2.0**-10)
-    correct = certifier.certified(x, y, low)
-    growing = correct.clone()
-    while growing.any() and float(high.max()) < 2.0**40:
-        growing &= certifier.certified(x, y, high)
-        low = torch.where(growing, high, low)
-        high = torch.where(growing, high * 2, high)
+    right = certifier.certified(x, y, nothing)
+    low, high = nothing.clone(), torch.where(right, SMALLEST_RADIUS, nothing)
+    some = right.any(dim=0).nonzero().squeeze(1)
+    if len(some):
+        at = x[..., some, :], y[some]
+        low[:, some] = _bisected(certifier, *at, *_bracket(certifier, *at, high[:, some]))
+    return torch.where(right, low, nothing)
+
+
+def _bracket(certifier: Certifier, x: Tensor, y: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
+    """Return a certified radius of each example, and one that is not or the largest tried."""
+    low, growing = torch.zeros_like(high), high > 0
+    while growing.any():
+        some = growing.any(dim=0).nonzero().squeeze(1)
+        holds = growing.clone()
+        holds[:, some] &= certifier.certified(x[..., some, :], y[some], high[:, some])
+        low = torch.where(holds, high, low)
+        growing = holds & (high < LARGEST_RADIUS)
+        high = torch.where(growing, 2 * high, high)
+    return low, high
+
+
+def _bisected(certifier: Certifier, x: Tensor, y: Tensor, low: Tensor, high: Tensor) -> Tensor:
+    """Return the lower ends of the brackets after halving them, [P, B]."""
     for _ in range(BISECTIONS):
         middle = (low + high) / 2
         holds = certifier.certified(x, y, middle)
         low, high = torch.where(holds, middle, low), torch.where(holds, high, middle)
-    return torch.where(growing, float("inf"), torch.where(correct, low, 0.0))
+    return low
+
+
+def _unless_overflown(bounds: Tensor, slack: Tensor) -> Tensor:
+    """Return bounds, infinite where their slack says that an overflow may have lowered them."""
+    return torch.where(slack.isfinite(), bounds, float("inf"))
 
 
 def _check(net: Network, x: Tensor, y: Tensor) -> None:
     check_inputs(x, net.num_networks, net.num_features)
     check_labels(y, x.shape[-2], net.num_classes)
+    if net.num_classes < 2:
+        raise ValueError(f"a certificate needs at least 2 classes, got {net.num_classes}")
+    check_parameters(net.parameters())
+    own = next(net.parameters(), x).dtype
+    if x.dtype != own:
+        raise ValueError(f"x must have the network's precision {own}, got {x.dtype}")
 
 
 def _outward(radius: Radius, num_networks: int, like: Tensor) -> Tensor:
     """Return one radius per network, [P], in the dtype of `like` and never below the given."""
     exact = pack_radius(radius, num_networks, like.double())
-    return round_up(exact, like.dtype)
+    raised = round_up(exact, like.dtype)
+    if not bool(raised.isfinite().all()):
+        largest = torch.finfo(like.dtype).max
+        raise ValueError(
+            f"radius must be at most {largest:g} in {like.dtype}, got {exact.tolist()}"
+        )
+    return raised

@@ -5,6 +5,8 @@ Legend: P networks in the pack, B batch, D input features, K classes.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor
 
@@ -47,6 +49,35 @@ def check_labels(y: Tensor, batch: int, num_classes: int) -> None:
     if batch and (int(y.min()) < 0 or int(y.max()) >= num_classes):
         raise ValueError(
             f"labels must lie in 0..{num_classes - 1}, got {int(y.min())}..{int(y.max())}"
+        )
+
+
+def check_floating(parameters: Iterable[Tensor]) -> None:
+    """Refuse parameters that are not floating-point numbers of one precision.
+
+    Raises:
+        ValueError: whole numbers; several precisions.
+    """
+    kinds = sorted({parameter.dtype for parameter in parameters}, key=str)
+    if len(kinds) > 1 or not all(kind.is_floating_point for kind in kinds):
+        found = ", ".join(map(str, kinds))
+        raise ValueError(f"parameters must be floating-point of one precision, got {found}")
+
+
+def check_parameters(parameters: Iterable[Tensor]) -> None:
+    """Refuse parameters that are not finite.
+
+    Args:
+        parameters: each with leading dimension P.
+
+    Raises:
+        ValueError: NaN or infinity.
+    """
+    bad = sum((~own.detach().isfinite()).flatten(1).sum(dim=1) for own in parameters)
+    if isinstance(bad, Tensor) and bool(bad.any()):
+        raise ValueError(
+            f"parameters must be finite, got {int(bad.sum())} NaN or infinite values "
+            f"in network(s) {bad.nonzero().squeeze(1).tolist()} of the pack"
         )
 
 

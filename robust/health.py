@@ -27,7 +27,8 @@ def share_without_gradient(net: Network, x: Tensor, y: Tensor) -> Tensor:
     """Return among how many correctly classified examples the attacks see no gradient, [P].
 
     None means ||grad_x CE||_2 below foolbox's guard of 1e-12, beneath which its normalised steps
-    shrink: saturated softmax or dead units. 0 where nothing is classified correctly.
+    shrink: saturated softmax or dead units; or a norm that is NaN or infinite, which gives no
+    step at all. 0 where nothing is classified correctly.
     """
     cuts = [slice(i, i + ROWS) for i in range(0, len(x), ROWS)]
     blind = torch.cat([_without_gradient(net, x[at], y[at]) for at in cuts], dim=1)
@@ -37,7 +38,8 @@ def share_without_gradient(net: Network, x: Tensor, y: Tensor) -> Tensor:
 
 def _without_gradient(net: Network, x: Tensor, y: Tensor) -> Tensor:
     _, gradient, scale = loss_gradient(net, y)(x)
-    return norm(gradient, "l2") < EPS * scale.squeeze(2)
+    length = norm(gradient, "l2")
+    return ~((length >= EPS * scale.squeeze(2)) & length.isfinite())
 
 
 def more_survive(kept: Tensor, others: Tensor) -> Tensor:

@@ -17,8 +17,14 @@ from torch import Tensor
 
 from robust import attacks, health
 from robust.attacks.gradient import GradientAttack
-from robust.evaluate import CERTIFICATES, correct, survivors
-from robust.invariant import Contradiction, Sandwich, above_clean, reports
+from robust.evaluate import CERTIFICATES, survivors
+from robust.invariant import (
+    Contradiction,
+    Sandwich,
+    above_clean,
+    clean_differences,
+    reports,
+)
 from robust.networks.linearization import Network
 from sweep import records, schema
 from sweep.config import Evaluation
@@ -54,8 +60,15 @@ def join(first: Assessment, second: Assessment) -> Assessment:
 
 @dataclass
 class _Evidence:
-    """What survives, and what contradicts a certificate."""
+    """What survives, and what contradicts a certificate.
 
+    Attributes:
+        kept: as for `Kept`.
+        contradictions: what disproves a certificate or an attack.
+        refuted: networks that in their own precision lose a certified example, [H], boolean.
+    """
+
+    refuted: Tensor
     kept: dict[str, Tensor] = field(default_factory=dict)
     contradictions: list[Contradiction] = field(default_factory=list)
 
@@ -89,7 +102,7 @@ def assess(
     if healthy:
         pack = net.subset(healthy)
         evidence = _evidence(pack, x, y, first, data, evaluation, chunk)
-        of_pack = _flags(pack, x, y, evidence.kept)
+        of_pack = _flags(pack, x, y, evidence)
         wrong = reports(evidence.contradictions, len(healthy), len(y))
         for p, own, problem in zip(healthy, of_pack, wrong, strict=True):
             flags[p], problems[p] = own, problem
@@ -151,18 +164,18 @@ def _evidence(
     evaluation: Evaluation,
     chunk: int | None,
 ) -> _Evidence:
-    """Certify first, so that every point of an L1 attack is compared with what is certified."""
-    evidence, clean = _Evidence(), correct(net, x, y).cpu()
+    """Certify first, so that every point of an attack is compared with what is certified."""
+    evidence = _Evidence(torch.zeros(net.num_networks, dtype=torch.bool))
     names = records.evaluated_attacks(evaluation)
-    certified: Tensor | None = None
+    gaps, clean = clean_differences(net, x, y)
+    claims: Tensor | None = None
+    watches: list[Sandwich] = []
     for attack in sorted(names, key=lambda name: name not in CERTIFICATES):
         norm = records.attack_norm(attack)
-        radii = torch.tensor(
-            attack_radii(evaluation, norm, data.info.num_features), dtype=torch.float64
-        )
-        watch = None
-        if attack not in CERTIFICATES and norm == "l1" and certified is not None:
-            watch = Sandwich(net, x, y, radii, certified, attack)
+        radii = _true_radii(evaluation, norm, data)
+        if attack not in CERTIFICATES and claims is not None:
+            ladder, same = _true_radii(evaluation, "l1", data), norm == "l1"
+            watches.append(Sandwich(net, x, y, ladder, claims, attack, same))
         kept = survivors(
             net,
             x,
@@ -175,16 +188,35 @@ def _evidence(
             engine=_engine(attack, evaluation.engine),
             restarts=evaluation.restarts,
             record=evaluation.cuda_graph,
-            watch=watch,
+            watch=watches[-1] if watches else None,
             chunk=chunk,
         )
         evidence.kept[attack] = kept
-        evidence.contradictions += above_clean(clean, kept, radii, attack)
-        if watch is not None:
-            evidence.contradictions += watch.found
+        evidence.contradictions += above_clean(clean, gaps, kept, radii, attack)
         if attack in CERTIFICATES:
-            certified = kept if certified is None else certified | kept
+            claims = kept if claims is None else claims | kept
+    if claims is not None:
+        ladder = _true_radii(evaluation, "l1", data)
+        watches.append(Sandwich(net, x, y, ladder, claims, "no attack"))
+        watches[-1].look_at_inputs()
+    _withdraw(evidence, watches)
     return evidence
+
+
+def _withdraw(evidence: _Evidence, watches: Sequence[Sandwich]) -> None:
+    """Count what was refuted as not certified, and keep what was disproven."""
+    for watch in watches:
+        refuted = watch.refuted.cpu()
+        evidence.refuted |= refuted.flatten(1).any(dim=1)
+        evidence.contradictions += watch.found
+        for name in set(CERTIFICATES) & set(evidence.kept):
+            evidence.kept[name] = evidence.kept[name] & ~refuted
+
+
+def _true_radii(evaluation: Evaluation, norm: str, data: Dataset) -> Tensor:
+    """The ladder of an attack of that norm, [R], float64."""
+    values = attack_radii(evaluation, norm, data.info.num_features)
+    return torch.tensor(values, dtype=torch.float64)
 
 
 def _engine(attack: str, engine: str) -> str:
@@ -196,12 +228,13 @@ def _engine(attack: str, engine: str) -> str:
     return engine if attack in FOOLBOX_ATTACKS else "packed"
 
 
-def _flags(net: Network, x: Tensor, y: Tensor, kept: Kept) -> list[str]:
+def _flags(net: Network, x: Tensor, y: Tensor, evidence: _Evidence) -> list[str]:
     """The health flags of each network."""
     raised = {
         "constant-prediction": health.constant_prediction(net, x),
         "no-gradient": health.share_without_gradient(net, x, y) > NO_GRADIENT_SHARE,
-        **accuracy_flags(kept, net.num_networks),
+        "certificate-refuted": evidence.refuted,
+        **accuracy_flags(evidence.kept, net.num_networks),
     }
     assert set(raised) == set(schema.FLAGS)
     return [

@@ -19,7 +19,8 @@ CERTIFIED: Final = "certified-l1"
 CERTIFIED_TIGHT: Final = "certified-l1-tight"
 
 # The health flags of a trial and what they mean. They mark accuracies that an attacker may lower
-# further; "significantly" means more than three standard deviations of sampling noise.
+# further; "significantly" means more than three standard deviations of sampling noise. The
+# last one marks rounding, of which a certificate, proven in exact arithmetic, says nothing.
 FLAGS: Final[dict[str, str]] = {
     "constant-prediction": "every evaluated sample gets the same class",
     "no-gradient": "at over a tenth of the correctly classified samples the loss has no gradient "
@@ -29,6 +30,8 @@ FLAGS: Final[dict[str, str]] = {
     "attack of the same norm and radius",
     "gradient-masking": "the vertex attack, which uses no gradient, breaks significantly more "
     "samples than all L1 gradient attacks together",
+    "certificate-refuted": "in the precision that the network runs in, it loses the class of some "
+    "sample within a certified radius; such samples count as not certified there",
 }
 
 # Column name -> (Arrow type name, nullable). One row per trial x split x attack x radius.

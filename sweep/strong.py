@@ -136,7 +136,7 @@ def _attacked(job: Job, net: Network, data: datasets.Dataset, pick: Row) -> Row:
     norm, radius = pick["attack_norm"], pick["attack_radius"]
     x_adv = autoattack.perturb(net, x, y, norm, radius, data.bounds, first.seed)
     keeps = correct(net, x, y) & (net(x_adv).argmax(dim=2) == y)
-    problem = None
+    problem, flags = None, ""
     if norm == "l1" and options.certify:
         radii = torch.tensor([radius], dtype=torch.float64)
         certified = survivors(net, x, y, attack=schema.CERTIFIED, radii=radii, bounds=data.bounds)
@@ -144,13 +144,14 @@ def _attacked(job: Job, net: Network, data: datasets.Dataset, pick: Row) -> Row:
         everything = torch.arange(len(y), device=device).unsqueeze(0)
         check(Points(slice(0, 1), [0], everything, x_adv.view(1, 1, *x.shape), keeps.unsqueeze(1)))
         problem = reports(check.found, 1, len(y))[0]
+        flags = "certificate-refuted" if bool(check.refuted.any()) else ""
     return pick | {
         "attack": f"autoattack-{norm}",
         "accuracy": float(keeps.double().mean()),
         "num_samples": len(y),
         "git_commit": job.settings.origin.git_commit,
         "device": training.device_name(device),
-        "flags": "",
+        "flags": flags,
         "error": problem,
     }
 

@@ -1,5 +1,9 @@
 """Certificates of packs, by RUB, in float64 and with margins for rounding.
 
+What is proven holds for the networks' weights in exact arithmetic. The networks as they are given
+must say the same class at the input itself, in their own precision; nothing is said about their
+rounding elsewhere.
+
 For float32 networks a search in float32 first discards the examples that have no chance; what
 remains is decided in float64, where the network's parameters are exact.
 
@@ -16,8 +20,9 @@ from torch import Tensor
 
 from robust import attacks
 from robust.attacks.base import UNBOUNDED
+from robust.attacks.margins import error_gap
 from robust.bounds import rub, rub_tight
-from robust.bounds.rounding import RoundingSlack, round_up
+from robust.bounds.rounding import RoundingSlack, proves, round_up
 from robust.losses import class_differences
 
 # A float32 bound this many float64 slacks above 0 is not looked at in float64. 2^29 is the ratio
@@ -47,10 +52,15 @@ class Certifier:
         return rub.below(self.net, x, y, radius, (slack * FLOAT32_MARGIN).to(x.dtype))
 
     @torch.no_grad()
+    def classifies(self, x: Tensor, y: Tensor) -> Tensor:
+        """Return where the networks as given say y and nothing else as loudly, [P, B]."""
+        return error_gap(self.net(x), y) < 0
+
+    @torch.no_grad()
     def certified(self, x: Tensor, y: Tensor, radius: Tensor) -> Tensor:
         """Return which examples provably keep their class, [P, B]."""
         radius = radius.expand(self.net.num_networks, x.shape[-2])
-        holds = self.promising(x, y, radius)
+        holds = self.promising(x, y, radius) & self.classifies(x, y)
         some = holds.any(dim=0).nonzero().squeeze(1)
         if self.exact is not self.net and len(some):
             at = x[..., some, :].double(), y[some], radius[:, some].double()
@@ -62,12 +72,12 @@ class Certifier:
         """Return which examples provably keep their class, t optimised, [P, B]."""
         radius = radius.expand(self.net.num_networks, x.shape[-2])
         holds = self.certified(x, y, radius)
-        open_ = self._open_classes(x, y, radius, holds)
+        open_ = self._open_classes(x, y, radius, holds | ~self.classifies(x, y))
         some = open_.any(dim=2).any(dim=0).nonzero().squeeze(1)
         if len(some):
             open_, x, y, radius = open_[:, some], x[..., some, :], y[some], radius[:, some]
             bounds = rub_tight.bounds_of(self.net, x, y, radius, open_, exact=self.exact)
-            below = bounds < -self.slack(x.double(), y, radius.double())[0]
+            below = proves(bounds, -self.slack(x.double(), y, radius.double())[0])
             holds[:, some] |= open_.any(dim=2) & (below | ~open_).all(dim=2)
         return holds
 
@@ -85,6 +95,7 @@ class Certifier:
             [B], int64, for a pack of one network.
         """
         radii = round_up(radii, x.dtype)
+        said = self.classifies(x, y)[0]
         low = torch.full_like(y, -1)  # radii[low] is promising
         high = torch.full_like(y, len(radii))  # radii[high] is not
         while (at := (high - low > 1).nonzero().squeeze(1)).numel():
@@ -98,7 +109,8 @@ class Certifier:
             holds = self._proven(x[at].double(), y[at], exact)[0]
             low[at] -= (~holds).long()
             at = at[~holds & (low[at] >= 0)]
-        at = (self.net(x)[0].argmax(dim=1) == y).nonzero().squeeze(1) if tight else at
+        low = torch.where(said, low, -1)
+        at = said.nonzero().squeeze(1) if tight else at
         while len(at := at[low[at] + 1 < len(radii)]):
             holds = self.certified_tight(x[at], y[at], radii[low[at] + 1].unsqueeze(0))[0]
             at = at[holds]
@@ -110,7 +122,11 @@ class Certifier:
         return rub.below(self.exact, x, y, radius, -searched, -screened)
 
     def _open_classes(self, x: Tensor, y: Tensor, radius: Tensor, holds: Tensor) -> Tensor:
-        """Return the classes [P, B, K-1] that RUB leaves open where no vertex is an error."""
+        """Return the classes [P, B, K-1] that RUB leaves open where no vertex is an error.
+
+        Args:
+            holds: examples that are settled, [P, B].
+        """
         corner = attacks.get("vertex-l1").perturb(self.net, x, y, radius, UNBOUNDED, None)
         lost = (class_differences(self.net(corner), y) >= 0).any(dim=2)
         open_ = torch.zeros(*holds.shape, self.net.num_classes - 1, dtype=torch.bool)
@@ -118,5 +134,5 @@ class Certifier:
         some = (~holds & ~lost).any(dim=0).nonzero().squeeze(1)
         if len(some):
             at = x[..., some, :].double(), y[some], radius[:, some].double()
-            open_[:, some] = rub.search(self.exact, *at)[0] >= -self.slack(*at)[0]
+            open_[:, some] = ~proves(rub.search(self.exact, *at)[0], -self.slack(*at)[0])
         return open_ & (~holds & ~lost).unsqueeze(2)

@@ -95,8 +95,10 @@ def relaxed_layers(
 
 
 def relax(low: Tensor, high: Tensor) -> Relaxation:
-    """Return the relaxed ReLU for bounds l <= z <= u."""
+    """Return the relaxed ReLU for bounds l <= z <= u; NaN where either is NaN."""
+    known = low <= high
     crosses = (low < 0) & (high > 0)
-    width = torch.where(crosses, high - low, 1.0)
-    slope = torch.where(crosses, high / width, (low >= 0).to(low.dtype))
+    width = torch.where(crosses, high / 2 - low / 2, 0.5)  # halves, as u - l may overflow
+    fixed = torch.where(known, (low >= 0).to(low.dtype), float("nan"))
+    slope = torch.where(crosses, high / 2 / width, fixed)
     return Relaxation(low, high, slope, torch.where(crosses, -slope * low, 0.0))

@@ -13,6 +13,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from robust.bounds.rounding import proves
 from robust.bounds.screening import linear_bounds, slacks
 from robust.bounds.vertex_search import bounds_at, unperturbed_pass, worst_vertices
 from robust.networks.mlp import MLP
@@ -27,7 +28,7 @@ MANY = 0.5  # share of open vertices from which a full search is faster
 def below(
     net: MLP, x: Tensor, y: Tensor, radius: Tensor, limit: Tensor, screening_limit: Tensor
 ) -> Tensor:
-    """Return whether all bounds of an example are below a limit.
+    """Return whether all bounds of an example are below a limit; NaN and infinity never are.
 
     Args:
         net: P networks.
@@ -114,4 +115,4 @@ class _Block:
 
 def _some_reach(values: Tensor, limit: Tensor) -> Tensor:
     """Return whether any of an example's values, [P, B, V, K-1], is not below the limit."""
-    return ~(values < limit.unsqueeze(2)).flatten(2).all(dim=2)
+    return ~proves(values, limit.unsqueeze(2)).flatten(2).all(dim=2)

@@ -193,7 +193,8 @@ def _worst_of_chunk(
         names = torch.cat([block.features, block.features + net.num_features])
         for examples in _chunks(net, block, len(y), budget):
             best, index = search.bounds(block, examples).max(dim=2)
-            better = ~(best <= values[:, examples])  # NaN, of a diverged network, must stay
+            better = best.isnan() | (best > values[:, examples])
+            better &= ~values[:, examples].isnan()  # what overflowed once is not forgotten
             values[:, examples] = torch.where(better, best, values[:, examples])
             vertices[:, examples] = torch.where(better, names[index], vertices[:, examples])
     return values, vertices

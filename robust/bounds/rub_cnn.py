@@ -23,6 +23,7 @@ from torch.nn import functional
 from robust.bounds.first_order import approximate_worst_case_differences
 from robust.bounds.output_layer import output_layer
 from robust.bounds.patch_search import worst_vertices
+from robust.bounds.rounding import proves
 from robust.networks.cnn import CNN, Trace
 from robust.networks.convolution import POOL, Pooling, convolve
 from robust.precision import rough_products
@@ -59,15 +60,15 @@ def worst_case_differences(
 def below(
     net: CNN, x: Tensor, y: Tensor, radius: Tensor, limit: Tensor, screening_limit: Tensor
 ) -> Tensor:
-    """Return whether all bounds of an example are below a limit, [P, B].
+    """Return whether all bounds of an example are below a limit, [P, B]; NaN never is.
 
     Args: as for `decision.below`; there is no upper bound to screen with here.
     """
-    holds = (lower_bounds(net, x, y, radius) < limit).all(dim=2)
+    holds = proves(lower_bounds(net, x, y, radius), limit).all(dim=2)
     some = holds.any(dim=0).nonzero().squeeze(1)
     if len(some):
         values = worst_vertices(net, x[..., some, :], y[some], radius[:, some])[0]
-        holds[:, some] &= (values < limit[:, some]).all(dim=2)
+        holds[:, some] &= proves(values, limit[:, some]).all(dim=2)
     return holds
 
 

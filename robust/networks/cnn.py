@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from robust.checks import check_floating, check_parameters
 from robust.networks.convolution import (
     POOL,
     Pooling,
@@ -75,15 +76,19 @@ class CNN(nn.Module):
             input_shape: (height, width, channels); sides divisible by 2 for every convolution.
 
         Raises:
-            ValueError: layers, networks or shapes that do not fit together.
+            ValueError: layers, networks or shapes that do not fit together; values that are
+                not finite floating-point numbers.
         """
         ws = [torch.as_tensor(w).detach().clone() for w in weights]
         bs = [torch.as_tensor(b).detach().clone() for b in biases]
-        return cls(
+        check_floating([*ws, *bs])
+        net = cls(
             [w.unsqueeze(0) if w.dim() in (2, 4) else w for w in ws],
             [b.unsqueeze(0) if b.dim() == 1 else b for b in bs],
             input_shape,
         )
+        check_parameters(net.parameters())
+        return net
 
     @property
     def num_networks(self) -> int:

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from robust.checks import check_floating, check_parameters
 from robust.networks.linearization import Linearization
 
 _VECTOR = 8  # float32 units in an AVX register; a multiple suits tensor cores too
@@ -91,14 +92,18 @@ class MLP(nn.Module):
             biases: over layers; (out,) or (P, out).
 
         Raises:
-            ValueError: numbers of layers, networks or units that do not fit together.
+            ValueError: numbers of layers, networks or units that do not fit together; values
+                that are not finite floating-point numbers.
         """
         ws = [torch.as_tensor(w).detach().clone() for w in weights]
         bs = [torch.as_tensor(b).detach().clone() for b in biases]
-        return cls(
+        check_floating([*ws, *bs])
+        net = cls(
             [w.unsqueeze(0) if w.dim() == 2 else w for w in ws],
             [b.unsqueeze(0) if b.dim() == 1 else b for b in bs],
         )
+        check_parameters(net.parameters())
+        return net
 
     @property
     def num_networks(self) -> int:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from robust import attacks, certify, defenses
 from robust.bounds import rub, rub_cnn
+from robust.bounds.certifier import Certifier
 from robust.bounds.first_order import approximate_worst_case_differences
 from robust.bounds.patches import Patch, Span, patch_matrix, reach
 from robust.losses import class_differences
@@ -110,7 +111,9 @@ def test_diverged_network_certifies_nothing() -> None:
     values = rub.search(net, x, y, per_network(0.5, net))[0]
     assert values[0].isfinite().all()
     assert values[1].isnan().all()
-    assert not certify.certified(net, x, y, 0.5)[1].any()
+    assert not Certifier(net).certified(x, y, per_network(0.0, net))[1].any()
+    with pytest.raises(ValueError, match=r"parameters must be finite, .* network\(s\) \[1\]"):
+        certify.certified(net, x, y, 0.5)
 
 
 @pytest.mark.parametrize("shape", SHAPES)

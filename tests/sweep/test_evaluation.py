@@ -7,18 +7,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
 from torch import Tensor
 
+from robust import evaluate
 from robust.bounds.certifier import Certifier
+from robust.networks import MLP
 from sweep import evaluation, observe, schema, worker
 from sweep.config import Evaluation, SweepConfig, Training
 from sweep.config_checks import check
 from sweep.grid import expand, options_hash, rows_per_trial
 from sweep.worker import Job, run_pack
-from tests.sweep.helpers import config, infos, one_job, trials
+from tests.sweep.helpers import config, dataset, infos, one_job, trials
 
 Rows = list[dict[str, Any]]
 QUICK = Evaluation(
@@ -94,6 +97,83 @@ def test_one_unsound_trial_does_not_cost_its_pack(
     for row in rows_of(job):
         assert (row["accuracy"] is None) == (row["trial_id"] == bad)
         assert row["status"] == ("complete" if row["trial_id"] == good else "failed")
+
+
+def test_clean_accuracy_that_is_wrong_fails_the_trials(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever counts what is correct, the check does not ask him."""
+
+    def everything(net: Any, x: Tensor, y: Tensor, chunk: int | None = None) -> Tensor:
+        return torch.ones(net.num_networks, len(y), dtype=torch.bool)
+
+    for module in (evaluate, evaluation):
+        monkeypatch.setattr(module, "correct", everything, raising=False)
+    job = one_job(quick(tmp_path, attacks=["fgm-l1"], attack_grid_radii=[0.0], certify=False))
+    summary = run_pack(job)
+    assert (summary.complete, summary.failed) == (0, 2)
+    for row in rows_of(job):
+        assert "certified <= attacked <= clean does not hold: fgm-l1" in row["error"]
+        assert "nan" not in row["error"]
+
+
+# z_0 = [x + 1e8]^+ - 1e8 and z_1 = 6: float32 rounds z_0 to a multiple of 8.
+CANCELLING = MLP.from_arrays(
+    [torch.ones(1, 1), torch.tensor([[1.0, 0.0]])],
+    [torch.tensor([1e8]), torch.tensor([-1e8, 6.0])],
+)
+
+
+def assess_line(net: MLP, split: tuple[list[float], list[int]], **changes: Any) -> Any:
+    """Evaluate networks of one feature on that split for both."""
+    small = config(evaluation=replace(QUICK, max_samples=None, **changes))
+    data = dataset(small)
+    x, y = split
+    part = replace(data.test, x=np.array(x, np.float32).reshape(-1, 1), y=np.array(y))
+    one = replace(
+        data,
+        info=replace(data.info, num_features=1, num_classes=2, input_shape=(1,)),
+        validation=part,
+        test=part,
+    )
+    healthy: list[int | None] = [None] * net.num_networks
+    return evaluation.assess(net, trials()[0], one, small.evaluation, "cpu", healthy)
+
+
+@pytest.mark.parametrize("attack", ["vertex-l1", "fgm-l1", "fgsm-linf", "fgm-l2"])
+def test_certificate_that_any_attack_refutes_by_rounding_is_not_counted(attack: str) -> None:
+    """At 3.9 the truth is certified up to 2.1, and float32 changes class at 4."""
+    split = [3.9, -20.0, 4.5], [1, 1, 1]
+    options = {"attacks": [attack], "attack_grid_radii": [0.0, 0.05, 0.2, 1.0, 5.0]}
+    found = assess_line(CANCELLING, split, certify_tight=True, **options)
+    assert found.problems == (None,)
+    assert "certificate-refuted" in found.flags[0].split()
+    for name in schema.SPLITS:
+        attacked = found.accuracy[name, attack][0].tolist()
+        assert attacked == pytest.approx([2 / 3, 2 / 3, 1 / 3, 1 / 3, 1 / 3])
+        for certificate in (schema.CERTIFIED, schema.CERTIFIED_TIGHT):
+            assert found.accuracy[name, certificate][0].tolist() == attacked
+
+
+def test_certificate_that_nothing_refutes_raises_no_flag() -> None:
+    found = assess_line(CANCELLING, ([-20.0, -30.0], [1, 1]))
+    assert found.problems == (None,)
+    assert "certificate-refuted" not in found.flags[0].split()
+    assert found.accuracy["test", schema.CERTIFIED][0].tolist() == [1.0] * 4
+
+
+def test_refuted_certificate_is_that_of_its_network_alone() -> None:
+    pack = MLP(
+        [torch.cat([w, w]) for w in CANCELLING.weights],
+        [torch.cat([b, b]) for b in CANCELLING.biases],
+    )
+    with torch.no_grad():
+        pack.biases[0][1] = 100.0
+        pack.biases[1][1, 0] = -100.0
+    found = assess_line(pack, ([3.9], [1]))
+    refuted = ["certificate-refuted" in flags.split() for flags in found.flags]
+    assert refuted == [True, False]
+    assert found.accuracy["test", schema.CERTIFIED].tolist() == [[1, 0, 0, 0], [1, 1, 1, 0]]
 
 
 def test_certified_attacked_and_clean_are_in_order_in_the_records(tmp_path: Path) -> None:
