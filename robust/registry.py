@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import importlib
+import pkgutil
+import sys
 from collections.abc import Iterator
 from typing import Generic, TypeVar
 
@@ -47,3 +50,28 @@ class Registry(Generic[T]):
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._items)
+
+
+class PluginError(ValueError):
+    """A module that should register something cannot be imported."""
+
+
+def discover(package: str) -> None:
+    """Import every module in a package's folder, so that what they register is known.
+
+    Args:
+        package: its name; it is being imported.
+
+    Raises:
+        PluginError: a module cannot be imported; the message names its file.
+    """
+    folder = sys.modules[package].__path__
+    for module in sorted(pkgutil.iter_modules(folder), key=lambda module: module.name):
+        name = f"{package}.{module.name}"
+        try:
+            importlib.import_module(name)
+        except Exception as error:
+            where = f"{package.replace('.', '/')}/{module.name}.py"
+            raise PluginError(
+                f"{where} cannot be imported: {type(error).__name__}: {error}"
+            ) from error

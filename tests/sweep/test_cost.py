@@ -13,6 +13,7 @@ from sweep import cost
 # PyTorch takes the weights' gradient of a grouped convolution for an ungrouped one: one network.
 PACK, STEPS = 1, 2
 FEATURES = {"mlp-3x200": 37, "mlp-1x200": 37, "cnn": 784}
+SHAPES = {"cnn": (28, 28, 1)}
 BATCH = {"mlp-3x200": 32, "mlp-1x200": 32, "cnn": 8}
 # RUB searches 25 times as many windows there; COAP's bound is for MLPs. No grid has them.
 NOT_ON_CONVOLUTIONS = ("rub", "coap-linf")
@@ -21,8 +22,7 @@ NOT_ON_CONVOLUTIONS = ("rub", "coap-linf")
 def counted(network: str, defense: str) -> float:
     """Floating-point operations of one network's training, by PyTorch's own counter."""
     features, batch = FEATURES[network], BATCH[network]
-    shape = (28, 28, 1) if network == "cnn" else None
-    net = networks.build(network, features, 7, PACK, seed=0, input_shape=shape)
+    net = networks.build(network, features, 7, PACK, seed=0, input_shape=SHAPES.get(network))
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(batch, features, generator=generator)
     y = torch.randint(0, 7, (batch,), generator=generator)
@@ -46,7 +46,7 @@ def counted(network: str, defense: str) -> float:
 def test_training_costs_what_is_counted(network: str, defense: str) -> None:
     if network == "cnn" and defense in NOT_ON_CONVOLUTIONS:
         pytest.skip("not trained on convolutional networks in any grid")
-    size = cost.network_size(network, FEATURES[network], 7)
+    size = networks.size(network, FEATURES[network], 7, SHAPES.get(network))
     modelled = cost.training_flops(defense, size, BATCH[network], STEPS, BATCH[network])
     # More: rows for biases, and sides padded for the processor. Less: Adam's are not counted.
     assert 0.85 < counted(network, defense) / modelled < 1.1
