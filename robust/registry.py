@@ -12,6 +12,10 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
+class PluginError(ValueError):
+    """A module that should register something cannot be imported."""
+
+
 class Registry(Generic[T]):
     """Names of one kind of thing, in the order in which they were registered."""
 
@@ -31,7 +35,13 @@ class Registry(Generic[T]):
         return item
 
     def names(self) -> tuple[str, ...]:
-        """All registered names."""
+        """All registered names.
+
+        Raises:
+            PluginError: there are none, so that nothing would be tested or run.
+        """
+        if not self._items:
+            raise PluginError(f"no {self.kind} is registered")
         return tuple(self._items)
 
     def get(self, name: str) -> T:
@@ -50,10 +60,6 @@ class Registry(Generic[T]):
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._items)
-
-
-class PluginError(ValueError):
-    """A module that should register something cannot be imported."""
 
 
 def discover(package: str) -> None:

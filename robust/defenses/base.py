@@ -121,7 +121,18 @@ class Defense(ABC):
         check_labels(y, x.shape[-2], net.num_classes)
         check_bounds(self.bounds)
         radii = pack_radius(radius, net.num_networks, x)
-        return self.example_losses(net, x, y, radii, generator).mean(dim=1)
+        return self.mean_losses(net, x, y, radii, generator)
+
+    def mean_losses(
+        self, net: Network, x: Tensor, y: Tensor, radius: Tensor, generator: torch.Generator | None
+    ) -> Tensor:
+        """Return the mean of `example_losses`, [P], also where gradients are switched off.
+
+        A loss may take gradients of its own, at the inputs for example.
+        """
+        with torch.enable_grad():
+            losses = self.example_losses(net, x, y, radius, generator).mean(dim=1)
+        return losses if torch.is_grad_enabled() else losses.detach()
 
 
 _COMMON = tuple(f.name for f in fields(Defense))
