@@ -32,14 +32,14 @@ class Attack(ABC):
 
     Attributes:
         label: the method's name in print, without the norm.
-        networks: the kinds of networks that it attacks; None for every kind.
+        network_kinds: of networks that it attacks; None for every kind.
         name: as in the registry.
         norm: of the ball.
         random: whether it starts at random.
     """
 
     label: ClassVar[str]
-    networks: ClassVar[tuple[str, ...] | None] = None
+    network_kinds: ClassVar[tuple[str, ...] | None] = None
 
     name: str
     norm: Norm

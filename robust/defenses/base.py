@@ -54,7 +54,7 @@ class Defense(ABC):
 
     Attributes:
         label: the method's name in print, without the norm.
-        networks: the kinds of networks that it trains; None for every kind.
+        network_kinds: of networks that it trains; None for every kind.
         name: as in the registry.
         norm: of the training ball; None where there is no ball.
         loss_function: of class differences; must satisfy Assumptions 3.1 and 3.2.
@@ -62,7 +62,7 @@ class Defense(ABC):
     """
 
     label: ClassVar[str]
-    networks: ClassVar[tuple[str, ...] | None] = None
+    network_kinds: ClassVar[tuple[str, ...] | None] = None
 
     name: str
     norm: Norm | None

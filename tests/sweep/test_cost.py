@@ -67,7 +67,7 @@ def counted(network: str, defense: str) -> float:
 @pytest.mark.parametrize("network", FEATURES)
 @pytest.mark.parametrize("defense", defenses.names())
 def test_training_costs_what_is_counted(network: str, defense: str) -> None:
-    kinds = defenses.get(defense).networks
+    kinds = defenses.get(defense).network_kinds
     if (network, defense) in NOT_MODELLED or (
         kinds and networks.kind_of(network).kind not in kinds
     ):
