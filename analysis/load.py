@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ from analysis.chunks import of_frame, read
 from analysis.commands import commands, quoted
 from analysis.gather import CELL, Gathered, gather
 from analysis.locate import Source
+from analysis.names import adopt
 from analysis.records import Provenance, Records
 from analysis.scan import scan_curves
 from sweep.schema import STATUSES
@@ -54,6 +56,8 @@ def _assemble(rows: Gathered, source: Source, allow_simulated: bool, whole: bool
         recordings = recordings.filter(pl.col("trial_id").is_in(list(source.trial_ids)))
     if whole or not recordings.is_empty():
         check_recordings(recordings, allow_simulated)
+    for manifest in source.manifests:
+        adopt(cast(Mapping[str, str], manifest.get("labels", {})))
     trials, notes = _number(recordings)
     provenance = Provenance(
         name=source.name,

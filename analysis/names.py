@@ -6,6 +6,8 @@ dashes tell the lines apart in grey print too.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 # The image sets by the names of the paper's tables here, and what records call them.
@@ -61,33 +63,60 @@ _STYLES = {
     "coap-linf": Style("#8C510A", "*", ":"),
     "nominal": Style("#000000", "x", ":"),
 }
-_SPARE = (
-    Style("#7F7F7F", "<", "--"),
-    Style("#882255", ">", "-."),
-    Style("#44AA99", "h", ":"),
-    Style("#999933", "p", "--"),
+_SPARE = tuple(
+    Style(color, marker, dash)
+    for dash, markers in (("--", "<>hp"), ("-.", "dH8P"))
+    for color, marker in zip(("#7F7F7F", "#882255", "#44AA99", "#999933"), markers, strict=True)
 )
 
+_NAME = re.compile(
+    r"(?P<method>[^()]+?)(?:-(?P<norm>l1|l2|linf))?(?P<rest>-best|-tight)?(?P<values>\(.*\))?"
+)
 
-def _parts(name: str) -> tuple[str, str | None]:
-    method, _, norm = name.partition("-")
-    return method, norm if norm in _NORM_SUBSCRIPTS else None
+# What the records at hand call methods that the paper does not have, and their spare styles.
+_adopted: dict[str, str] = {}
+_spare_places: dict[str, int] = {}
+
+
+def adopt(labels: Mapping[str, str]) -> None:
+    """Learn what records call their defenses and attacks (`labels` of their manifests)."""
+    for name in sorted(labels):
+        _adopted.setdefault(_parts(name)[0], labels[name])
+        _styled(name)
+
+
+def _parts(name: str) -> tuple[str, str | None, str]:
+    """Return method, norm and what follows: `-best`, or hyperparameters in brackets."""
+    match = _NAME.fullmatch(name)
+    if match is None:
+        return name, None, ""
+    return match["method"], match["norm"], (match["rest"] or "") + (match["values"] or "")
+
+
+def _method(name: str) -> str:
+    """Return a method's label: the paper's, its author's, or its name in capitals."""
+    return _METHODS.get(name) or _adopted.get(name) or name.upper()
 
 
 def label(name: str) -> str:
-    """Return the paper's name of a defense or attack as plain text: `aRUB-L∞`."""
-    method, norm = _parts(name)
-    if method not in _METHODS or (norm is None and "-" in name):
-        return name
-    return _METHODS[method] + ("" if norm is None else f"-L{_NORM_SUBSCRIPTS[norm][1]}")
+    """Return the name of a defense or attack in print, as plain text: `aRUB-L∞`."""
+    method, norm, rest = _parts(name)
+    return _method(method) + ("" if norm is None else f"-{norm_label(norm)}") + _spaced(rest)
 
 
 def math_label(name: str) -> str:
-    """Return the paper's name with its symbols in TeX mathematics: `aRUB-$L_\\infty$`."""
-    method, norm = _parts(name)
-    if method not in _METHODS or (norm is None and "-" in name):
-        return name.replace("_", r"\_")
-    return _METHODS[method] + ("" if norm is None else f"-${norm_symbol(norm)}$")
+    """Return the same with its symbols in TeX mathematics: `aRUB-$L_\\infty$`."""
+    method, norm, rest = _parts(name)
+    symbol = "" if norm is None else f"-${norm_symbol(norm)}$"
+    return _escaped(_method(method)) + symbol + _escaped(_spaced(rest))
+
+
+def _escaped(text: str) -> str:
+    return text.replace("_", r"\_")
+
+
+def _spaced(rest: str) -> str:
+    return rest.replace("(", " (").replace("=", " = ").replace(",", ", ")
 
 
 def norm_symbol(norm: str) -> str:
@@ -112,7 +141,7 @@ def image_set(name: str) -> str | None:
 
 def order_key(defense: str) -> tuple[int, str]:
     """Return the sort key that puts defenses in the order of the paper's tables."""
-    method, _ = _parts(defense)
+    method, _, _ = _parts(defense)
     return (_ORDER.index(method) if method in _ORDER else len(_ORDER), defense)
 
 
@@ -122,7 +151,12 @@ def ordered(defenses: list[str] | set[str]) -> list[str]:
 
 
 def style(defense: str) -> Style:
-    """Return how a defense is drawn; names unknown to the paper share a few spare styles."""
-    if defense in _STYLES:
-        return _STYLES[defense]
-    return _SPARE[sum(map(ord, defense)) % len(_SPARE)]
+    """Return how a defense is drawn; those that the paper does not have take spare styles."""
+    return _STYLES[defense] if defense in _STYLES else _SPARE[_styled(defense) % len(_SPARE)]
+
+
+def _styled(defense: str) -> int:
+    """Return the place of a defense among those without a style of their own."""
+    if defense not in _STYLES and defense not in _spare_places:
+        _spare_places[defense] = len(_spare_places)
+    return _spare_places.get(defense, 0)

@@ -22,9 +22,9 @@ from torch import Tensor
 from benchmarks import machine
 from robust import attacks, defenses, networks
 from robust.attacks.base import UNBOUNDED
-from robust.attacks.foolbox_engine import FOOLBOX_ATTACKS, as_foolbox_model
 from robust.attacks.gradient import GradientAttack
 from robust.evaluate import correct, survivors
+from robust.foolbox_engine import FOOLBOX_ATTACKS, as_foolbox_model
 from robust.networks.linearization import Network
 from robust.train import train
 from sweep.config import Evaluation, Training

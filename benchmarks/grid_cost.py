@@ -21,7 +21,7 @@ from benchmarks import machine
 from benchmarks.throughput import IMAGE_SHAPES, packed_step
 from robust import networks
 from robust.evaluate import evaluate
-from sweep.cost import evaluation_flops, network_size, training_flops
+from sweep.cost import evaluation_flops, training_flops
 
 NAMES_OF_FIVE = ("baseline-linf", "arub-l1", "arub-linf", "pgd-linf", "rub")
 RATES, RADII = 7, 11
@@ -102,6 +102,10 @@ def _shapes(kind: str) -> list[dict[str, str]]:
     return [row for row in csv.DictReader(text.splitlines()) if row["kind"] == kind]
 
 
+def _size(network: str, features: int, classes: int) -> networks.NetworkSize:
+    return networks.size(network, features, classes, IMAGE_SHAPES.get(features))
+
+
 def _settings(experiment: str) -> Iterator[tuple[str, str, int, int]]:
     """Yield defense, network, batch size and how many scalings."""
     defenses = {
@@ -143,7 +147,7 @@ class Calibration:
                 self.record,
             )
             taken = machine.seconds(step, self.device, CALIBRATION_SECONDS)
-            size = network_size(cell.network, features, classes)
+            size = _size(cell.network, features, classes)
             flops = training_flops(cell.defense, size, cell.batch, 1, cell.batch)
             self.rates[key] = pack * flops / taken
         return self.rates[key]
@@ -177,17 +181,17 @@ class Calibration:
                 evaluate(net, x, y, attack=attack, radii=radii)
 
         taken = machine.seconds(run, self.device, CALIBRATION_SECONDS)
-        size = network_size(network, features, classes)
+        size = _size(network, features, classes)
         return 2 * evaluation_flops(size, attacks, len(radii), examples) / taken
 
     @staticmethod
     def _nearest(cell: Cell) -> tuple[int, int]:
         if cell.experiment != "uci_full":
             return cell.features, cell.classes
-        size = network_size(cell.network, cell.features, cell.classes).products * cell.classes
+        size = _size(cell.network, cell.features, cell.classes).products * cell.classes
         return min(
             UCI_SHAPES,
-            key=lambda s: abs(network_size(cell.network, *s).products * s[1] - size),
+            key=lambda s: abs(_size(cell.network, *s).products * s[1] - size),
         )
 
 
@@ -195,7 +199,7 @@ def cost(experiment: str, calibration: Calibration) -> Cost:
     """Add up an experiment."""
     floor = training = evaluation = 0.0
     for cell in cells(experiment):
-        size = network_size(cell.network, cell.features, cell.classes)
+        size = _size(cell.network, cell.features, cell.classes)
         train = cell.trials * training_flops(
             cell.defense, size, cell.batch, cell.steps, cell.train
         )

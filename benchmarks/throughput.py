@@ -19,7 +19,7 @@ from robust import defenses, networks
 from robust.norms import ORDERS
 from robust.recording import WARM_UP, recorded
 from robust.training_step import TrainingStep
-from sweep.cost import network_size, training_flops
+from sweep.cost import training_flops
 
 SHAPES = ((5, 2), (37, 7), (65, 10))  # (D, K) of small, middle and large UCI sets
 IMAGE_SHAPES = {784: (28, 28, 1), 3072: (32, 32, 3)}
@@ -111,7 +111,7 @@ def measure(
     times = dict(zip(runs, machine.interleaved(list(runs.values()), device), strict=True))
     peak = operations / times["matmul"]
     single = times.get("plain")
-    size = network_size("mlp-3x200", features, classes)
+    size = networks.size("mlp-3x200", features, classes)
     floor = training_flops(defense, size, batch, steps=1, num_train=batch)
     return [
         {

@@ -139,7 +139,7 @@ def _method(attack: str, engine: str, restarts: int | None, record: bool) -> Att
     if restarts is not None and restarts < 1:
         raise ValueError(f"restarts must be at least 1, got {restarts}")
     if engine == "foolbox":
-        from robust.attacks.foolbox_engine import FoolboxAttack  # foolbox is imported only here
+        from robust.foolbox_engine import FoolboxAttack  # foolbox is imported only here
 
         return FoolboxAttack.of(method)
     if not isinstance(method, GradientAttack):

@@ -145,7 +145,7 @@ class Monitor:
         method, norm = trace.defense, trace.defense.norm
         generator = torch.Generator(x.device)
         generator.manual_seed(derived_seed(self.seed, "objective", step))
-        objective = method.example_losses(self.net, x, y, trace.radius, generator).mean(dim=1)
+        objective = method.mean_losses(self.net, x, y, trace.radius, generator)
         self._keep(step, "objective", norm, objective)
         if norm is not None:
             attack = attacks.get(f"pgd-{norm}")

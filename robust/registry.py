@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import difflib
+import importlib
+import pkgutil
+import sys
 from collections.abc import Iterator
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
+
+
+class PluginError(ValueError):
+    """A module that should register something cannot be imported."""
 
 
 class Registry(Generic[T]):
@@ -28,7 +35,13 @@ class Registry(Generic[T]):
         return item
 
     def names(self) -> tuple[str, ...]:
-        """All registered names."""
+        """All registered names.
+
+        Raises:
+            PluginError: there are none, so that nothing would be tested or run.
+        """
+        if not self._items:
+            raise PluginError(f"no {self.kind} is registered")
         return tuple(self._items)
 
     def get(self, name: str) -> T:
@@ -47,3 +60,24 @@ class Registry(Generic[T]):
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._items)
+
+
+def discover(package: str) -> None:
+    """Import every module in a package's folder, so that what they register is known.
+
+    Args:
+        package: its name; it is being imported.
+
+    Raises:
+        PluginError: a module cannot be imported; the message names its file.
+    """
+    folder = sys.modules[package].__path__
+    for module in sorted(pkgutil.iter_modules(folder), key=lambda module: module.name):
+        name = f"{package}.{module.name}"
+        try:
+            importlib.import_module(name)
+        except Exception as error:
+            where = f"{package.replace('.', '/')}/{module.name}.py"
+            raise PluginError(
+                f"{where} cannot be imported: {type(error).__name__}: {error}"
+            ) from error

@@ -6,6 +6,7 @@ import difflib
 import sys
 from collections.abc import Sequence
 from dataclasses import fields, is_dataclass, replace
+from itertools import product
 from typing import Any, get_type_hints
 
 import hydra
@@ -18,7 +19,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from sweep.config import SweepConfig, debugged
+from sweep.config import Grid, SweepConfig, debugged
 from sweep.errors import unknown
 from sweep.installation import CONF, command_of
 
@@ -83,7 +84,10 @@ def read(argv: Sequence[str]) -> list[SweepConfig]:
     for included in whole.include:
         _check_choice(_EXPERIMENT, included)
     parts = [_compose_one(part, rest) for part in whole.include] if whole.include else [whole]
-    named = [replace(part, name=sweep_name, include=[]) for part in parts]
+    named = [
+        replace(part, name=sweep_name, include=[], grid=_with_named_defenses(part.grid))
+        for part in parts
+    ]
     return [debugged(part) if part.debug else part for part in named]
 
 
@@ -97,6 +101,35 @@ def _compose_one(experiment: str, overrides: Sequence[str]) -> SweepConfig:
         raise ValueError(_one_line(error)) from None
     assert isinstance(config, SweepConfig)
     return config
+
+
+def _with_named_defenses(grid: Grid) -> Grid:
+    """Return the grid with a name for every defense that its entries stand for."""
+    names = [name for entry in grid.defense for name in _defense_names(entry)]
+    return replace(grid, defense=names)
+
+
+def _defense_names(entry: object) -> list[str]:
+    """Return the names that an entry of grid.defense stands for, one per point of its values.
+
+    Raises:
+        ValueError: it is neither a name nor a mapping with a name.
+    """
+    if isinstance(entry, str):
+        return [entry]
+    if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
+        raise ValueError(
+            f"grid.defense: {entry!r} must be a name, or a mapping as in "
+            "{name: trades-linf, beta: [1, 6]}"
+        )
+    axes = {
+        key: values if isinstance(values, list) else [values]
+        for key, values in entry.items()
+        if key != "name"
+    }
+    points = product(*axes.values())
+    given = (",".join(f"{k}={v}" for k, v in zip(axes, point, strict=True)) for point in points)
+    return [f"{entry['name']}({values})" if values else entry["name"] for values in given]
 
 
 def _one_line(error: Exception) -> str:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from sweep import datasets
 
@@ -19,7 +20,9 @@ class Grid:
     dataset: list[str] = field(default_factory=list)
     scaling: list[str] = field(default_factory=lambda: ["standardized"])
     network: list[str] = field(default_factory=lambda: ["mlp-3x200"])
-    defense: list[str] = field(default_factory=lambda: ["nominal"])
+    # Names, or mappings with hyperparameters: {name: trades-linf, beta: [1, 6]} stands for two.
+    # Composition makes names of them: trades-linf(beta=1), trades-linf(beta=6).
+    defense: list[Any] = field(default_factory=lambda: ["nominal"])
     # As in the paper's grid: sweep/grid.py multiplies by sqrt(D) where the norm is L1 or L2.
     grid_radius: list[float] = field(default_factory=lambda: [0.1])
     learning_rate: list[float] = field(default_factory=lambda: [1e-3])

@@ -59,6 +59,7 @@ def _check_names(config: SweepConfig) -> None:
             except ValueError as error:
                 raise ValueError(f"{key}: {error}") from None
     lists = {f"grid.{axis}": values for axis, values in vars(config.grid).items()}
+    lists["grid.defense"] = [defenses.get(name).name for name in config.grid.defense]
     lists["evaluation.attacks"] = config.evaluation.attacks
     lists["evaluation.attack_grid_radii"] = config.evaluation.attack_grid_radii
     for key, values in lists.items():

@@ -223,7 +223,7 @@ def _engine(attack: str, engine: str) -> str:
     """Foolbox runs the attacks that it has; the others stay ours."""
     if engine != "foolbox" or attack in CERTIFICATES:
         return "packed"
-    from robust.attacks.foolbox_engine import FOOLBOX_ATTACKS  # imports foolbox
+    from robust.foolbox_engine import FOOLBOX_ATTACKS  # imports foolbox
 
     return engine if attack in FOOLBOX_ATTACKS else "packed"
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from robust import attacks, defenses
 from sweep import (
     calibration,
     checkpoints,
@@ -133,7 +134,16 @@ def _write_manifest(plan: Plan, commit: str, overrides: Sequence[str]) -> None:
         data_hashes=hashes,
         pixel_scales=scales,
         overrides=overrides,
+        labels=_labels(plan),
     )
+
+
+def _labels(plan: Plan) -> dict[str, str]:
+    """What the plan's defenses and attacks are called in print."""
+    used = {trial.defense for trial in plan.trials}
+    made = {name for part in plan.parts for name in part.config.evaluation.attacks}
+    methods = {name: defenses.get(name).label for name in sorted(used)}
+    return methods | {name: attacks.get(name).label for name in sorted(made)}
 
 
 class Driver:

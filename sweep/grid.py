@@ -77,9 +77,10 @@ def expand(config: SweepConfig, infos: Infos) -> list[Trial]:
     for dataset, split_seed, scaling in product(grid.dataset, grid.split_seed, grid.scaling):
         info = infos[dataset, split_seed]
         _check_scaling(info, scaling)
-        for network, defense in product(grid.network, grid.defense):
+        methods = map(defenses.get, grid.defense)
+        for network, method in product(grid.network, methods):
             for grid_radius, train_radius, learning_rate, batch_size, seed in _settings(
-                grid, defense, info.num_features
+                grid, method.norm, info.num_features
             ):
                 trials.append(
                     Trial(
@@ -87,7 +88,7 @@ def expand(config: SweepConfig, infos: Infos) -> list[Trial]:
                         dataset_hash=info.hash,
                         scaling=scaling,
                         network=network,
-                        defense=defense,
+                        defense=method.name,
                         grid_radius=grid_radius,
                         train_radius=train_radius,
                         learning_rate=learning_rate,
@@ -102,9 +103,8 @@ def expand(config: SweepConfig, infos: Infos) -> list[Trial]:
 
 
 def _settings(
-    grid: Grid, defense: str, num_features: int
+    grid: Grid, norm: str | None, num_features: int
 ) -> Iterator[tuple[float, float, float, int, int]]:
-    norm = defenses.get(defense).norm
     grid_radii: Sequence[float] = grid.grid_radius if norm is not None else (0.0,)
     for batch_size, seed, grid_radius, learning_rate in product(
         grid.batch_size, grid.seed, grid_radii, grid.learning_rate

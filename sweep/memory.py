@@ -16,6 +16,7 @@ from pathlib import Path
 
 import torch
 
+from robust import networks
 from sweep import cost, files
 from sweep.config import SweepConfig
 from sweep.datasets import DatasetInfo
@@ -87,7 +88,7 @@ def key(shape: Shape) -> str:
 
 def modelled(shape: Shape) -> Line:
     """The memory of a pack by the model."""
-    size = cost.network_size(shape.network, shape.num_features, shape.num_classes)
+    size = networks.size(shape.network, shape.num_features, shape.num_classes, shape.input_shape)
     one, two = (cost.pack_bytes(shape.defense, size, shape.batch_size, n) for n in (1, 2))
     return Line(fixed=2 * one - two, each=two - one)
 

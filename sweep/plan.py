@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from robust import networks
 from sweep import calibration, checkpoints, cost, datasets, grid, memory, store
 from sweep.calibration import Rates
 from sweep.config import SweepConfig, data_options
@@ -114,7 +115,7 @@ class Price:
 
 def price(config: SweepConfig, info: DatasetInfo, trial: Trial) -> Price:
     """The operations that one trial takes."""
-    size = cost.network_size(trial.network, info.num_features, info.num_classes)
+    size = networks.size(trial.network, info.num_features, info.num_classes, info.input_shape)
     evaluation = config.evaluation
     limit = evaluation.max_samples
     samples = sum(

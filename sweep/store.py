@@ -194,12 +194,14 @@ def write_manifest(
     data_hashes: Mapping[str, str],
     pixel_scales: Mapping[str, float],
     overrides: Sequence[str],
+    labels: Mapping[str, str],
 ) -> None:
     """Write down what this command asks for, before anything is trained.
 
     Args:
         pixel_scales: image set -> mean deviation of a standardised image, in pixels from 0 to 1.
         overrides: the arguments of sweep/run.py, which complete what is missing when given again.
+        labels: what defenses and attacks are called in print, by name.
     """
     trial_ids = list(trial_ids)
     manifest = {
@@ -212,5 +214,6 @@ def write_manifest(
         "data_hashes": data_hashes,
         "pixel_scales": pixel_scales,
         "overrides": list(overrides),
+        "labels": labels,
     }
     files.write_text(folder.manifest, json.dumps(manifest, indent=1) + "\n")

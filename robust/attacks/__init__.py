@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from robust.attacks import gradient, vertex  # noqa: F401  (they register)
 from robust.attacks.base import ATTACKS, Attack, register
+from robust.registry import discover
 
 __all__ = ["Attack", "get", "names", "register"]
+
+discover(__name__)
 
 names = ATTACKS.names
 get = ATTACKS.get

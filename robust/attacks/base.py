@@ -9,12 +9,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from robust.checks import Radius, check_bounds, check_inputs, check_labels, pack_radius
 from robust.networks.linearization import Network
+from robust.networks.size import NetworkSize
 from robust.norms import Norm, sample_unit_ball
 from robust.registry import Registry
 
@@ -26,17 +28,26 @@ UNBOUNDED = (-float("inf"), float("inf"))
 
 @dataclass(frozen=True)
 class Attack(ABC):
-    """An attack on packs.
+    """An attack on packs. A new one is one file in this folder.
 
     Attributes:
+        label: the method's name in print, without the norm.
+        network_kinds: of networks that it attacks; None for every kind.
         name: as in the registry.
         norm: of the ball.
         random: whether it starts at random.
     """
 
+    label: ClassVar[str]
+    network_kinds: ClassVar[tuple[str, ...] | None] = None
+
     name: str
     norm: Norm
     random: bool = False
+
+    @abstractmethod
+    def products(self, size: NetworkSize) -> float:
+        """Return the multiply-adds that attacking one input of such a network takes."""
 
     @abstractmethod
     def perturb(
@@ -108,5 +119,11 @@ ATTACKS: Registry[Attack] = Registry("attack")
 
 
 def register(attack: Attack) -> Attack:
-    """Add an attack to the registry, and so to the grid and the contract tests."""
+    """Add an attack to the registry, and so to the grid and the contract tests.
+
+    Raises:
+        ValueError: the name is taken; the class declares no label.
+    """
+    if not getattr(attack, "label", ""):
+        raise ValueError(f"attack {attack.name!r} declares no label")
     return ATTACKS.add(attack.name, attack)

@@ -17,6 +17,7 @@ from torch import Tensor
 from robust.attacks.base import Attack, RandomStart, register
 from robust.attacks.margins import error_gap
 from robust.networks.linearization import Network, loss_gradient
+from robust.networks.size import NetworkSize
 from robust.norms import shrink_to_ball, steepest
 from robust.precision import flushed_denormals
 from robust.recording import recorded
@@ -60,6 +61,22 @@ class GradientAttack(Attack):
     keep_best: bool = False
     restarts: int = 1
     record: bool = False
+
+    @property
+    def label(self) -> str:  # type: ignore[override]
+        """PGD; with one step, FGSM in the L-infinity ball and FGM in the others."""
+        if self.num_steps > 1:
+            return "PGD, best of all iterates" if self.keep_best else "PGD"
+        return "FGSM" if self.norm == "linf" else "FGM"
+
+    @property
+    def gradients(self) -> int:
+        """How many gradients it takes of each input."""
+        return self.num_steps * self.restarts
+
+    def products(self, size: NetworkSize) -> float:
+        """Two passes for each gradient, and one to see whether the class is kept."""
+        return (2 * self.gradients + 1) * size.products
 
     @flushed_denormals()
     @torch.no_grad()

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import singledispatch
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -19,6 +20,7 @@ from robust.attacks.base import Attack, RandomStart, register
 from robust.attacks.margins import error_gap
 from robust.networks.linearization import Network
 from robust.networks.mlp import MLP
+from robust.networks.size import NetworkSize
 
 # Inputs x vertices whose logits are computed at once.
 CHUNK_ROWS = {"cpu": 2**11, "cuda": 2**18}
@@ -27,6 +29,12 @@ CHUNK_ROWS = {"cpu": 2**11, "cuda": 2**18}
 @dataclass(frozen=True)
 class VertexAttack(Attack):
     """The vertex of the L1 ball with the largest z_k - z_y over k != y."""
+
+    label: ClassVar[str] = "Vertex"
+
+    def products(self, size: NetworkSize) -> float:
+        """All layers but the first at each of the 2D vertices."""
+        return 2 * size.num_features * (size.products - size.first_layer)
 
     @torch.no_grad()
     def perturb(

@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-from robust.defenses import (  # noqa: F401  (they register)
-    arub,
-    baseline,
-    coap,
-    fgsm,
-    nominal,
-    pgd,
-    rub,
-)
-from robust.defenses.base import DEFENSES, Defense, register
+from robust.defenses.base import DEFENSES, Defense, StepCost, get, register, variant
+from robust.registry import discover
 
-__all__ = ["Defense", "get", "names", "register"]
+__all__ = ["Defense", "StepCost", "get", "names", "register", "variant"]
+
+discover(__name__)
 
 names = DEFENSES.names
-get = DEFENSES.get

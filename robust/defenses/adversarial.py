@@ -12,14 +12,26 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from robust.defenses.base import Defense
+from robust.defenses.base import Defense, StepCost
 from robust.losses import class_differences
 from robust.networks.linearization import Network
+from robust.networks.size import NetworkSize
 
 
 @dataclass(frozen=True)
 class AdversarialTraining(Defense):
     """The loss at adversarial inputs, which carry no gradient."""
+
+    @property
+    @abstractmethod
+    def gradients(self) -> int:
+        """How many gradients at the inputs the attack takes of each example."""
+
+    def step_cost(self, size: NetworkSize) -> StepCost:
+        """A pass forward and backward, and two for each gradient at the inputs."""
+        products = (3 + 2 * self.gradients) * size.products - size.first_layer
+        kept = 2 if self.gradients > 1 else 12  # by the input; one step keeps all of its terms
+        return StepCost(products, 4 * size.units + kept * size.num_features)
 
     @abstractmethod
     def adversarial_inputs(

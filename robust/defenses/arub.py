@@ -6,18 +6,28 @@ Minimises L(y, (c_k'z(x) + rho ||c_k' grad z(x)||_q)_k) with c_k = e_k - e_y, 1/
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from robust.bounds.first_order import approximate_worst_case_differences
-from robust.defenses.base import Defense, register
+from robust.defenses.base import Defense, StepCost, register
 from robust.networks.linearization import Network
+from robust.networks.size import NetworkSize
 
 
 @dataclass(frozen=True)
 class ARUB(Defense):
     """The loss of the linearised network's worst class differences."""
+
+    label: ClassVar[str] = "aRUB"
+
+    def step_cost(self, size: NetworkSize) -> StepCost:
+        """The network and K - 1 differences pulled back, forward and backward."""
+        products = 3 * size.products * size.num_classes - size.first_layer
+        pulled = 4 * size.num_classes * size.num_features
+        return StepCost(products, 3 * (size.num_classes + 1) * size.units + pulled)
 
     def example_losses(
         self, net: Network, x: Tensor, y: Tensor, radius: Tensor, generator: torch.Generator | None

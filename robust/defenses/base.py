@@ -5,8 +5,11 @@ Legend: P networks in the pack, B batch, D input features, K classes.
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -14,27 +17,67 @@ from torch import Tensor
 from robust.checks import Radius, check_bounds, check_inputs, check_labels, pack_radius
 from robust.losses import Loss, cross_entropy
 from robust.networks.linearization import Network
+from robust.networks.size import NetworkSize
 from robust.norms import Norm
 from robust.registry import Registry
 
 UNBOUNDED = (-float("inf"), float("inf"))
 
 
+Value = bool | int | float | str  # of a hyperparameter
+
+
 @dataclass(frozen=True)
-class Defense(ABC):
-    """A training method.
+class StepCost:
+    """What one training step takes of one example.
 
     Attributes:
+        products: multiply-adds, forward and backward. A forward and backward pass is three
+            forward passes, less the first layer's gradient at the inputs; without the
+            parameters' gradient (an attack) it is two.
+        floats: numbers kept beside the parameters' own, for the backward pass.
+        block: bytes at once, at most, of work cut into blocks whatever the pack's size, and how
+            often what a network keeps; (0, 0) where there is none.
+    """
+
+    products: float
+    floats: float
+    block: tuple[float, float] = (0.0, 0.0)
+
+
+@dataclass(frozen=True)
+class Defense(ABC):
+    """A training method. A new one is one file in this folder.
+
+    Further fields of a subclass are its hyperparameters: `beta: float = 6.0` makes
+    `name(beta=1)` a defense of its own, and `{name: ..., beta: [1, 6]}` two points of a grid.
+
+    Attributes:
+        label: the method's name in print, without the norm.
+        network_kinds: of networks that it trains; None for every kind.
         name: as in the registry.
         norm: of the training ball; None where there is no ball.
         loss_function: of class differences; must satisfy Assumptions 3.1 and 3.2.
         bounds: of the inputs; attacks made for training are clipped to them.
     """
 
+    label: ClassVar[str]
+    network_kinds: ClassVar[tuple[str, ...] | None] = None
+
     name: str
     norm: Norm | None
-    loss_function: Loss = cross_entropy
-    bounds: tuple[float, float] = UNBOUNDED
+    loss_function: Loss = field(default=cross_entropy, kw_only=True)
+    bounds: tuple[float, float] = field(default=UNBOUNDED, kw_only=True)
+
+    @property
+    def parameters(self) -> dict[str, Value]:
+        """The hyperparameters and their values."""
+        own = [f.name for f in fields(self) if f.name not in _COMMON]
+        return {name: getattr(self, name) for name in own}
+
+    @abstractmethod
+    def step_cost(self, size: NetworkSize) -> StepCost:
+        """Return what a training step on a network of this size takes of one example."""
 
     @abstractmethod
     def example_losses(
@@ -78,12 +121,105 @@ class Defense(ABC):
         check_labels(y, x.shape[-2], net.num_classes)
         check_bounds(self.bounds)
         radii = pack_radius(radius, net.num_networks, x)
-        return self.example_losses(net, x, y, radii, generator).mean(dim=1)
+        return self.mean_losses(net, x, y, radii, generator)
 
+    def mean_losses(
+        self, net: Network, x: Tensor, y: Tensor, radius: Tensor, generator: torch.Generator | None
+    ) -> Tensor:
+        """Return the mean of `example_losses`, [P], also where gradients are switched off.
+
+        A loss may take gradients of its own, at the inputs for example.
+        """
+        with torch.enable_grad():
+            losses = self.example_losses(net, x, y, radius, generator).mean(dim=1)
+        return losses if torch.is_grad_enabled() else losses.detach()
+
+
+_COMMON = tuple(f.name for f in fields(Defense))
 
 DEFENSES: Registry[Defense] = Registry("defense")
 
+_VARIANT = re.compile(r"([^()]+)\((.*)\)")
+
 
 def register(defense: Defense) -> Defense:
-    """Add a defense to the registry, and so to the grid and the contract tests."""
+    """Add a defense to the registry, and so to the grid and the contract tests.
+
+    Raises:
+        ValueError: the name is taken; the class declares no label.
+    """
+    if not getattr(type(defense), "label", ""):
+        raise ValueError(f"defense {defense.name!r} declares no label")
     return DEFENSES.add(defense.name, defense)
+
+
+def get(name: str) -> Defense:
+    """Return the defense of that name, such as `rub` or `trades-linf(beta=1)`.
+
+    Raises:
+        ValueError: an unknown name or hyperparameter, or a value of another type.
+    """
+    match = _VARIANT.fullmatch(name)
+    if match is None:
+        return DEFENSES.get(name)
+    values: dict[str, str] = {}
+    for part in filter(None, (text.strip() for text in match[2].split(","))):
+        key, given, value = part.partition("=")
+        if not given:
+            raise ValueError(f"defense {name!r}: write name(parameter=value), got {part!r}")
+        values[key.strip()] = value.strip()
+    return variant(match[1].strip(), values)
+
+
+def variant(name: str, values: Mapping[str, object]) -> Defense:
+    """Return a defense with some of its hyperparameters changed, under a name that says so.
+
+    The name lists what differs from the registered defense, in the order of the fields, so that
+    equal defenses have equal names.
+
+    Args:
+        name: of a registered defense.
+        values: by hyperparameter; text is read as the parameter's type.
+
+    Raises:
+        ValueError: as for `get`.
+    """
+    base = DEFENSES.get(name)
+    known = base.parameters
+    for key in values:
+        if key not in known:
+            raise ValueError(
+                f"defense {name!r} has no parameter {key!r}; it has: {', '.join(known) or 'none'}"
+            )
+    read = {key: _read(name, key, values[key], known[key]) for key in known if key in values}
+    changed = {key: value for key, value in read.items() if value != known[key]}
+    if not changed:
+        return base
+    given = ",".join(f"{key}={_written(value)}" for key, value in changed.items())
+    return replace(base, name=f"{name}({given})", **changed)  # type: ignore[arg-type]
+
+
+def _read(name: str, key: str, value: object, default: Value) -> Value:
+    """Return a value in its hyperparameter's type, which is that of the default."""
+    text = str(value)
+    try:
+        if isinstance(default, bool):
+            return {"true": True, "false": False}[text.lower()]
+        if isinstance(value, bool):
+            raise ValueError
+        if isinstance(default, int):
+            return int(text)
+        return float(text) if isinstance(default, float) else text
+    except (KeyError, ValueError):
+        kind = type(default).__name__
+        raise ValueError(f"defense {name!r}: {key}={value!r} must be of type {kind}") from None
+
+
+def _written(value: Value) -> str:
+    """Return a value as text that reads back as the same value, as short as can be."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        short = f"{value:g}"
+        return short if float(short) == value else repr(value)
+    return str(value)

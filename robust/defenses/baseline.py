@@ -6,20 +6,29 @@ Minimises L(y, z(x)) + rho ||grad_x L(y, z(x))||_q with 1/p + 1/q = 1.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from robust.bounds.first_order import difference_cotangents
-from robust.defenses.base import Defense, register
+from robust.defenses.base import Defense, StepCost, register
 from robust.losses import class_differences
 from robust.networks.linearization import Network
+from robust.networks.size import NetworkSize
 from robust.norms import dual_norm
 
 
 @dataclass(frozen=True)
 class Baseline(Defense):
     """L(y, z) + rho ||grad_x L(y, z)||_q."""
+
+    label: ClassVar[str] = "Baseline"
+
+    def step_cost(self, size: NetworkSize) -> StepCost:
+        """The network, and the loss's gradient pulled back, forward and backward."""
+        products = 6 * size.products - size.first_layer
+        return StepCost(products, 6 * size.units + 2.6 * size.num_features)
 
     def example_losses(
         self, net: Network, x: Tensor, y: Tensor, radius: Tensor, generator: torch.Generator | None

@@ -6,18 +6,28 @@ Minimises L(y, -J(x)), J_k the certified lower bound of z_y - z_k over the Linf 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from robust.bounds.coap import worst_case_differences
-from robust.defenses.base import Defense, register
+from robust.defenses.base import Defense, StepCost, register
 from robust.networks.linearization import Network
+from robust.networks.size import NetworkSize
 
 
 @dataclass(frozen=True)
 class COAP(Defense):
     """The loss of the convex outer polytope's worst class differences."""
+
+    label: ClassVar[str] = "COAP"
+    network_kinds: ClassVar[tuple[str, ...] | None] = ("mlp",)
+
+    def step_cost(self, size: NetworkSize) -> StepCost:
+        """The network, every hidden unit and K - 1 differences pulled back, both ways."""
+        products = 3 * (size.dual + size.num_classes * size.products)
+        return StepCost(products, 100 * size.units, (120e6, 8))
 
     def example_losses(
         self, net: Network, x: Tensor, y: Tensor, radius: Tensor, generator: torch.Generator | None

@@ -9,7 +9,7 @@ Legend: P networks in the pack, B batch, D input features.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import torch
 from torch import Tensor
@@ -39,6 +39,13 @@ WATCH: Final = GradientAttack(
 @dataclass(frozen=True)
 class FGSMTraining(AdversarialTraining):
     """The loss at one large step from a random point of the ball."""
+
+    label: ClassVar[str] = "FGSM"
+
+    @property
+    def gradients(self) -> int:
+        """One: the step's."""
+        return FAST_STEP.gradients
 
     def adversarial_inputs(
         self, net: Network, x: Tensor, y: Tensor, radius: Tensor, generator: torch.Generator | None

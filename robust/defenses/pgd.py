@@ -6,11 +6,13 @@ Minimises L(y, z(x + delta)), delta from foolbox's PGD with its default steps an
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from robust import attacks
+from robust.attacks.gradient import GradientAttack
 from robust.defenses.adversarial import AdversarialTraining
 from robust.defenses.base import register
 from robust.networks.linearization import Network
@@ -19,6 +21,15 @@ from robust.networks.linearization import Network
 @dataclass(frozen=True)
 class PGDTraining(AdversarialTraining):
     """The loss at the last iterate of PGD."""
+
+    label: ClassVar[str] = "PGD"
+
+    @property
+    def gradients(self) -> int:
+        """One for each of the attack's steps."""
+        attack = attacks.get(f"pgd-{self.norm}")
+        assert isinstance(attack, GradientAttack)
+        return attack.gradients
 
     def adversarial_inputs(
         self, net: Network, x: Tensor, y: Tensor, radius: Tensor, generator: torch.Generator | None

@@ -6,18 +6,32 @@ Minimises L(y, (max_m max(g_{L,k,m}(rho), g_{L,k,m}(-rho)))_k).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from robust.bounds.rub import worst_case_differences
-from robust.defenses.base import Defense, register
+from robust.defenses.base import Defense, StepCost, register
 from robust.networks.linearization import Network
+from robust.networks.size import NetworkSize
 
 
 @dataclass(frozen=True)
 class RUB(Defense):
     """The loss of the certified worst class differences."""
+
+    label: ClassVar[str] = "RUB"
+
+    def step_cost(self, size: NetworkSize) -> StepCost:
+        """All 2D vertices searched, then the worst of each of K - 1 classes with gradient.
+
+        The search carries two streams between the first layer, which costs nothing, and the
+        last, where they have become one.
+        """
+        search = 2 * size.num_features * (2 * size.between + size.last_layer)
+        again = 6 * (size.num_classes - 1) * size.between + size.products
+        return StepCost(search + again, 8.3 * size.num_classes * size.units, (20e6, 2))
 
     def example_losses(
         self, net: Network, x: Tensor, y: Tensor, radius: Tensor, generator: torch.Generator | None

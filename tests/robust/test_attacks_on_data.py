@@ -15,8 +15,8 @@ from torch import Tensor
 
 from robust import attacks, networks
 from robust.attacks import foolbox_engine
-from robust.attacks.foolbox_engine import FOOLBOX_ATTACKS, FoolboxAttack
 from robust.evaluate import survivors
+from robust.foolbox_engine import FOOLBOX_ATTACKS, FoolboxAttack
 from robust.losses import class_differences
 from robust.networks import MLP
 from robust.norms import norm, sample_unit_ball

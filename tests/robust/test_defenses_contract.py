@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -89,6 +90,13 @@ def test_loss_and_gradient_are_finite_at_the_largest_radius(
     assert all(torch.isfinite(g).all() for g in gradients)
 
 
+def moved(parameter: Tensor, values: Tensor, loss: Callable[[], Tensor]) -> Tensor:
+    """The sum of losses with other values of a parameter; a loss may take its own gradients."""
+    with torch.no_grad():
+        parameter.copy_(values)
+    return loss().sum().detach()
+
+
 @pytest.mark.parametrize("loss", LOSSES.names())
 def test_gradient_equals_finite_differences(
     defense: defenses.Defense, pack: MLP, batch: tuple[Tensor, Tensor], loss: str
@@ -115,14 +123,20 @@ def test_gradient_equals_finite_differences(
         generator = torch.Generator().manual_seed(parameter.numel())
         direction = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
         start = parameter.detach().clone()
-        with torch.no_grad():
-            parameter.copy_(start + step * direction)
-            ahead = value().sum()
-            parameter.copy_(start - step * direction)
-            behind = value().sum()
-            parameter.copy_(start)
+        ahead, behind = (moved(parameter, start + d * direction, value) for d in (step, -step))
+        moved(parameter, start, value)
         slope = (ahead - behind) / (2 * step)
         torch.testing.assert_close((gradient * direction).sum(), slope, rtol=1e-6, atol=1e-7)
+
+
+def test_loss_is_the_same_where_gradients_are_off(
+    defense: defenses.Defense, pack: MLP, batch: tuple[Tensor, Tensor]
+) -> None:
+    expected = defense.loss(pack, *batch, radii(), seeded())
+    with torch.no_grad():
+        found = defense.loss(pack, *batch, radii(), seeded())
+    assert not found.requires_grad
+    assert torch.equal(found, expected.detach())
 
 
 def test_loss_is_the_same_for_the_same_generator(

@@ -123,6 +123,7 @@ def test_manifest_names_what_was_asked_for(folder: store.Folder) -> None:
         data_hashes={"iris/0": "h"},
         pixel_scales={"MNIST": 0.3},
         overrides=["+experiment=small"],
+        labels={"rub": "RUB"},
     )
     manifest = json.loads(folder.manifest.read_text())
     assert manifest.pop("created")
@@ -135,4 +136,5 @@ def test_manifest_names_what_was_asked_for(folder: store.Folder) -> None:
         "data_hashes": {"iris/0": "h"},
         "pixel_scales": {"MNIST": 0.3},
         "overrides": ["+experiment=small"],
+        "labels": {"rub": "RUB"},
     }

@@ -10,13 +10,15 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import torch
 from torch import Tensor, nn
 
+from robust import attacks
 from robust.attacks.base import Attack, RandomStart
 from robust.networks.linearization import Network
+from robust.networks.size import NetworkSize
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # its own use of old scipy names
@@ -55,6 +57,12 @@ def as_foolbox_model(net: Network, bounds: tuple[float, float], device: torch.de
 @dataclass(frozen=True)
 class FoolboxAttack(Attack):
     """A foolbox attack with its default parameters."""
+
+    label: ClassVar[str] = "foolbox"
+
+    def products(self, size: NetworkSize) -> float:
+        """As many as our form of the attack."""
+        return attacks.get(self.name).products(size)
 
     @classmethod
     def of(cls, attack: Attack) -> FoolboxAttack:

@@ -1,0 +1,120 @@
+"""What a kind of network is: names, initial weights, size. A new kind is one file here.
+
+Legend: P networks in the pack, D input features, K classes.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from robust.networks.size import NetworkSize
+from robust.registry import Registry
+
+INITIAL_BIAS = 0.1
+
+
+@dataclass(frozen=True)
+class NetworkKind(ABC):
+    """Networks of one architecture, by name.
+
+    Attributes:
+        kind: as in the registry and in what defenses and certificates support.
+        examples: names of such networks that a message lists first.
+        pattern: what such a name looks like, for messages.
+        pack: the class of its packs.
+    """
+
+    kind: str
+    examples: tuple[str, ...]
+    pattern: str
+    pack: type[nn.Module]
+
+    @abstractmethod
+    def matches(self, name: str) -> bool:
+        """Return whether a name is one of this kind's."""
+
+    @abstractmethod
+    def build(
+        self,
+        name: str,
+        num_features: int,
+        num_classes: int,
+        num_networks: int,
+        generator: torch.Generator,
+        input_shape: Sequence[int] | None,
+    ) -> Any:
+        """Return a pack of P equally initialised networks, float32, on the CPU.
+
+        Args:
+            name: one that matches.
+            num_features: D.
+            num_classes: K.
+            num_networks: P.
+            generator: of the initial weights.
+            input_shape: (height, width, channels) of images; None where it is not known.
+
+        Raises:
+            ValueError: inputs of a shape that the network does not take.
+        """
+
+    @abstractmethod
+    def size(
+        self, name: str, num_features: int, num_classes: int, input_shape: Sequence[int] | None
+    ) -> NetworkSize:
+        """Return how large one such network is; arguments and errors as for `build`."""
+
+
+KINDS: Registry[NetworkKind] = Registry("kind of network")
+
+
+def register(kind: NetworkKind) -> NetworkKind:
+    """Add a kind of network to the registry, and so to the grid and the contract tests."""
+    return KINDS.add(kind.kind, kind)
+
+
+def kind_of(network: str | nn.Module) -> NetworkKind:
+    """Return the kind of a network, given its name or a pack.
+
+    Raises:
+        ValueError: the name or the class is unknown; the message lists the known ones.
+    """
+    for kind in map(KINDS.get, KINDS):
+        if kind.matches(network) if isinstance(network, str) else type(network) is kind.pack:
+            return kind
+    shown = repr(network) if isinstance(network, str) else type(network).__name__
+    known = [name for kind in map(KINDS.get, KINDS) for name in kind.examples]
+    patterns = [f"{kind.pattern}" for kind in map(KINDS.get, KINDS) if kind.pattern]
+    raise ValueError(f"unknown network {shown}; known: {', '.join([*known, *patterns])}")
+
+
+def copies(weights: Sequence[Tensor], num_networks: int) -> list[Tensor]:
+    """Return each weight P times, [P, ...]."""
+    return [w.expand(num_networks, *w.shape).clone() for w in weights]
+
+
+def initial_biases(weights: Sequence[Tensor], num_networks: int) -> list[Tensor]:
+    """Return the paper's initial biases for weights whose last dimension is the units'."""
+    return [torch.full((num_networks, w.shape[-1]), INITIAL_BIAS) for w in weights]
+
+
+def dense_weights(sizes: Sequence[int], generator: torch.Generator) -> list[Tensor]:
+    """Draw the weights of dense layers between layers of these sizes, each (in, out)."""
+    return [
+        glorot_uniform((fan_in, fan_out), fan_in, fan_out, generator)
+        for fan_in, fan_out in zip(sizes[:-1], sizes[1:], strict=True)
+    ]
+
+
+def glorot_uniform(
+    shape: tuple[int, ...], fan_in: int, fan_out: int, generator: torch.Generator
+) -> Tensor:
+    """Draw from U(-a, a) with a = sqrt(6 / (fan_in + fan_out)) (Glorot, Bengio 2010)."""
+    limit = (6.0 / (fan_in + fan_out)) ** 0.5
+    unit = torch.rand(shape, generator=generator) * 2 - 1
+    return unit.mul_(limit)

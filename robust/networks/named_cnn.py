@@ -1,0 +1,100 @@
+"""`cnn`: Madry's network (Madry et al. 2018; the paper's Appendix C).
+
+Two stages of a 5 x 5 convolution (32, then 64 maps), ReLU and 2 x 2 max-pooling, a dense layer of
+1,024 units, the logits.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from robust.networks.base import (
+    NetworkKind,
+    copies,
+    dense_weights,
+    glorot_uniform,
+    initial_biases,
+    register,
+)
+from robust.networks.cnn import CNN
+from robust.networks.convolution import POOL
+from robust.networks.size import NetworkSize
+
+_KERNEL, _MAPS, _HIDDEN = 5, (32, 64), 1024
+
+
+@dataclass(frozen=True)
+class MadryCNN(NetworkKind):
+    """Madry's convolutional network."""
+
+    def matches(self, name: str) -> bool:
+        """Return whether the name is cnn."""
+        return name == "cnn"
+
+    def build(
+        self,
+        name: str,
+        num_features: int,
+        num_classes: int,
+        num_networks: int,
+        generator: torch.Generator,
+        input_shape: Sequence[int] | None,
+    ) -> CNN:
+        """Return P networks with Glorot uniform weights and biases 0.1."""
+        shape = _image_shape(name, input_shape, num_features)
+        weights = _convolution_weights(_KERNEL, [shape[2], *_MAPS], generator)
+        flat = shape[0] * shape[1] // POOL ** (2 * len(weights)) * _MAPS[-1]
+        weights += dense_weights([flat, _HIDDEN, num_classes], generator)
+        return CNN(copies(weights, num_networks), initial_biases(weights, num_networks), shape)
+
+    def size(
+        self, name: str, num_features: int, num_classes: int, input_shape: Sequence[int] | None
+    ) -> NetworkSize:
+        """Return the size of one network."""
+        height, width, channels = _image_shape(name, input_shape, num_features)
+        pixels, area = height * width, _KERNEL**2
+        first = pixels * area * channels * _MAPS[0]
+        second = pixels // POOL**2 * area * _MAPS[0] * _MAPS[1]
+        dense = pixels // POOL**4 * _MAPS[1] * _HIDDEN + _HIDDEN * num_classes
+        kernels = area * channels * _MAPS[0] + area * _MAPS[0] * _MAPS[1]
+        # A stage keeps its maps before and after pooling.
+        kept = _MAPS[0] * (1 + 1 / POOL**2), _MAPS[1] * (1 + 1 / POOL**2)
+        return NetworkSize(
+            num_features=num_features,
+            num_classes=num_classes,
+            parameters=kernels + dense,
+            products=first + second + dense,
+            first_layer=first,
+            last_layer=_HIDDEN * num_classes,
+            units=round(pixels * kept[0] + pixels // POOL**2 * kept[1]) + _HIDDEN,
+        )
+
+
+def _image_shape(
+    name: str, input_shape: Sequence[int] | None, num_features: int
+) -> tuple[int, int, int]:
+    shape = tuple(input_shape or (num_features,))
+    if len(shape) != 3 or math.prod(shape) != num_features:
+        raise ValueError(
+            f"network {name!r} needs images: input_shape (height, width, channels) of "
+            f"{num_features} features, got {shape}"
+        )
+    return shape
+
+
+def _convolution_weights(
+    side: int, maps: Sequence[int], generator: torch.Generator
+) -> list[Tensor]:
+    # The fans count the kernel's area, as TensorFlow's Glorot initialiser does.
+    return [
+        glorot_uniform((side, side, m, n), side**2 * m, side**2 * n, generator)
+        for m, n in zip(maps[:-1], maps[1:], strict=True)
+    ]
+
+
+register(MadryCNN(kind="cnn", examples=("cnn",), pattern="", pack=CNN))
