@@ -6,8 +6,8 @@ called, so that `--help` takes no time and `ui` needs no PyTorch.
 
 from __future__ import annotations
 
+import os
 import signal
-import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from sweep.errors import UserError, unknown
 
 DATABASE = Path("mlflow.db")
 HOST, PORT = "127.0.0.1", 5000
-_USAGE_ERROR, _INTERRUPTED = 2, 130
+_USAGE_ERROR = 2
 
 
 @dataclass(frozen=True)
@@ -65,10 +65,8 @@ def _data(argv: Sequence[str]) -> int:
 
 def _ui(argv: Sequence[str]) -> int:
     command = ui_command(argv, DATABASE)
-    try:
-        return subprocess.call(command)
-    except KeyboardInterrupt:  # the server had the Ctrl-C as well
-        return _INTERRUPTED
+    # The server takes this process's place, so that whoever stops this stops the server.
+    os.execv(command[0], command)
 
 
 def ui_command(argv: Sequence[str], database: Path) -> list[str]:

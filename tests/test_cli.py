@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 
 import pytest
@@ -96,6 +95,18 @@ def test_ui_serves_this_machine_only(tmp_path: Path) -> None:
         cli.ui_command(["port=x"], database)
 
 
+def test_ui_becomes_the_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[str, list[str]]] = []
+    monkeypatch.setattr("os.execv", lambda path, command: seen.append((path, command)))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mlflow.db").touch()
+    cli.main(["ui"])
+    ((path, command),) = seen
+    assert path == command[0] == sys.executable
+    assert command[1:4] == ["-m", "mlflow", "ui"]
+    assert "sqlite:///mlflow.db" in command
+
+
 def test_plan_is_a_dry_run_whatever_its_arguments_say(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[list[str]] = []
     monkeypatch.setattr("sweep.run.command", seen.append)
@@ -119,10 +130,3 @@ def test_every_script_of_the_readme_has_a_command() -> None:
         assert command_of(script, installed=False) == f"python {script}"
         name = command_of(script, installed=True).removeprefix("robust-sweep ")
         assert name in cli.COMMANDS
-
-
-def test_groups_are_the_extras_of_the_same_name() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    for name in ("test", "lint"):
-        extras = project["project"]["optional-dependencies"]
-        assert project["dependency-groups"][name] == extras[name]

@@ -112,6 +112,25 @@ def test_wheel_carries_its_licence(names: set[str]) -> None:
     assert any(name.endswith("licenses/LICENSE") for name in names)
 
 
+def test_source_distribution_builds_the_same_wheel(
+    names: set[str], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("sdist")
+    copy_checkout(folder / "source")
+    build = "from setuptools import build_meta; build_meta.build_sdist('..')"
+    done = run([sys.executable, "-c", build], folder / "source")
+    assert done.returncode == 0, done.stderr
+    (packed,) = folder.glob("*.tar.gz")
+    shutil.unpack_archive(packed, folder / "unpacked", filter="data")
+    (source,) = (folder / "unpacked").iterdir()
+    build = "from setuptools import build_meta; build_meta.build_wheel('../..')"
+    done = run([sys.executable, "-c", build], source)
+    assert done.returncode == 0, done.stderr
+    (built,) = folder.glob("*.whl")
+    with zipfile.ZipFile(built) as archive:
+        assert set(archive.namelist()) == names
+
+
 def environment(folder: Path) -> Path:
     """Make an environment without the project; return the folder of its commands.
 
