@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
 from analysis.artifact import Figure
-from analysis.figures.drawing import RC, RIGHT, Layout, panel_grid
+from analysis.figures.drawing import RC, RIGHT, Layout, nothing, panel_grid
 from analysis.names import NORMS, math_label, style
 from analysis.posthoc import critical_difference
 from analysis.ranks import rank_tests
@@ -73,6 +73,7 @@ def _panel(axes: Axes, rows: pd.DataFrame, attack: str, radius: float) -> None:
     axes.set_yticks([])
     axes.set_xticks([])
     if rows.empty:
+        nothing(axes)
         return
     ranks, k = list(rows["mean_rank"]), len(rows)
     difference = float(rows["critical_difference"].iloc[0])

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import pandas as pd
 
-from analysis.artifact import Block, Row, Table
+from analysis.artifact import Block, Cell, Row, Table
 from analysis.names import label, math_label
 from analysis.posthoc import holm, nemenyi, pairs, wilcoxon
 from analysis.ranks import RankTest, rank_tests
 from analysis.records import Records
-from analysis.tables.cells import places, thin
+from analysis.tables.cells import MISSING, Place, places, thin
 from analysis.tables.friedman import p_cell
+
+MARK = "‡"  # of Nemenyi's p among Holm's
 
 
 def build(records: Records) -> pd.DataFrame:
@@ -41,17 +43,15 @@ def _rows(cell: RankTest) -> list[dict[str, object]]:
 
 def layout(frame: pd.DataFrame) -> tuple[Block, ...]:
     """Print p per pair and radius, one block per attack: Holm's, or for lack of it Nemenyi's."""
-    known = frame["holm_p"].notna().any()
-    name, test = ("holm_p", "Wilcoxon, Holm") if known else ("nemenyi_p", "Nemenyi")
+    known = bool(frame["holm_p"].notna().any())
+    test = "Wilcoxon, Holm" if known else "Nemenyi"
     blocks = []
     for attack, cells in frame.groupby("attack", sort=False):
         radii = thin(sorted(set(cells["attack_grid_radius"])))
-        values = {
-            (p["first"], p["second"], p["attack_grid_radius"]): p[name] for p in places(cells)
-        }
+        values = {(p["first"], p["second"], p["attack_grid_radius"]): p for p in places(cells)}
         rows = []
         for a, b in dict.fromkeys(zip(cells["first"], cells["second"], strict=True)):
-            shown = tuple(p_cell(values.get((a, b, r))) for r in radii)
+            shown = tuple(_cell(values.get((a, b, r)), MARK if known else "") for r in radii)
             rows.append(
                 Row(f"{label(a)} – {label(b)}", f"{math_label(a)} -- {math_label(b)}", shown)
             )
@@ -61,13 +61,23 @@ def layout(frame: pd.DataFrame) -> tuple[Block, ...]:
     return tuple(blocks)
 
 
+def _cell(place: Place | None, mark: str) -> Cell:
+    """Return Holm's p, or for lack of it Nemenyi's with a mark."""
+    if place is None:
+        return Cell(MISSING)
+    if place["holm_p"] is not None:
+        return p_cell(place["holm_p"])
+    cell = p_cell(place["nemenyi_p"])
+    return Cell(cell.text + mark, bold=cell.bold)
+
+
 TABLE = Table(
     name="posthoc",
     title="Which defenses differ? Pairwise tests",
     caption="Holm-corrected p of Wilcoxon's signed-rank test for every pair of defenses across "
     "the data sets on which every defense has a result, per attack and radius (bold below 0.05); "
-    "Nemenyi's p where there are fewer than six. Corrected for the pairs of a cell, not across "
-    "cells. The CSV has both.",
+    "Nemenyi's p where there are fewer than six (‡). Corrected for the pairs of a cell, not "
+    "across cells. The CSV has both.",
     build=build,
     layout=layout,
     experiment="uci_full",

@@ -11,11 +11,11 @@ from analysis import paper
 from analysis.artifact import Block, Cell, Row, Table
 from analysis.names import label, math_label, order_key, ordered
 from analysis.records import Records
-from analysis.tables.cells import MISSING, places
+from analysis.tables.cells import MISSING, Place, places
 
 RATE = "batches_per_second"
-PACKINGS = ("single", "packed")
 CORNER = ("batches per second", "batches per second")
+MOST_SIZES = 2  # of packs, printed side by side
 
 
 def batches_per_second(records: Records, datasets: Sequence[str]) -> pd.DataFrame:
@@ -23,59 +23,74 @@ def batches_per_second(records: Records, datasets: Sequence[str]) -> pd.DataFram
 
     A data set's rate is the mean of its trials' `train_steps_per_second`. `packing` is `single`
     (packs of one, as in the paper) or `packed` (networks x steps per second of larger packs).
+    The rate grows with the pack, so that packs of each `pack_size` have rows of their own.
     """
     trials = records.trials.filter(
         pl.col("dataset").is_in(datasets)
         & (pl.col("family") == "mlp")
-        & pl.col("train_steps_per_second").is_not_null()
+        & pl.col("train_steps_per_second").is_finite()
     )
     packing = pl.when(pl.col("pack_size") > 1).then(pl.lit("packed")).otherwise(pl.lit("single"))
-    per_dataset = trials.group_by(packing.alias("packing"), "defense", "dataset").agg(
-        pl.col("train_steps_per_second").mean().alias("rate"),
-        pl.len().alias("trials"),
-        pl.col("pack_size").mean(),
+    per_dataset = trials.group_by(packing.alias("packing"), "pack_size", "defense", "dataset").agg(
+        pl.col("train_steps_per_second").mean().alias("rate"), pl.len().alias("trials")
     )
     frame = (
         per_dataset.sort("dataset")
-        .group_by("packing", "defense")
+        .group_by("packing", "pack_size", "defense")
         .agg(
             pl.col("rate").mean().alias(f"{RATE}_mean"),
             pl.col("rate").std().alias(f"{RATE}_std"),
             pl.len().alias("datasets"),
             pl.col("trials").sum(),
-            pl.col("pack_size").mean().alias("mean_pack_size"),
         )
         .to_pandas()
     )
     order = frame.assign(_row=frame["defense"].map(order_key))
-    order = order.sort_values(["packing", "_row"], ascending=[False, True])
+    order = order.sort_values(["pack_size", "_row"])
     return order.drop(columns="_row").reset_index(drop=True)
 
 
+def shared_sizes(frame: pd.DataFrame) -> list[int]:
+    """Return the sizes of larger packs to print: those that most defenses have, then larger ones.
+
+    Defenses are compared within one size only.
+    """
+    packed = frame[frame["packing"] == "packed"]
+    defenses = packed.groupby("pack_size")["defense"].nunique()
+    sizes = sorted(defenses.index, key=lambda size: (defenses[size], size), reverse=True)
+    return [int(size) for size in sizes[:MOST_SIZES]]
+
+
+def _found(frame: pd.DataFrame) -> dict[tuple[int, str], Place]:
+    """Return the rows by pack size, 1 for a network alone, and defense."""
+    return {(max(1, place["pack_size"]), place["defense"]): place for place in places(frame)}
+
+
 def _blocks(frame: pd.DataFrame, defenses: Sequence[str]) -> tuple[Block, ...]:
-    found = {(place["packing"], place["defense"]): place for place in places(frame)}
-    columns = ("single: mean", "deviation", "packed: mean", "deviation", "pack size")
+    found, sizes = _found(frame), [1, *shared_sizes(frame)]
+    heads = ["single" if size == 1 else f"packs of {size}" for size in sizes]
+    columns = [c for head in heads for c in (f"{head}: mean", "deviation", "data sets")]
     rows = []
     for defense in ordered({*defenses, *frame["defense"]}):
-        single, packed = (found.get((packing, defense), {}) for packing in PACKINGS)
-        cells = [_number(p.get(f"{RATE}_{s}")) for p in (single, packed) for s in ("mean", "std")]
-        size = packed.get("mean_pack_size")
-        cells.append(Cell(MISSING if size is None else f"{round(size, 1):g}"))
+        cells = []
+        for place in (found.get((size, defense), {}) for size in sizes):
+            cells += [_number(place.get(f"{RATE}_{kind}")) for kind in ("mean", "std")]
+            cells.append(Cell(str(place.get("datasets", MISSING))))
         rows.append(Row(label(defense), math_label(defense), tuple(cells)))
-    return (Block("", CORNER, columns, tuple(rows)),)
+    return (Block("", CORNER, tuple(columns), tuple(rows)),)
 
 
 def _compare(frame: pd.DataFrame) -> tuple[Block, ...]:
-    found = {(place["packing"], place["defense"]): place for place in places(frame)}
+    found, sizes = _found(frame), [1, *shared_sizes(frame)]
     rows = []
     for theirs in places(frame.drop_duplicates("defense").dropna(subset="paper_mean")):
         defense, mean = theirs["defense"], theirs["paper_mean"]
-        ours = [found.get((packing, defense), {}).get(f"{RATE}_mean") for packing in PACKINGS]
+        ours = [found.get((size, defense), {}).get(f"{RATE}_mean") for size in sizes]
         times = [MISSING if rate is None else f"{rate / mean:.1f}×" for rate in ours]
         text = [f"{mean:g}", f"{theirs['paper_std']:g}", *times]
         rows.append(Row(label(defense), math_label(defense), tuple(map(Cell, text))))
-    columns = ("the paper", "deviation", "ours single over it", "ours packed over it")
-    return (Block("", CORNER, columns, tuple(rows)),)
+    heads = ["ours single over it" if s == 1 else f"ours in packs of {s} over it" for s in sizes]
+    return (Block("", CORNER, ("the paper", "deviation", *heads), tuple(rows)),)
 
 
 def _number(value: float | None) -> Cell:
@@ -96,7 +111,8 @@ def paper_table(number: int, data: str, datasets_of: Callable[[Records], Sequenc
         name=f"table{number}",
         title=f"Table {number}: batches per second, {data} data",
         caption=f"Training batches per second, mean and standard deviation across the {data} "
-        "data sets: one network alone, and networks times steps per second in packs.",
+        "data sets that are counted: one network alone, and networks times steps per second in "
+        "packs of one size. Packs of other sizes are in the CSV: rates compare within a size.",
         build=build,
         layout=lambda frame: _blocks(frame, tuple(theirs["defense"])),
         compare=_compare,

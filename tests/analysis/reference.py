@@ -105,7 +105,10 @@ def single(rows: list[Row], attacks: tuple[str, ...]) -> dict[Key, Row]:
 
 
 def pixel(rows: list[Row], scales: dict[str, float]) -> dict[Key, Row]:
-    """Tables 3 to 5 at pixel radii: each scaling at the next radius measured, the better one."""
+    """Tables 3 to 5 at pixel radii: each scaling at the next radius measured, the better one.
+
+    A column in which some ball is over 5% larger than the others has no marks.
+    """
     attacks = [attack for pair in PAIRS.values() for attack in pair]
     reached: list[Row] = []
     under_attack = [row for row in rows if row["attack"] in attacks]
@@ -116,9 +119,15 @@ def pixel(rows: list[Row], scales: dict[str, float]) -> dict[Key, Row]:
             for rivals in grouped(group, lambda row: (row["defense"],)).values():
                 row = _preferred(rivals, target, scales)
                 if row is not None:
-                    reached.append({**row, "attack_grid_radius": grid})
+                    large = row["measured"] > 1.05 * target
+                    reached.append({**row, "attack_grid_radius": grid, "large": large})
     names = ("dataset", "attack_norm", "attack_grid_radius", "defense")
-    return marked(weakest(reached, names), lambda key: key[:-1])
+    unlike = {tuple(row[name] for name in names[:-1]) for row in reached if row["large"]}
+    cells = marked(weakest(reached, names), lambda key: key[:-1])
+    for key, cell in cells.items():
+        cell["best"] &= key[:-1] not in unlike
+        cell["near_best"] &= key[:-1] not in unlike
+    return cells
 
 
 def _preferred(rivals: list[Row], target: float, scales: dict[str, float]) -> Row | None:
@@ -129,6 +138,6 @@ def _preferred(rivals: list[Row], target: float, scales: dict[str, float]) -> Ro
         if measured < target * (1 - 1e-9):
             continue
         if row["scaling"] not in nearest or measured < nearest[row["scaling"]][0]:
-            nearest[row["scaling"]] = (measured, row)
+            nearest[row["scaling"]] = (measured, {**row, "measured": measured})
     rows = [row for _, row in nearest.values()]
     return min(rows, key=lambda row: (-row["validation"], order(row)), default=None)

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import scipy.stats
 
+from analysis.figures import differences
 from analysis.posthoc import friedman
 from analysis.records import Records
 from analysis.tables import friedman as table
@@ -104,3 +105,33 @@ def test_defenses_that_score_alike_do_not_differ(n: int) -> None:
     pairs = posthoc.build(records_with(scores))
     assert (pairs["nemenyi_p"] == 1).all()
     assert (pairs["wilcoxon_p"].dropna() == 1).all()
+
+
+def test_pairs_of_a_radius_with_few_data_sets_print_nemenyis_p_among_holms() -> None:
+    scores = scores_of(8)
+    pairs = [
+        rows_of(f"{i}-{name}", 0.5, float(score), dataset=f"set-{i}", defense=name, **place)
+        for i, row in enumerate(scores)
+        for name, score in zip(DEFENSES, row, strict=True)
+        for place in ({"attack_grid_radius": 0.1}, {"attack_grid_radius": 1.0})
+        if i < 4 or place["attack_grid_radius"] == 0.1
+    ]
+    frame = posthoc.build(records_of(*pairs))
+    (block,) = posthoc.layout(frame)
+    near, far = block.rows[0].cells
+    few = frame[frame["datasets"] == 4]
+    assert near == table.p_cell(frame["holm_p"].iloc[0])
+    assert far.text == table.p_cell(few["nemenyi_p"].iloc[0]).text + "‡"
+
+
+def test_few_data_sets_everywhere_print_nemenyis_p_without_marks() -> None:
+    (block,) = posthoc.layout(posthoc.build(records_with(scores_of(4))))
+    assert block.title.endswith("(Nemenyi)")
+    assert not any("‡" in cell.text for row in block.rows for cell in row.cells)
+
+
+def test_diagrams_without_records_say_so() -> None:
+    frame = differences.build(records_with(scores_of(8)))  # under one of the three attacks
+    panels = differences.draw(frame).axes
+    empty = ["no records" in [text.get_text() for text in axes.texts] for axes in panels]
+    assert empty == [True, True, False]

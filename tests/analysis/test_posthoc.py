@@ -401,3 +401,9 @@ def test_holm_counts_only_the_tests_there_are() -> None:
     )
     assert holm(np.array([])).tolist() == []
     assert np.isnan(holm(np.array([nan, nan]))).all()
+
+
+def test_interval_of_very_many_values_is_students() -> None:
+    values = np.random.default_rng(0).exponential(size=100_000)
+    _, low, high = mean_interval(values)
+    assert bootstrap_interval(values) == (low, high)
