@@ -94,6 +94,8 @@ class Certifier:
         Returns:
             [B], int64, for a pack of one network.
         """
+        if not len(y):
+            return torch.empty_like(y)
         radii = round_up(radii, x.dtype)
         said = self.classifies(x, y)[0]
         low = torch.full_like(y, -1)  # radii[low] is promising

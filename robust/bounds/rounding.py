@@ -62,6 +62,8 @@ class RoundingSlack:
             bias.mul_(HEADROOM)  # with the inputs, so that all units are
             none.zero_()
         self.peak, self.reach = _peak_and_reach(linear, like)
+        rows = HEADROOM * net.weights[-1].abs().amax(dim=(1, 2))  # c_k W, before it meets a unit
+        self.reach = torch.where(rows.isfinite(), self.reach, -1.0)
         self.gamma = accumulated_roundoff(net)
         self.depth = len(net.weights)
 

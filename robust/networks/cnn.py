@@ -190,8 +190,9 @@ class CNN(nn.Module):
 
     def to_units(self, maps: Tensor) -> Tensor:
         """Return maps, [B, P*M, R, S], as units of the dense layers, [P, B, R*S*M]."""
-        batch, _, height, width = maps.shape
-        own = maps.view(batch, self.num_networks, -1, height * width)
+        batch, channels, height, width = maps.shape
+        networks = self.num_networks
+        own = maps.view(batch, networks, channels // networks, height * width)
         return own.permute(1, 0, 3, 2).flatten(2)
 
     def _unit_maps(self, units: Tensor) -> Tensor:

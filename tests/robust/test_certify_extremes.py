@@ -150,6 +150,27 @@ def test_inputs_of_another_precision_are_refused() -> None:
             entry(net, x.double(), y)
 
 
+def test_split_of_which_nothing_is_correct_has_no_certificates() -> None:
+    for net, x, y in kinds(torch.float32).values():
+        alone, ladder = net.subset([0]), torch.tensor([0.0, 0.1])
+        wrong = (y + 1) % net.num_classes
+        assert not survivors(alone, x, wrong, attack="certified-l1", radii=ladder).any()
+        assert alone(x[:0]).shape == (1, 0, net.num_classes)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_weights_too_far_apart_for_their_difference_bound_nothing(dtype: torch.dtype) -> None:
+    """c_k W overflows, and meets a unit that is 0 at the input and not in the ball."""
+    most = torch.finfo(dtype).max
+    weights = [torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 0.0], [most, -most]], dtype=dtype)]
+    biases = [torch.zeros(2), torch.tensor([1.0, 0.0])]
+    net = MLP.from_arrays([w.to(dtype) for w in weights], [b.to(dtype) for b in biases])
+    x, y = one(1.0, dtype)
+    assert certify.worst_case_differences(net, x, y, 0.0).tolist() == [[[0.0, math.inf]]]
+    assert certify.worst_case_differences_tight(net, x, y, 0.0).tolist() == [[[0.0, math.inf]]]
+    assert certify.certified(net, x, y, 0.0).item() is False
+
+
 def test_network_of_one_class_is_refused() -> None:
     net, x = line([1.0], [0.0], torch.float32), torch.ones(1, 1)
     for entry in ENTRIES.values():

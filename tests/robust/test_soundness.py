@@ -101,12 +101,12 @@ def broken(net: MLP, wide: MLP, x: Tensor, y: Tensor, radius: Tensor, pgd: bool)
     generator = torch.Generator().manual_seed(0)
     unclear = torch.zeros(len(x), dtype=torch.bool)
     for x_adv in attacked_points(net, x, y, radius, generator, pgd):
-        unclear |= (class_differences(net(x_adv), y)[0] > UNCLEAR).any(dim=1)
+        unclear |= ~(class_differences(net(x_adv), y)[0] <= UNCLEAR).all(dim=1)
     x, y, radius = x[unclear].double(), y[unclear], radius[unclear].double()
     wrong = torch.zeros(len(x), dtype=torch.bool)
     if len(x):
         for x_adv in attacked_points(wide, x, y, radius, generator, pgd=True):
-            wrong |= (class_differences(wide(x_adv), y)[0] >= 0).any(dim=1)
+            wrong |= ~(class_differences(wide(x_adv), y)[0] < 0).all(dim=1)
     return int(wrong.sum())
 
 
