@@ -16,7 +16,7 @@ from torch import Tensor
 from robust.bounds import rub, rub_tight
 from robust.bounds.certifier import Certifier
 from robust.bounds.rounding import RoundingSlack, round_up
-from robust.checks import Radius, check_inputs, check_labels, pack_radius
+from robust.checks import Radius, check_batch, pack_radius
 from robust.losses import with_own_class
 from robust.networks.linearization import Network
 
@@ -36,8 +36,9 @@ def worst_case_differences(
 
     Args:
         net: P networks.
-        x: inputs, [B, D] or [P, B, D], in scaled input units.
-        y: labels in 0..K-1, [B], int64.
+        x: inputs, [B, D] or [P, B, D], B >= 1, in scaled input units, of any real type; taken to
+            the network's.
+        y: labels in 0..K-1, [B], of any integer type.
         radius: true L1 radius, a number or [P], finite and >= 0.
         dtype: compute in this precision; None keeps the network's.
         outward: raise the bounds by what rounding can have taken from them.
@@ -49,7 +50,7 @@ def worst_case_differences(
         ValueError: inputs that are not finite, shapes that do not fit, labels or radii out of
             range, a network without a bound.
     """
-    _check(net, x, y)
+    x, y = _check(net, x, y)
     if dtype is not None and dtype != x.dtype:
         net, x = copy.deepcopy(net).to(dtype), x.to(dtype)  # type: ignore[attr-defined]
     radii = _outward(radius, net.num_networks, x).unsqueeze(1)
@@ -76,7 +77,7 @@ def worst_case_differences_tight(
     Raises:
         ValueError: as for `worst_case_differences`; another kind of network.
     """
-    _check(net, x, y)
+    x, y = _check(net, x, y)
     radii = _outward(radius, net.num_networks, x).unsqueeze(1).expand(-1, x.shape[-2])
     paper = rub.worst_case_differences(net, x, y, radii)
     every = torch.ones_like(paper, dtype=torch.bool)
@@ -98,7 +99,7 @@ def certified(net: Network, x: Tensor, y: Tensor, radius: Radius) -> Tensor:
     Raises:
         ValueError: as for `worst_case_differences`.
     """
-    _check(net, x, y)
+    x, y = _check(net, x, y)
     return Certifier(net).certified(x, y, _outward(radius, net.num_networks, x).unsqueeze(1))
 
 
@@ -108,7 +109,7 @@ def certified_tight(net: Network, x: Tensor, y: Tensor, radius: Radius) -> Tenso
     Raises:
         ValueError: as for `worst_case_differences_tight`.
     """
-    _check(net, x, y)
+    x, y = _check(net, x, y)
     radii = _outward(radius, net.num_networks, x).unsqueeze(1)
     return Certifier(net).certified_tight(x, y, radii)
 
@@ -132,7 +133,7 @@ def certified_radius(net: Network, x: Tensor, y: Tensor) -> Tensor:
     Raises:
         ValueError: as for `worst_case_differences`.
     """
-    _check(net, x, y)
+    x, y = _check(net, x, y)
     certifier = Certifier(net)
     like = net(x)[..., 0].detach()
     low, high = torch.zeros_like(like), torch.full_like(like, 2.0**-10)
@@ -149,12 +150,12 @@ def certified_radius(net: Network, x: Tensor, y: Tensor) -> Tensor:
     return torch.where(growing, float("inf"), torch.where(correct, low, 0.0))
 
 
-def _check(net: Network, x: Tensor, y: Tensor) -> None:
-    check_inputs(x, net.num_networks, net.num_features)
-    check_labels(y, x.shape[-2], net.num_classes)
+def _check(net: Network, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    return check_batch(net, x, y)
 
 
 def _outward(radius: Radius, num_networks: int, like: Tensor) -> Tensor:
     """Return one radius per network, [P], in the dtype of `like` and never below the given."""
+    pack_radius(radius, num_networks, like)  # refuses what is not finite in this type
     exact = pack_radius(radius, num_networks, like.double())
     return round_up(exact, like.dtype)
