@@ -32,7 +32,7 @@ def worst_case_differences(
     dtype: torch.dtype | None = None,
     outward: bool = False,
 ) -> Tensor:
-    """Return certified upper bounds of z_k - z_y over the L1 ball (Theorem 11).
+    """Return certified upper bounds of z_k - z_y over the L1 ball (MLPs: Theorem 11, Eq. 35).
 
     Args:
         net: P networks.

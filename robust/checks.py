@@ -146,7 +146,7 @@ def check_count(name: str, value: int, least: int = 1) -> int:
     """
     whole = _whole(name, value)
     if whole < least:
-        raise ValueError(f"{name} must be a whole number of at least {least}, got {whole}")
+        raise ValueError(f"{name} must be at least {least}, got {whole}")
     return whole
 
 

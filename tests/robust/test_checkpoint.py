@@ -204,3 +204,15 @@ def test_checkpoints_are_apart_and_take_a_hundredth_of_the_time(
             file.save("call", {})
     assert moments == [300.0, 1310.0, 2320.0, 3330.0]
     assert next(now) == len(moments)
+
+
+def test_break_by_the_last_update_is_still_known_after_an_interruption(tmp_path: Path) -> None:
+    """The only checkpoint is of after the last step."""
+    rates = torch.tensor([0.01, 0.001, 1e38])
+    file = CheckpointFile(tmp_path / "file.pt", "key", 0.0)
+    settings = {"steps": 1, "learning_rate": rates}
+    with pytest.raises(Interrupted):
+        trained(fresh(), "pgd-linf", file, on_step=stop_at(1), **settings)
+    result, _ = trained(fresh(), "pgd-linf", file, **settings)
+    assert result.resumed_step == 1
+    assert result.diverged_step == (None, None, 1)

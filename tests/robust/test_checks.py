@@ -425,7 +425,7 @@ def test_generator_elsewhere_is_refused() -> None:
     [
         ((0, 3, 1), "num_features must be"),
         ((-4, 3, 1), "num_features must be"),
-        ((16, 1, 1), "num_classes must be .* at least 2, got 1"),
+        ((16, 1, 1), "num_classes must be at least 2, got 1"),
         ((16, 0, 1), "num_classes must be"),
         ((16, 3, 0), "num_networks must be"),
         ((16, 3, 1.5), "num_networks must be"),
