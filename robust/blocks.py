@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from robust.attacks.base import Attack
+from robust.attacks.margins import is_correct
 from robust.networks.linearization import Network
 from robust.norms import sample_unit_ball
 from robust.seeds import derived_seed
@@ -142,6 +143,6 @@ def _attack(
     x_adv = run.attack.perturb(
         pack, inputs, labels, each, run.bounds, lambda attempt: starts.rows(index, attempt)
     )
-    keeps = pack(x_adv).argmax(dim=2) == labels
+    keeps = is_correct(pack(x_adv), labels)
     shape = (group, len(radii), attacked)
     return x_adv.view(*shape, -1), keeps.view(shape)

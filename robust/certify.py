@@ -20,13 +20,7 @@ from torch import Tensor
 from robust.bounds import rub, rub_tight
 from robust.bounds.certifier import Certifier
 from robust.bounds.rounding import RoundingSlack, round_up
-from robust.checks import (
-    Radius,
-    check_inputs,
-    check_labels,
-    check_parameters,
-    pack_radius,
-)
+from robust.checks import Radius, check_batch, check_parameters, pack_radius
 from robust.losses import with_own_class
 from robust.networks.linearization import Network
 
@@ -43,15 +37,16 @@ def worst_case_differences(
     dtype: torch.dtype | None = None,
     outward: bool = False,
 ) -> Tensor:
-    """Return certified upper bounds of z_k - z_y over the L1 ball (Theorem 11).
+    """Return certified upper bounds of z_k - z_y over the L1 ball (MLPs: Theorem 11, Eq. 35).
 
     They bound the network in exact arithmetic, up to the rounding of the bounds themselves, which
     `outward` adds.
 
     Args:
         net: P networks.
-        x: inputs, [B, D] or [P, B, D], in scaled input units.
-        y: labels in 0..K-1, [B], int64.
+        x: inputs, [B, D] or [P, B, D], B >= 1, in scaled input units, of any real type; taken to
+            the network's.
+        y: labels in 0..K-1, [B], of any integer type.
         radius: true L1 radius, a number or [P], finite and >= 0.
         dtype: compute in this precision; None keeps the network's.
         outward: raise the bounds by what rounding can have taken from them.
@@ -64,13 +59,11 @@ def worst_case_differences(
         ValueError: parameters or inputs that are not finite or of another precision, shapes that
             do not fit, labels or radii out of range, a network without a bound.
     """
-    _check(net, x, y)
+    x, y = _check(net, x, y)
     if dtype is not None and dtype != x.dtype:
         net, x = copy.deepcopy(net).to(dtype), x.to(dtype)  # type: ignore[attr-defined]
         _check(net, x, y)
     radii = _outward(radius, net.num_networks, x).unsqueeze(1).expand(-1, x.shape[-2])
-    if not len(y):
-        return x.new_zeros(net.num_networks, 0, net.num_classes)
     bounds = rub.worst_case_differences(net, x, y, radii)
     slack = RoundingSlack(net)(x, y, radii)[0]
     return with_own_class(_unless_overflown(bounds + slack if outward else bounds, slack), y)
@@ -94,10 +87,8 @@ def worst_case_differences_tight(
     Raises:
         ValueError: as for `worst_case_differences`; another kind of network.
     """
-    _check(net, x, y)
+    x, y = _check(net, x, y)
     radii = _outward(radius, net.num_networks, x).unsqueeze(1).expand(-1, x.shape[-2])
-    if not len(y):
-        return x.new_zeros(net.num_networks, 0, net.num_classes)
     paper = rub.worst_case_differences(net, x, y, radii)
     every = torch.ones_like(paper, dtype=torch.bool)
     best = rub_tight.bounds_of(net, x, y, radii, every, rounds)
@@ -121,10 +112,8 @@ def certified(net: Network, x: Tensor, y: Tensor, radius: Radius) -> Tensor:
     Raises:
         ValueError: as for `worst_case_differences`.
     """
-    _check(net, x, y)
+    x, y = _check(net, x, y)
     radii = _outward(radius, net.num_networks, x).unsqueeze(1)
-    if not len(y):
-        return radii.new_zeros(net.num_networks, 0, dtype=torch.bool)
     return Certifier(net).certified(x, y, radii)
 
 
@@ -136,10 +125,8 @@ def certified_tight(net: Network, x: Tensor, y: Tensor, radius: Radius) -> Tenso
     Raises:
         ValueError: as for `worst_case_differences_tight`.
     """
-    _check(net, x, y)
+    x, y = _check(net, x, y)
     radii = _outward(radius, net.num_networks, x).unsqueeze(1)
-    if not len(y):
-        return radii.new_zeros(net.num_networks, 0, dtype=torch.bool)
     return Certifier(net).certified_tight(x, y, radii)
 
 
@@ -164,10 +151,8 @@ def certified_radius(net: Network, x: Tensor, y: Tensor) -> Tensor:
     Raises:
         ValueError: as for `worst_case_differences`.
     """
-    _check(net, x, y)
+    x, y = _check(net, x, y)
     nothing = torch.zeros(net.num_networks, x.shape[-2], dtype=x.dtype, device=x.device)
-    if not len(y):
-        return nothing
     certifier = Certifier(net)
     right = certifier.certified(x, y, nothing)
     low, high = nothing.clone(), torch.where(right, SMALLEST_RADIUS, nothing)
@@ -205,19 +190,14 @@ def _unless_overflown(bounds: Tensor, slack: Tensor) -> Tensor:
     return torch.where(slack.isfinite(), bounds, float("inf"))
 
 
-def _check(net: Network, x: Tensor, y: Tensor) -> None:
-    check_inputs(x, net.num_networks, net.num_features)
-    check_labels(y, x.shape[-2], net.num_classes)
-    if net.num_classes < 2:
-        raise ValueError(f"a certificate needs at least 2 classes, got {net.num_classes}")
+def _check(net: Network, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     check_parameters(net.parameters())
-    own = next(net.parameters(), x).dtype
-    if x.dtype != own:
-        raise ValueError(f"x must have the network's precision {own}, got {x.dtype}")
+    return check_batch(net, x, y)
 
 
 def _outward(radius: Radius, num_networks: int, like: Tensor) -> Tensor:
     """Return one radius per network, [P], in the dtype of `like` and never below the given."""
+    pack_radius(radius, num_networks, like)  # refuses what is not finite in this type
     exact = pack_radius(radius, num_networks, like.double())
     raised = round_up(exact, like.dtype)
     if not bool(raised.isfinite().all()):

@@ -18,7 +18,7 @@ import torch
 
 State = dict[str, Any]  # of what `torch.load(weights_only=True)` accepts: tensors and plain values
 
-FORMAT = 1  # raised whenever a state of before can no longer be taken up
+FORMAT = 2  # raised whenever a state of before can no longer be taken up
 # Writing may take this share of the time between two checkpoints: large packs save more rarely.
 COST = 0.01
 TEMPORARY = ".tmp-"

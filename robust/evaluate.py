@@ -1,7 +1,8 @@
 """Accuracy of a pack on a whole split: clean, under attack, certified.
 
 Every network of the pack at every radius, in fixed order and in chunks. Examples that a network
-misclassifies without attack count as errors and are not attacked.
+misclassifies without attack count as errors and are not attacked. Among equal logits the first
+class counts as given; logits that are not numbers give none and count as errors.
 
 Legend: P networks in the pack, N examples, R radii, D input features.
 """
@@ -16,9 +17,17 @@ from torch import Tensor
 from robust import attacks
 from robust.attacks.base import UNBOUNDED, Attack
 from robust.attacks.gradient import GradientAttack
+from robust.attacks.margins import is_correct
 from robust.blocks import CHUNK_ROWS, GROUP, Run, Watch, attacked
 from robust.bounds.certifier import Certifier
-from robust.checks import check_bounds, check_inputs, check_labels
+from robust.checks import (
+    Numbers,
+    check_batch,
+    check_bounds,
+    check_count,
+    check_radii,
+    check_seed,
+)
 from robust.networks.linearization import Network
 
 CERTIFIED = "certified-l1"
@@ -29,20 +38,30 @@ ENGINES = ("packed", "foolbox")
 FORWARD_ROWS = {"cpu": 2**13, "cuda": 2**15}
 
 
-@torch.no_grad()
-def correct(net: Network, x: Tensor, y: Tensor, chunk: int | None = None) -> Tensor:
+def correct(net: Network, x: Numbers, y: Numbers, chunk: int | None = None) -> Tensor:
     """Return which examples each network classifies correctly, [P, N], boolean.
 
     Args:
         net: P networks.
-        x: inputs, [N, D].
-        y: labels, [N].
+        x: inputs, [N, D], N >= 1, of any real type; taken to the network's.
+        y: labels, [N], of any integer type.
         chunk: networks x examples computed at once; None chooses by device.
+
+    Raises:
+        ValueError: no inputs; inputs that are not finite; shapes, types or devices that do not
+            fit; labels out of range.
     """
+    chunk = None if chunk is None else check_count("chunk", chunk)
+    return correct_of(net, *check_batch(net, x, y, shared=True), chunk)
+
+
+@torch.no_grad()
+def correct_of(net: Network, x: Tensor, y: Tensor, chunk: int | None = None) -> Tensor:
+    """Return `correct` of inputs that are checked already."""
     rows = chunk or FORWARD_ROWS.get(x.device.type, FORWARD_ROWS["cpu"])
     size = max(1, rows // net.num_networks)
     parts = [
-        net(x[at]).argmax(dim=2) == y[at]
+        is_correct(net(x[at]), y[at])
         for at in (slice(i, i + size) for i in range(0, x.shape[0], size))
     ]
     return torch.cat(parts, dim=1)
@@ -50,11 +69,11 @@ def correct(net: Network, x: Tensor, y: Tensor, chunk: int | None = None) -> Ten
 
 def evaluate(
     net: Network,
-    x: Tensor,
-    y: Tensor,
+    x: Numbers,
+    y: Numbers,
     *,
     attack: str,
-    radii: Tensor,
+    radii: Numbers,
     bounds: tuple[float, float] = UNBOUNDED,
     seed: int = 0,
     chunk: int | None = None,
@@ -73,11 +92,11 @@ def evaluate(
 @torch.no_grad()
 def survivors(
     net: Network,
-    x: Tensor,
-    y: Tensor,
+    x: Numbers,
+    y: Numbers,
     *,
     attack: str,
-    radii: Tensor,
+    radii: Numbers,
     bounds: tuple[float, float] = UNBOUNDED,
     seed: int = 0,
     chunk: int | None = None,
@@ -91,11 +110,12 @@ def survivors(
 
     Args:
         net: P networks.
-        x: inputs, [N, D], N >= 1.
-        y: labels, [N].
-        attack: name of an attack, or certified-l1 for certificates by RUB.
+        x: inputs, [N, D], N >= 1, of any real type; taken to the network's.
+        y: labels, [N], of any integer type.
+        attack: name of an attack; certified-l1 for certificates by RUB with the paper's t, or
+            certified-l1-tight for those with t optimised.
         radii: true radii, [R], >= 0, strictly increasing.
-        bounds: (lo, hi) of the inputs; attacks are clipped to them.
+        bounds: (lo, hi), in which all inputs lie; attacks are clipped to them.
         seed: of the attack's random starts; each radius has its own.
         chunk: inputs attacked at once; None chooses by device. It changes no result.
         nested: do not attack again what was broken at a smaller radius (the balls are nested).
@@ -108,16 +128,18 @@ def survivors(
         [P, R, N], boolean, on the CPU.
 
     Raises:
-        ValueError: an unknown attack or engine; shapes, labels, radii or bounds out of range.
+        ValueError: an unknown attack or engine; no inputs; inputs that are not finite or lie
+            outside the bounds; shapes, types or devices that do not fit; labels, radii, bounds,
+            seed or counts out of range.
     """
-    check_inputs(x, net.num_networks, net.num_features)
-    check_labels(y, x.shape[0], net.num_classes)
-    check_bounds(bounds)
-    _check_radii(radii)
-    clean = correct(net, x, y)
-    if attack in CERTIFICATES:
+    x, y = check_batch(net, x, y, shared=True)
+    bounds, seed = check_bounds(bounds, x), check_seed(seed)
+    radii = check_radii(radii, x)
+    chunk = None if chunk is None else check_count("chunk", chunk)
+    method = None if attack in CERTIFICATES else _method(attack, engine, restarts, record)
+    clean = correct_of(net, x, y)
+    if method is None:
         return _certified(net, x, y, radii, clean, attack == CERTIFIED_TIGHT).cpu()
-    method = _method(attack, engine, restarts, record)
     rows = chunk or CHUNK_ROWS.get(x.device.type, CHUNK_ROWS["cpu"])
     width = max(1, rows // min(net.num_networks, GROUP.get(x.device.type, 1)))
     run = Run(net, x, y, method, bounds, seed, width, watch)
@@ -136,8 +158,8 @@ def _method(attack: str, engine: str, restarts: int | None, record: bool) -> Att
     method = attacks.get(attack)
     if engine not in ENGINES:
         raise ValueError(f"unknown engine {engine!r}; known: {', '.join(ENGINES)}")
-    if restarts is not None and restarts < 1:
-        raise ValueError(f"restarts must be at least 1, got {restarts}")
+    if restarts is not None:
+        check_count("restarts", restarts)
     if engine == "foolbox":
         from robust.foolbox_engine import FoolboxAttack  # foolbox is imported only here
 
@@ -147,13 +169,6 @@ def _method(attack: str, engine: str, restarts: int | None, record: bool) -> Att
     if restarts is None or not method.keep_best:
         restarts = method.restarts
     return replace(method, restarts=restarts, record=record)
-
-
-def _check_radii(radii: Tensor) -> None:
-    values = radii.tolist()
-    increasing = all(a < b for a, b in zip(values, values[1:], strict=False))
-    if not values or not increasing or not all(0 <= r < float("inf") for r in values):
-        raise ValueError(f"radii must be finite, at least 0 and strictly increasing, got {values}")
 
 
 def _certified(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from robust.evaluate import correct
+from robust.evaluate import correct_of
 from robust.networks.linearization import Network, loss_gradient
 from robust.norms import EPS, norm
 
@@ -32,7 +32,7 @@ def share_without_gradient(net: Network, x: Tensor, y: Tensor) -> Tensor:
     """
     cuts = [slice(i, i + ROWS) for i in range(0, len(x), ROWS)]
     blind = torch.cat([_without_gradient(net, x[at], y[at]) for at in cuts], dim=1)
-    right = correct(net, x, y)
+    right = correct_of(net, x, y)
     return ((blind & right).sum(dim=1) / right.sum(dim=1).clamp_min(1)).cpu()
 
 

@@ -1,8 +1,8 @@
 """Losses as functions of class differences, per example.
 
-Both satisfy the paper's Assumptions 3.1 (translation invariance: only the differences
-d_k = z_k - z_y matter) and 3.2 (monotone in every d_k), so that by Lemma 1 the loss of upper
-bounds of the differences is an upper bound of the adversarial loss.
+Both satisfy the paper's Assumptions 3.1 (translation invariance, Eq. 3: only the differences
+d_k = z_k - z_y matter) and 3.2 (monotone in every d_k, Eq. 4), so that by Lemma 1 (Eq. 6) the loss
+of upper bounds of the differences is an upper bound of the adversarial loss.
 
 Legend: P networks in the pack, B batch, K classes.
 """
@@ -24,7 +24,10 @@ class Loss(Protocol):
 
 
 def cross_entropy(differences: Tensor) -> Tensor:
-    """Return log(1 + sum_{k != y} exp(d_k)), the softmax cross-entropy (Eq. 11).
+    """Return log(1 + sum_{k != y} exp(d_k)), the softmax cross-entropy: log sum_k exp(z_k) - z_y.
+
+    Eqs. 11 and 27 are this of aRUB's and RUB's bounds of the d_k; their sums count k = y too,
+    which is the 1 here.
 
     Args:
         differences: d_k = z_k - z_y for the classes k != y, [P, B, K-1].

@@ -13,7 +13,7 @@ from torch import Tensor
 
 BETA1 = 0.9
 BETA2 = 0.999
-EPS = 1e-7  # the paper's authors train with TensorFlow's default, not torch's 1e-8
+EPS = 1e-7  # Keras's default, with which the paper's authors train; torch's is 1e-8
 
 
 class PackedAdam:
@@ -21,6 +21,11 @@ class PackedAdam:
 
     m <- b1 m + (1 - b1) g, v <- b2 v + (1 - b2) g^2,
     p <- p - lr (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + eps).
+
+    eps is Algorithm 1's, added after the bias correction of v, as in torch. Keras adds its own
+    before, the eps-hat of the paper's section 2: p <- p - lr sqrt(1 - b2^t) / (1 - b1^t) m /
+    (sqrt(v) + eps-hat), which is Algorithm 1 with eps = eps-hat / sqrt(1 - b2^t): some 32 eps-hat
+    at the first step, eps-hat in the limit. Gradients far above that do not feel the difference.
     """
 
     def __init__(self, parameters: Sequence[Tensor], learning_rate: Tensor) -> None:

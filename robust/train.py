@@ -14,15 +14,24 @@ from torch import Tensor
 
 from robust import defenses
 from robust.checkpoint import CheckpointFile, State, Stateful
-from robust.checks import check_inputs, check_labels, pack_radius
+from robust.checks import (
+    Numbers,
+    Radius,
+    check_batch,
+    check_bounds,
+    check_count,
+    check_seed,
+    pack_radius,
+    pack_rates,
+)
 from robust.defenses.base import UNBOUNDED
-from robust.evaluate import correct
+from robust.evaluate import correct_of
 from robust.losses import LOSSES
 from robust.networks.linearization import Network
 from robust.precision import flushed_denormals, rough_products
 from robust.recording import recorded
 from robust.seeds import derived_seed
-from robust.training_step import TrainingStep
+from robust.training_step import TrainingStep, finite_parameters
 
 Curve = list[tuple[int, tuple[float | None, ...]]]
 
@@ -33,9 +42,11 @@ class TrainResult:
 
     Attributes:
         diverged_step: for each network the step at which its loss or gradient was first not
-            finite; None where it stayed finite.
+            finite, or the last one if its update left parameters or a loss that are not finite;
+            None where all stayed finite.
         seconds: wall time of the whole pack, also before an interruption.
-        curve: (step, validation accuracy of each network), in [0, 1]; None once diverged.
+        curve: (step, validation accuracy of each network), in [0, 1]; None once diverged, or
+            where its parameters are not finite.
         resumed_step: at which it was taken up from a checkpoint; 0 if it was not.
         seconds_before: of `seconds`, those before it was taken up.
     """
@@ -50,21 +61,20 @@ class TrainResult:
 @flushed_denormals()
 def train(
     net: Network,
-    x: Tensor,
-    y: Tensor,
+    x: Numbers,
+    y: Numbers,
     *,
     defense: str,
-    radius: Tensor,
-    learning_rate: Tensor,
+    radius: Radius,
+    learning_rate: Radius,
     batch_size: int,
     steps: int,
     seed: int,
     bounds: tuple[float, float] = UNBOUNDED,
     loss: str = "cross-entropy",
-    validation: tuple[Tensor, Tensor] | None = None,
+    validation: tuple[Numbers, Numbers] | None = None,
     curve_every: int = 500,
     on_step: Callable[[int], None] | None = None,
-    keep_training: Callable[[int], Tensor] | None = None,
     on_batch: Callable[[int, Tensor, Tensor], None] | None = None,
     checkpoint: CheckpointFile | None = None,
     record: bool = False,
@@ -77,21 +87,20 @@ def train(
 
     Args:
         net: P networks; changed in place.
-        x: training inputs, [N, D], on the device of `net`.
-        y: labels, [N].
+        x: training inputs, [N, D], N >= 1, of any real type; taken to the network's. Tensors
+            are on the device of `net`.
+        y: labels, [N], of any integer type.
         defense: name of the training method.
-        radius: true radius of each network, [P].
-        learning_rate: of each network, [P], > 0.
-        batch_size: B, capped at N.
-        steps: optimizer updates.
-        seed: of the order of examples and of random starts.
-        bounds: of the inputs, for attacks made while training.
+        radius: true radius, a number or one per network, [P], finite and >= 0.
+        learning_rate: a number or one per network, [P], finite and > 0.
+        batch_size: B >= 1, capped at N.
+        steps: optimizer updates, at least 1.
+        seed: of the order of examples and of random starts, in 0..2^64-1.
+        bounds: (lo, hi), in which all inputs lie, for attacks made while training.
         loss: cross-entropy or hinge.
-        validation: (inputs, labels) for the curve.
-        curve_every: steps between points of the curve; the last step always has one.
+        validation: (inputs, labels) for the curve, as x and y.
+        curve_every: steps between points of the curve, at least 1; the last step always has one.
         on_step: called with the number of finished steps after each.
-        keep_training: called with the number of finished steps after each; returns which
-            networks train on, [P]. The others keep their parameters (early stopping).
         on_batch: called before each step with its number and its minibatch (robust.monitor).
         checkpoint: where to keep how far training has come, and to take it up from if a checkpoint
             of the same training is there. Callbacks that have a `state_dict` are kept with it.
@@ -102,18 +111,23 @@ def train(
         Divergences, time and validation curve.
 
     Raises:
-        ValueError: an unknown defense or loss; shapes, labels, radii or rates out of range.
+        ValueError: an unknown defense or loss; no inputs; inputs that are not finite or lie
+            outside the bounds; shapes, types or devices that do not fit; labels, radii, rates,
+            bounds, seed or counts out of range. No network is changed then.
     """
-    check_inputs(x, net.num_networks, net.num_features)
-    check_labels(y, x.shape[-2], net.num_classes)
+    x, y = check_batch(net, x, y, shared=True)
+    bounds, seed = check_bounds(bounds, x), check_seed(seed)
+    curve_every = check_count("curve_every", curve_every)
+    points = None if validation is None else _checked_validation(net, validation)
     radius = pack_radius(radius, net.num_networks, x)
+    rates = pack_rates(learning_rate, net.num_networks, x)
     method = replace(defenses.get(defense), loss_function=LOSSES.get(loss), bounds=bounds)
-    rates = _check_rates(learning_rate, net.num_networks, x)
     order = minibatches(x.shape[0], batch_size, steps, seed).to(x.device)
+    steps = len(order)
     generator = torch.Generator(x.device).manual_seed(derived_seed(seed, "training noise"))
     update = TrainingStep(net, x, y, method, radius, rates, order.shape[1], generator)
     make_step = recorded(update, generator) if record else update
-    stand = _Stand(update, _stateful(on_batch, keep_training))
+    stand = _Stand(update, [on_batch] if isinstance(on_batch, Stateful) else [])
     given = (list(x.shape), list(order.shape), radius.tolist(), rates.tolist())
     call = _call_hash(net, *given, defense, loss, bounds, seed, *(["tf32"] if tf32 else []))
     if checkpoint is not None and (state := checkpoint.load(call)) is not None:
@@ -128,10 +142,10 @@ def train(
         with rough_products(x.device.type, tf32):
             make_step()
         stand.step = step
-        if keep_training is not None:
-            update.running.copy_(keep_training(step))
-        if validation is not None and (step % curve_every == 0 or step == steps):
-            stand.curve.append((step, _validation_point(net, validation, update.alive)))
+        if step == steps:
+            update.judge_last_update(derived_seed(seed, "last update"))
+        if points is not None and (step % curve_every == 0 or step == steps):
+            stand.curve.append((step, _validation_point(net, points, update.alive)))
         if checkpoint is not None and checkpoint.due():
             stand.seconds = before + time.perf_counter() - start
             checkpoint.save(call, stand.state_dict())
@@ -168,10 +182,6 @@ class _Stand:
             call.load_state_dict(own)
 
 
-def _stateful(*callbacks: object) -> list[Stateful]:
-    return [callback for callback in callbacks if isinstance(callback, Stateful)]
-
-
 def _call_hash(net: Network, *settings: object) -> str:
     """Hash what distinguishes one call of `train` from another: a state fits only its own."""
     shapes = [list(p.shape) for p in net.parameters()]
@@ -182,33 +192,37 @@ def minibatches(num_examples: int, batch_size: int, steps: int, seed: int) -> Te
     """Return the examples of every minibatch: one fresh permutation after another, cut up.
 
     Args:
-        num_examples: N.
-        batch_size: B, capped at N.
-        steps: how many minibatches.
+        num_examples: N >= 1.
+        batch_size: B >= 1, capped at N.
+        steps: how many minibatches, at least 1.
         seed: of the permutations.
 
     Returns:
         [steps, B], int64; a prefix of the result for more steps.
+
+    Raises:
+        ValueError: a count below 1, or no whole number.
     """
-    size = min(batch_size, num_examples)
+    num_examples = check_count("num_examples", num_examples)
+    steps = check_count("steps", steps)
+    size = min(check_count("batch_size", batch_size), num_examples)
     generator = torch.Generator().manual_seed(derived_seed(seed, "minibatches"))
     epochs = -(-steps * size // num_examples)
     stream = [torch.randperm(num_examples, generator=generator) for _ in range(epochs)]
     return torch.cat(stream)[: steps * size].view(steps, size)
 
 
-def _check_rates(learning_rate: Tensor, num_networks: int, like: Tensor) -> Tensor:
-    rates = torch.as_tensor(learning_rate, dtype=like.dtype, device=like.device)
-    if tuple(rates.shape) != (num_networks,) or not bool((rates > 0).all()):
-        raise ValueError(
-            f"learning_rate must be positive, one per network ({num_networks},), "
-            f"got {rates.tolist()}"
-        )
-    return rates
+def _checked_validation(
+    net: Network, validation: tuple[Numbers, Numbers]
+) -> tuple[Tensor, Tensor]:
+    if len(validation) != 2:
+        raise ValueError(f"validation must be a pair (x, y), got {len(validation)} values")
+    return check_batch(net, *validation, shared=True, part="validation ")
 
 
 def _validation_point(
-    net: Network, validation: tuple[Tensor, Tensor], alive: Tensor
+    net: Network, points: tuple[Tensor, Tensor], alive: Tensor
 ) -> tuple[float | None, ...]:
-    accuracies = correct(net, *validation).double().mean(dim=1).tolist()
-    return tuple(a if lives else None for a, lives in zip(accuracies, alive.tolist(), strict=True))
+    accuracies = correct_of(net, *points).double().mean(dim=1).tolist()
+    sound = (alive & finite_parameters(net.parameters())).tolist()
+    return tuple(a if fine else None for a, fine in zip(accuracies, sound, strict=True))

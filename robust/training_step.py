@@ -8,6 +8,7 @@ Legend: P networks in the pack, N training examples, B batch, D input features.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -19,11 +20,10 @@ from robust.optim import PackedAdam
 
 
 class TrainingStep:
-    """Adam on the mean loss of a minibatch, for every network that is healthy and not stopped.
+    """Adam on the mean loss of a minibatch, for every network that is healthy.
 
     Attributes:
         batch: the minibatch's examples, indices into 0..N-1, [B]; filled in before each step.
-        running: which networks the caller lets train on, [P]; filled in likewise.
         alive: whose loss and gradients were finite at every step, [P].
         diverged: the step at which they first were not, [P]; 0: not so far.
     """
@@ -57,7 +57,6 @@ class TrainingStep:
         self.optimizer = PackedAdam(self.parameters, learning_rate)
         self.batch = torch.zeros(batch_size, dtype=torch.int64, device=x.device)
         self.alive = torch.ones_like(learning_rate, dtype=torch.bool)
-        self.running = self.alive.clone()
         self.diverged = torch.zeros_like(learning_rate, dtype=torch.int64)
 
     def __call__(self) -> None:
@@ -66,11 +65,28 @@ class TrainingStep:
         losses = self.defense.example_losses(self.net, x, y, self.radius, self.generator)
         losses = losses.mean(dim=1)
         gradients = torch.autograd.grad(losses.sum(), self.parameters)
-        finite = _finite(losses, gradients)
-        step = self.optimizer.count.long() + 1
-        self.diverged.copy_(torch.where(self.alive & ~finite, step, self.diverged))
+        self._keep_alive(_finite(losses, gradients), self.optimizer.count + 1)
+        self.optimizer.step(gradients, self.alive)
+
+    @torch.no_grad()
+    def judge_last_update(self, seed: int) -> None:
+        """Mark the networks that the step just made broke: no step follows that would see it.
+
+        Their parameters are not finite, or the loss of the same minibatch no longer is.
+
+        Args:
+            seed: of the random starts.
+        """
+        generator = torch.Generator(self.x.device).manual_seed(seed)
+        x, y = self.x[self.batch], self.y[self.batch]
+        losses = self.defense.example_losses(self.net, x, y, self.radius, generator).mean(dim=1)
+        sound = finite_parameters(self.parameters) & torch.isfinite(losses)
+        self._keep_alive(sound, self.optimizer.count)
+
+    def _keep_alive(self, finite: Tensor, step: Tensor) -> None:
+        """Mark those of the living that are no longer finite at this step."""
+        self.diverged.copy_(torch.where(self.alive & ~finite, step.long(), self.diverged))
         self.alive &= finite
-        self.optimizer.step(gradients, self.alive & self.running)
 
     def state_dict(self) -> dict[str, Any]:
         """Return what the next steps depend on; tensors are not copied."""
@@ -78,20 +94,27 @@ class TrainingStep:
             "parameters": [p.detach() for p in self.parameters],
             "optimizer": self.optimizer.state_dict(),
             "generator": self.generator.get_state(),
-            "masks": [self.alive, self.running, self.diverged],
+            "masks": [self.alive, self.diverged],
         }
 
     @torch.no_grad()
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from the state of a step of equal networks."""
         for mine, theirs in zip(
-            [*self.parameters, self.alive, self.running, self.diverged],
+            [*self.parameters, self.alive, self.diverged],
             [*state["parameters"], *state["masks"]],
             strict=True,
         ):
             mine.copy_(theirs)
         self.optimizer.load_state_dict(state["optimizer"])
         self.generator.set_state(state["generator"])
+
+
+@torch.no_grad()
+def finite_parameters(parameters: Iterable[Tensor]) -> Tensor:
+    """Return which networks' parameters are all finite, [P]; each parameter is [P, ...]."""
+    each = [torch.isfinite(p).flatten(1).all(dim=1) for p in parameters]
+    return torch.stack(each).all(dim=0)
 
 
 def _finite(losses: Tensor, gradients: tuple[Tensor, ...]) -> Tensor:

@@ -14,7 +14,14 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from robust.checks import Radius, check_bounds, check_inputs, check_labels, pack_radius
+from robust.checks import (
+    Numbers,
+    Radius,
+    check_batch,
+    check_bounds,
+    check_generator,
+    pack_radius,
+)
 from robust.networks.linearization import Network
 from robust.networks.size import NetworkSize
 from robust.norms import Norm, sample_unit_ball
@@ -82,8 +89,8 @@ class Attack(ABC):
     def __call__(
         self,
         net: Network,
-        x: Tensor,
-        y: Tensor,
+        x: Numbers,
+        y: Numbers,
         radius: Radius,
         bounds: tuple[float, float] = UNBOUNDED,
         generator: torch.Generator | None = None,
@@ -93,26 +100,27 @@ class Attack(ABC):
 
         Args:
             net: P networks.
-            x: inputs, [B, D] or [P, B, D], in scaled input units.
-            y: labels in 0..K-1, [B], int64.
+            x: inputs, [B, D] or [P, B, D], B >= 1, in scaled input units, of any real type; taken
+                to the network's.
+            y: labels in 0..K-1, [B], of any integer type.
             radius: true radius of the ball, a number or [P], finite and >= 0.
-            bounds: (lo, hi) of the inputs; the result is clipped to them.
+            bounds: (lo, hi), in which all inputs lie; the result is clipped to them.
             generator: source of the random start; None is torch's global one.
             random_start: whether to start at random, where the attack can.
 
         Returns:
-            [P, B, D], within the ball and the bounds.
+            [P, B, D], in the network's type, within the ball and the bounds.
 
         Raises:
-            ValueError: inputs that are not finite, shapes that do not fit, labels, radii or
-                bounds out of range.
+            ValueError: no inputs; inputs that are not finite or lie outside the bounds; shapes,
+                types or devices that do not fit; labels, radii or bounds out of range.
         """
-        check_inputs(x, net.num_networks, net.num_features)
-        check_labels(y, x.shape[-2], net.num_classes)
-        check_bounds(bounds)
-        radii = pack_radius(radius, net.num_networks, x).unsqueeze(1)
-        start = self.random_starts(x, generator) if self.random and random_start else None
-        return self.perturb(net, x, y, radii, bounds, start)
+        inputs, labels = check_batch(net, x, y)
+        limits = check_bounds(bounds, inputs)
+        check_generator(generator, inputs)
+        radii = pack_radius(radius, net.num_networks, inputs).unsqueeze(1)
+        start = self.random_starts(inputs, generator) if self.random and random_start else None
+        return self.perturb(net, inputs, labels, radii, limits, start)
 
 
 ATTACKS: Registry[Attack] = Registry("attack")

@@ -50,7 +50,8 @@ class GradientAttack(Attack):
     Attributes:
         num_steps: steps taken.
         relative_step_size: alpha / radius.
-        keep_best: return the iterate with the smallest margin instead of the last one.
+        keep_best: return what has the smallest margin of the input itself, the starts and all
+            iterates, instead of the last iterate.
         restarts: starts tried; the one with the smallest margin wins.
         record: record a step once and replay it (`robust.recording`), where the device can. Not
             for an attack within a training step, which is recorded as a whole.
@@ -113,6 +114,8 @@ class GradientAttack(Attack):
     def _strongest(self, net: Network, at: _Inputs, bounds: tuple[float, float]) -> Tensor:
         """Return the best over all starts, [P, N, D]."""
         best, best_gap = at.x, torch.full_like(at.radius, -float("inf"))
+        if self.keep_best:
+            best_gap = error_gap(net(at.x), at.y)
         for attempt in range(self.restarts):
             first = at.x
             if at.starts:
@@ -134,12 +137,14 @@ class GradientAttack(Attack):
         radius: Tensor,
         bounds: tuple[float, float],
     ) -> tuple[Tensor, Tensor]:
-        """Return one start's result, [P, N, D], and its max_k z_k - z_y where it was asked."""
+        """Return one start's result, [P, N, D], and its `error_gap` where it was asked."""
         step_size = (self.relative_step_size * radius).unsqueeze(2)
         gradient_at = loss_gradient(net, y)
-        _, gradient, scale = gradient_at(first)
+        logits, gradient, scale = gradient_at(first)
         centre, x_adv = _laid_out_as(gradient, centre), _laid_out_as(gradient, first)
         best, best_gap = x_adv.clone(), torch.full_like(radius, -float("inf"))
+        if self.keep_best:
+            best_gap = error_gap(logits, y)
 
         def move(gradient: Tensor, scale: Tensor) -> None:
             ascent = steepest(gradient, self.norm, scale)

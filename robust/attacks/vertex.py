@@ -1,7 +1,7 @@
 """The vertex attack: every one of the 2D vertices x +- rho e_m of the L1 ball is tried.
 
 A convex loss is largest at a vertex; RUB's own worst case is one. For each input the vertex with
-the smallest margin is returned.
+the smallest margin is returned; among ties, one at which the network errs if there is any.
 
 Legend: P networks in the pack, N inputs, V = 2D vertices, D input features, H hidden units,
 K classes.
@@ -11,19 +11,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import singledispatch
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from robust.attacks.base import Attack, RandomStart, register
-from robust.attacks.margins import error_gap
+from robust.attacks.margins import error_gap, is_correct
 from robust.networks.linearization import Network
 from robust.networks.mlp import MLP
 from robust.networks.size import NetworkSize
 
 # Inputs x vertices whose logits are computed at once.
 CHUNK_ROWS = {"cpu": 2**11, "cuda": 2**18}
+# So many roundoffs of the largest logit the faster form's gaps may be off: closer to a tie, the
+# network itself decides.
+DOUBT = 2**8
 
 
 @dataclass(frozen=True)
@@ -49,23 +52,93 @@ class VertexAttack(Attack):
         """Return the worst vertex of each input, clipped to the bounds, [P, N, D]."""
         centre = x.expand(net.num_networks, *x.shape[-2:]).clamp(*bounds)
         labels = y.expand(centre.shape[:2])
-        radius = radius.expand(centre.shape[:2]).unsqueeze(2)
-        up = (centre + radius).clamp(*bounds) - centre
-        down = (centre - radius).clamp(*bounds) - centre
-        steps = torch.cat([up, down], dim=2)  # [P, N, V]
-        worst = torch.empty_like(labels)
+        ball = _Ball(centre, radius.expand(centre.shape[:2]).unsqueeze(2), bounds)
+        found = torch.empty_like(centre)
+        doubtful = torch.zeros_like(labels, dtype=torch.bool)
         rows = CHUNK_ROWS.get(x.device.type, CHUNK_ROWS["cpu"])
         size = max(1, rows // (2 * net.num_features * net.num_networks))
-        for at in (slice(i, i + size) for i in range(0, centre.shape[1], size)):
-            logits = vertex_logits(net, centre[:, at], steps[:, at])
-            gaps = error_gap(
-                logits.flatten(1, 2), labels[:, at].repeat_interleave(logits.shape[2], 1)
-            )
-            worst[:, at] = gaps.view(logits.shape[:3]).argmax(dim=2)
-        chosen = worst.unsqueeze(2)
-        delta = torch.zeros_like(centre)
-        delta.scatter_(2, chosen % net.num_features, steps.gather(2, chosen))
-        return (centre + delta).clamp(*bounds)
+        for i in range(0, centre.shape[1], size):
+            at = slice(None), slice(i, i + size)
+            gaps, slack = _gaps(net, ball.centre[at], labels[at], ball.steps(at))
+            gap, worst = gaps.max(dim=2)
+            found[at] = ball.vertex(at, worst)
+            doubtful[at] = gap >= -slack
+        doubtful &= is_correct(net(found), labels)
+        if bool(doubtful.any()):
+            _settle(net, ball, labels, found, doubtful)
+        return found
+
+
+@dataclass(frozen=True)
+class _Ball:
+    """The L1 balls around some inputs, within the bounds: centre [P, N, D], radius [P, N, 1]."""
+
+    centre: Tensor
+    radius: Tensor
+    bounds: tuple[float, float]
+
+    def steps(self, at: Any) -> Tensor:
+        """Return what each vertex adds to its feature (v mod D), for some inputs, [..., V]."""
+        x, radius = self.centre[at], self.radius[at]
+        up, down = (x + radius).clamp(*self.bounds), (x - radius).clamp(*self.bounds)
+        return torch.cat([up - x, down - x], dim=-1)
+
+    def vertex(self, at: Any, vertex: Tensor) -> Tensor:
+        """Return one vertex of each of some inputs, by its index, [...] -> [..., D]."""
+        moved = _moved(self.centre[at], self.steps(at), vertex.unsqueeze(-1))
+        return moved.squeeze(-2).clamp(*self.bounds)
+
+
+def _gaps(net: Network, x: Tensor, y: Tensor, steps: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the gap at each vertex, [P, N, V], and what rounding may change of it, [P, N]."""
+    logits = vertex_logits(net, x, steps)
+    gaps = error_gap(logits.flatten(1, 2), y.repeat_interleave(steps.shape[2], 1))
+    slack = DOUBT * torch.finfo(logits.dtype).eps * logits.abs().amax(dim=(2, 3))
+    return gaps.view(steps.shape), slack
+
+
+def _settle(net: Network, ball: _Ball, y: Tensor, found: Tensor, doubtful: Tensor) -> None:
+    """Try the other vertices near a tie, the worst first, until the network itself errs.
+
+    It is asked about all points at once, as whoever uses them will ask: the rounding of a product
+    depends on its shape.
+    """
+    networks, inputs = doubtful.nonzero(as_tuple=True)
+    order, count = _near_ties(net, ball, y, doubtful)
+    open_ = torch.ones_like(networks, dtype=torch.bool)
+    for rank in range(1, int(count.max())):
+        open_ &= rank < count
+        if not bool(open_.any()):
+            return
+        at = networks[open_], inputs[open_]
+        trial = found.clone()
+        trial[at] = ball.vertex(at, order[open_, rank])
+        keeps = is_correct(net(trial), y)[at]
+        found[at] = torch.where(keeps.unsqueeze(1), found[at], trial[at])
+        open_[open_.clone()] = keeps
+
+
+def _near_ties(net: Network, ball: _Ball, y: Tensor, doubtful: Tensor) -> tuple[Tensor, Tensor]:
+    """Return each doubtful input's vertices, the largest gap first, and how many are near a tie.
+
+    Returns:
+        [M, V] and [M], for the M inputs of all networks that are doubtful, network by network.
+    """
+    orders, counts = [], []
+    for p in doubtful.any(dim=1).nonzero().flatten().tolist():
+        at = slice(p, p + 1), doubtful[p].nonzero().flatten()
+        gaps, slack = _gaps(net.subset([p]), ball.centre[at], y[at], ball.steps(at))
+        ordered = gaps[0].sort(dim=1, descending=True, stable=True)
+        orders.append(ordered.indices)
+        counts.append((ordered.values >= -slack[0].unsqueeze(1)).sum(dim=1))
+    return torch.cat(orders), torch.cat(counts)
+
+
+def _moved(x: Tensor, steps: Tensor, vertices: Tensor) -> Tensor:
+    """Return x moved to some of its vertices: [..., D], [..., V] and [..., W] -> [..., W, D]."""
+    features = x.shape[-1]
+    unit = torch.nn.functional.one_hot(vertices % features, features).to(x.dtype)
+    return x.unsqueeze(-2) + steps.gather(-1, vertices).unsqueeze(-1) * unit
 
 
 @singledispatch
@@ -80,10 +153,8 @@ def vertex_logits(net: Network, x: Tensor, steps: Tensor) -> Tensor:
     Returns:
         [P, N, V, K].
     """
-    features = torch.arange(steps.shape[2], device=x.device) % x.shape[2]
-    unit = torch.nn.functional.one_hot(features, x.shape[2]).to(x.dtype)  # [V, D]
-    points = x.unsqueeze(2) + steps.unsqueeze(3) * unit
-    logits: Tensor = net(points.flatten(1, 2))
+    every = torch.arange(steps.shape[2], device=x.device).expand(steps.shape)
+    logits: Tensor = net(_moved(x, steps, every).flatten(1, 2))
     return logits.view(*steps.shape, -1)
 
 

@@ -1,4 +1,7 @@
-"""RUB: the certified bound of Theorem 11, for every network that has one.
+"""RUB: the certified bound for every network that has one.
+
+For multi-layer perceptrons that of Theorem 11 (Eq. 35) at t = [sign(z(x))]^+; for convolutional
+networks, which the paper leaves open, that of docs/rub-bound.md.
 
 Legend: P networks in the pack, B batch, K classes.
 """

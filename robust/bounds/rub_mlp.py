@@ -1,4 +1,4 @@
-"""RUB for multi-layer perceptrons: the bound of Theorem 11 at t = [sign(z(x))]^+.
+"""RUB for multi-layer perceptrons: the bound of Theorem 11 (Eq. 35) at t = [sign(z(x))]^+.
 
 Two functions of the perturbation are carried for every unit: u >= z and v >= -z (the theorem's
 g with r = 1 and r = -1). With s = [u]^+ and m = t v, an affine layer W, b gives
@@ -99,7 +99,7 @@ class _SumAndDifference(Function):
 def worst_case_differences(
     net: MLP, x: Tensor, y: Tensor, radius: Tensor, rough: bool = False
 ) -> Tensor:
-    """Return RUB's bound of max z_k - z_y over the L1 ball, with gradient (Theorem 11).
+    """Return RUB's bound of max z_k - z_y over the L1 ball, with gradient (Eq. 35).
 
     Args:
         net: P networks.

@@ -32,7 +32,7 @@ class ARUB(Defense):
     def example_losses(
         self, net: Network, x: Tensor, y: Tensor, radius: Tensor, generator: torch.Generator | None
     ) -> Tensor:
-        """Return Eq. 10 for each example, [P, B]."""
+        """Return the loss of Eq. 10 for each example, [P, B]."""
         assert self.norm is not None
         return self.loss_function(approximate_worst_case_differences(net, x, y, radius, self.norm))
 

@@ -14,7 +14,14 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from robust.checks import Radius, check_bounds, check_inputs, check_labels, pack_radius
+from robust.checks import (
+    Numbers,
+    Radius,
+    check_batch,
+    check_bounds,
+    check_generator,
+    pack_radius,
+)
 from robust.losses import Loss, cross_entropy
 from robust.networks.linearization import Network
 from robust.networks.size import NetworkSize
@@ -96,8 +103,8 @@ class Defense(ABC):
     def loss(
         self,
         net: Network,
-        x: Tensor,
-        y: Tensor,
+        x: Numbers,
+        y: Numbers,
         radius: Radius,
         generator: torch.Generator | None = None,
     ) -> Tensor:
@@ -105,23 +112,24 @@ class Defense(ABC):
 
         Args:
             net: P networks.
-            x: inputs, [B, D] or [P, B, D], in scaled input units.
-            y: labels in 0..K-1, [B], int64.
+            x: inputs, [B, D] or [P, B, D], B >= 1, in scaled input units, of any real type; taken
+                to the network's.
+            y: labels in 0..K-1, [B], of any integer type.
             radius: true radius of the ball, a number or [P], finite and >= 0.
             generator: source of randomness, for defenses that need one.
 
         Returns:
-            [P].
+            [P], in the network's type.
 
         Raises:
-            ValueError: inputs that are not finite, shapes that do not fit, labels or radii
-                out of range.
+            ValueError: no inputs; inputs that are not finite or lie outside the bounds; shapes,
+                types or devices that do not fit; labels, radii or bounds out of range.
         """
-        check_inputs(x, net.num_networks, net.num_features)
-        check_labels(y, x.shape[-2], net.num_classes)
-        check_bounds(self.bounds)
-        radii = pack_radius(radius, net.num_networks, x)
-        return self.mean_losses(net, x, y, radii, generator)
+        inputs, labels = check_batch(net, x, y)
+        check_bounds(self.bounds, inputs)
+        check_generator(generator, inputs)
+        radii = pack_radius(radius, net.num_networks, inputs)
+        return self.mean_losses(net, inputs, labels, radii, generator)
 
     def mean_losses(
         self, net: Network, x: Tensor, y: Tensor, radius: Tensor, generator: torch.Generator | None

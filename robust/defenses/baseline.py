@@ -33,7 +33,7 @@ class Baseline(Defense):
     def example_losses(
         self, net: Network, x: Tensor, y: Tensor, radius: Tensor, generator: torch.Generator | None
     ) -> Tensor:
-        """Return Eq. 7 for each example, [P, B]."""
+        """Return the summand of Eq. 7 for each example, [P, B]."""
         assert self.norm is not None
         expansion = net.linearize(x)
         differences = class_differences(expansion.logits, y)

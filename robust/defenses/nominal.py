@@ -27,7 +27,7 @@ class Nominal(Defense):
     def example_losses(
         self, net: Network, x: Tensor, y: Tensor, radius: Tensor, generator: torch.Generator | None
     ) -> Tensor:
-        """Return L(y, z(x)), [P, B]."""
+        """Return L(y, z(x)), the summand of Eq. 1, for each example, [P, B]."""
         return self.loss_function(class_differences(net(x), y))
 
 

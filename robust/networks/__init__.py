@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
+from robust.checks import check_count, check_seed
 from robust.networks.base import KINDS, kind_of
 from robust.networks.cnn import CNN
 from robust.networks.linearization import Linearization
@@ -57,19 +58,23 @@ def build(
 
     Args:
         name: mlp-3x200, mlp-1x200, mlp-LxH, or cnn.
-        num_features: D.
-        num_classes: K.
-        num_networks: P.
-        seed: of the initial weights.
+        num_features: D >= 1.
+        num_classes: K >= 2.
+        num_networks: P >= 1.
+        seed: of the initial weights, in 0..2^64-1.
         input_shape: (height, width, channels), which cnn needs.
 
     Returns:
         The pack, float32, on the CPU.
 
     Raises:
-        ValueError: the name is unknown; the network needs images and gets none.
+        ValueError: the name is unknown; the network needs images and gets none; a count or the
+            seed is out of range.
     """
-    generator = torch.Generator().manual_seed(seed)
+    num_features = check_count("num_features", num_features)
+    num_classes = check_count("num_classes", num_classes, least=2)
+    num_networks = check_count("num_networks", num_networks)
+    generator = torch.Generator().manual_seed(check_seed(seed))
     pack: MLP | CNN = kind_of(name).build(
         name, num_features, num_classes, num_networks, generator, input_shape
     )

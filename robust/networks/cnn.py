@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from robust.checks import check_floating, check_parameters
+from robust.checks import check_parameters, parameters_of
 from robust.networks.convolution import (
     POOL,
     Pooling,
@@ -27,7 +27,7 @@ from robust.networks.convolution import (
     unpool,
 )
 from robust.networks.linearization import Linearization
-from robust.networks.mlp import Array, affine
+from robust.networks.mlp import Array, affine, check_sizes
 
 
 @dataclass(frozen=True)
@@ -67,21 +67,23 @@ class CNN(nn.Module):
     def from_arrays(
         cls, weights: Sequence[Array], biases: Sequence[Array], input_shape: Sequence[int]
     ) -> CNN:
-        """Make a pack from arrays, which are copied; their dtype is kept.
+        """Make a pack from arrays, which are copied.
+
+        The network is float64 if any array is, else float32.
 
         Args:
             weights: over layers, convolutions first: (k, k, in, out), k odd, or
-                (P, k, k, in, out); then dense layers: (in, out) or (P, in, out).
+                (P, k, k, in, out); then dense layers: (in, out) or (P, in, out), the transpose
+                of torch.nn.Linear's.
             biases: over layers; (out,) or (P, out).
             input_shape: (height, width, channels); sides divisible by 2 for every convolution.
 
         Raises:
-            ValueError: layers, networks or shapes that do not fit together; values that are
-                not finite floating-point numbers.
+            ValueError: layers, networks or shapes that do not fit together; no unit, fewer than
+                two classes; arrays that are not of finite real numbers or lie on several devices.
         """
-        ws = [torch.as_tensor(w).detach().clone() for w in weights]
-        bs = [torch.as_tensor(b).detach().clone() for b in biases]
-        check_floating([*ws, *bs])
+        arrays = parameters_of([*weights, *biases])
+        ws, bs = arrays[: len(weights)], arrays[len(weights) :]
         net = cls(
             [w.unsqueeze(0) if w.dim() in (2, 4) else w for w in ws],
             [b.unsqueeze(0) if b.dim() == 1 else b for b in bs],
@@ -245,6 +247,8 @@ def _check_layers(
             form = "(P, k, k, in, out) with k odd" if convolution else "(P, in, out)"
             raise ValueError(
                 f"layer {layer}: weight {tuple(w.shape)} and bias {tuple(b.shape)} do not fit "
-                f"{form} and (P, out) with P = {networks} and in = {previous}"
+                f"{form} and (P, out) with P = {networks} and in = {previous}; "
+                "dense weights are (in, out), the transpose of torch.nn.Linear's"
             )
         previous = int(w.shape[-1])
+    check_sizes(weights)

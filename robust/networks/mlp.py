@@ -7,18 +7,18 @@ paper's M), H hidden units, K classes, L affine layers.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from robust.checks import check_floating, check_parameters
+from robust.checks import check_parameters, parameters_of
 from robust.networks.linearization import Linearization
 
 _VECTOR = 8  # float32 units in an AVX register; a multiple suits tensor cores too
 
-Array = NDArray[np.floating] | Tensor
+Array = NDArray[Any] | Tensor
 
 
 def affine(h: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -85,19 +85,21 @@ class MLP(nn.Module):
 
     @classmethod
     def from_arrays(cls, weights: Sequence[Array], biases: Sequence[Array]) -> MLP:
-        """Make a pack from arrays, which are copied; their dtype is kept.
+        """Make a pack from arrays, which are copied.
+
+        The network is float64 if any array is, else float32.
 
         Args:
-            weights: over layers; (in, out) for one network or (P, in, out).
+            weights: over layers; (in, out) for one network or (P, in, out): the transpose of
+                torch.nn.Linear's.
             biases: over layers; (out,) or (P, out).
 
         Raises:
-            ValueError: numbers of layers, networks or units that do not fit together; values
-                that are not finite floating-point numbers.
+            ValueError: layers, networks or shapes that do not fit together; no unit, fewer than
+                two classes; arrays that are not of finite real numbers or lie on several devices.
         """
-        ws = [torch.as_tensor(w).detach().clone() for w in weights]
-        bs = [torch.as_tensor(b).detach().clone() for b in biases]
-        check_floating([*ws, *bs])
+        arrays = parameters_of([*weights, *biases])
+        ws, bs = arrays[: len(weights)], arrays[len(weights) :]
         net = cls(
             [w.unsqueeze(0) if w.dim() == 2 else w for w in ws],
             [b.unsqueeze(0) if b.dim() == 1 else b for b in bs],
@@ -199,6 +201,25 @@ def _check_shapes(weights: Sequence[Tensor], biases: Sequence[Tensor]) -> None:
         if not fits or w.shape[0] != weights[0].shape[0] or previous not in (None, w.shape[1]):
             raise ValueError(
                 f"layer {layer}: weight {tuple(w.shape)} and bias {tuple(b.shape)} do not fit "
-                f"(P, in, out) and (P, out) with P = {weights[0].shape[0]} and in = {previous}"
+                f"(P, in, out) and (P, out) with P = {weights[0].shape[0]} and "
+                f"in = {'any' if previous is None else previous}; weights are (in, out), the "
+                "transpose of torch.nn.Linear's"
             )
         previous = int(w.shape[2])
+    check_sizes(weights)
+
+
+def check_sizes(weights: Sequence[Tensor]) -> None:
+    """Refuse packs of no network, layers of no units, and networks that decide nothing.
+
+    Raises:
+        ValueError: a weight, [P, ..., in, out], with a dimension of 0; K < 2.
+    """
+    for layer, w in enumerate(weights, start=1):
+        if not w.numel():
+            raise ValueError(
+                f"layer {layer}: weight {tuple(w.shape)}: at least one network, one input and "
+                "one unit are needed"
+            )
+    if weights[-1].shape[-1] < 2:
+        raise ValueError(f"a network needs at least two classes, got {int(weights[-1].shape[-1])}")

@@ -88,7 +88,7 @@ def upper_bound_loss(bounds: Sequence[Tensor]) -> Tensor:
 def rub_loss(
     weights: Sequence[Tensor], biases: Sequence[Tensor], x: Tensor, y: Tensor, radius: float
 ) -> Tensor:
-    """Return Eq. 27 with Theorem 11's bound, the mean over a batch x [B, D]."""
+    """Return the mean cross-entropy of Theorem 11's bounds over a batch x [B, D] (cf. Eq. 27)."""
     losses = []
     for point, label in zip(x, y.tolist(), strict=True):
         classes = range(weights[-1].shape[1])

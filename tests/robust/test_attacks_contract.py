@@ -60,11 +60,6 @@ def test_points_stay_in_the_bounds(
     assert (norm(x_adv - x, attack.norm) <= radii().unsqueeze(1) * (1 + 1e-12) + 1e-12).all()
 
 
-def test_no_inputs_give_no_points(attack: attacks.Attack, pack: MLP) -> None:
-    x, y = torch.empty(0, FEATURES, dtype=torch.float64), torch.empty(0, dtype=torch.int64)
-    assert attack(pack, x, y, radii(), generator=seeded()).shape == (NETWORKS, 0, FEATURES)
-
-
 def test_radius_zero_leaves_the_inputs(
     attack: attacks.Attack, pack: MLP, batch: tuple[Tensor, Tensor]
 ) -> None:

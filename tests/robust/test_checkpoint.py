@@ -14,10 +14,7 @@ import torch
 
 from robust import checkpoint, defenses
 from robust.checkpoint import CheckpointFile
-from robust.defenses.fgsm import OverfittingCheck
-from robust.networks import CNN, MLP
-from tests.robust.helpers import random_batch
-from tests.robust.small_training import RADII, STEPS, fresh, trained
+from tests.robust.small_training import STEPS, fresh, trained
 
 
 class Interrupted(Exception):
@@ -74,29 +71,6 @@ def test_convolutional_training_goes_on_bit_for_bit_after_two_interruptions(
             trained(fresh("cnn"), "fgsm-linf", file, on_step=stop_at(step))
     net = fresh("cnn")
     assert trained(net, "fgsm-linf", file)[0].resumed_step == 5
-    for ours, theirs in zip(net.parameters(), whole.parameters(), strict=True):
-        assert torch.equal(ours, theirs)
-
-
-def test_early_stopping_goes_on_from_its_last_check(tmp_path: Path) -> None:
-    def check(net: MLP | CNN) -> OverfittingCheck:
-        watched = random_batch(20, 4, 3, seed=2, dtype=torch.float32)
-        return OverfittingCheck(net, *watched, RADII, every=2, drop=0.01)
-
-    whole = fresh()
-    reference = check(whole)
-    trained(whole, "fgsm-linf", None, keep_training=reference)
-    assert not bool(reference.running.all())  # otherwise nothing would be seen here
-    file = CheckpointFile(tmp_path / "file.pt", "key", 0.0)
-    for step in (3, 6):
-        net = fresh()
-        with pytest.raises(Interrupted):
-            trained(net, "fgsm-linf", file, keep_training=check(net), on_step=stop_at(step))
-    net = fresh()
-    again = check(net)
-    trained(net, "fgsm-linf", file, keep_training=again)
-    assert torch.equal(again.running, reference.running)
-    assert torch.equal(again.accuracy, reference.accuracy)
     for ours, theirs in zip(net.parameters(), whole.parameters(), strict=True):
         assert torch.equal(ours, theirs)
 
@@ -230,3 +204,15 @@ def test_checkpoints_are_apart_and_take_a_hundredth_of_the_time(
             file.save("call", {})
     assert moments == [300.0, 1310.0, 2320.0, 3330.0]
     assert next(now) == len(moments)
+
+
+def test_break_by_the_last_update_is_still_known_after_an_interruption(tmp_path: Path) -> None:
+    """The only checkpoint is of after the last step."""
+    rates = torch.tensor([0.01, 0.001, 1e38])
+    file = CheckpointFile(tmp_path / "file.pt", "key", 0.0)
+    settings = {"steps": 1, "learning_rate": rates}
+    with pytest.raises(Interrupted):
+        trained(fresh(), "pgd-linf", file, on_step=stop_at(1), **settings)
+    result, _ = trained(fresh(), "pgd-linf", file, **settings)
+    assert result.resumed_step == 1
+    assert result.diverged_step == (None, None, 1)

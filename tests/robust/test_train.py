@@ -148,3 +148,77 @@ def test_hinge_loss_trains_too() -> None:
 def test_bad_setting_is_refused(options: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         trained("nominal", [0.0, 0.0], [0.1, 0.1], **options)
+
+
+RATES = [0.01, 1e38, 0.001]  # the second network's first update is finite, its next loss is not
+
+
+@pytest.mark.parametrize("record", [False, True])
+@pytest.mark.parametrize("defense", ["nominal", "rub", "pgd-linf", "coap-linf"])
+def test_network_broken_by_its_last_update_has_diverged(defense: str, record: bool) -> None:
+    options = {"validation": clusters(30, 4), "record": record}
+    net, result = trained(defense, [0.1] * 3, RATES, steps=1, **options)
+    calm, _ = trained(defense, [0.1] * 2, [0.01, 0.001], steps=1)
+    assert result.diverged_step == (None, 1, None)
+    ((step, accuracies),) = result.curve
+    assert step == 1
+    assert [a is None for a in accuracies] == [False, True, False]
+    for ours, theirs in zip(net.parameters(), calm.parameters(), strict=True):
+        torch.testing.assert_close(ours[[0, 2]], theirs, rtol=1e-6, atol=1e-7)
+
+
+def test_broken_network_alone_has_diverged() -> None:
+    assert trained("nominal", [0.0], [1e38], steps=1)[1].diverged_step == (1,)
+    assert trained("nominal", [0.0], [1e38], steps=2)[1].diverged_step == (2,)
+
+
+@pytest.mark.parametrize("value", [-math.inf, math.inf, math.nan])
+def test_parameter_that_is_not_finite_is_seen_where_no_loss_shows_it(value: float) -> None:
+    """A unit that is never active hides its parameters from the loss and from its gradient."""
+
+    def poison(step: int, x: Tensor, y: Tensor) -> None:
+        if step == 4:
+            with torch.no_grad():
+                net.weights[1][0, 3] = value  # leaves the unit that the bias keeps at 0
+                net.biases[0][0, 3] = -1e30
+
+    net = fresh(2)
+    x, y = clusters()
+    with torch.no_grad():
+        net.biases[0][:, 3] = -1e30
+    result = train(
+        net,
+        x,
+        y,
+        defense="nominal",
+        radius=0.0,
+        learning_rate=0.01,
+        batch_size=32,
+        steps=6,
+        seed=0,
+        validation=(x, y),
+        curve_every=3,
+        on_batch=poison,
+    )
+    lost = result.diverged_step[0]
+    assert lost is not None
+    assert 4 <= lost <= 6
+    assert result.diverged_step[1] is None
+    assert result.curve[-1][1][0] is None
+
+
+def test_parameter_that_is_not_finite_shows_on_the_curve_at_once() -> None:
+    """A bias of -inf: the unit is dead, all losses and gradients stay finite."""
+
+    def poison(step: int, x: Tensor, y: Tensor) -> None:
+        if step == 2:
+            with torch.no_grad():
+                net.biases[0][0, 3] = -math.inf
+
+    net = fresh(2)
+    x, y = clusters()
+    options = {"validation": (x, y), "curve_every": 1, "on_batch": poison}
+    settings = {"radius": 0.0, "learning_rate": 0.01, "batch_size": 32, "steps": 4, "seed": 0}
+    result = train(net, x, y, defense="nominal", **settings, **options)  # type: ignore[arg-type]
+    assert [own[0] is None for _, own in result.curve] == [False, True, True, True]
+    assert result.diverged_step == (4, None)
