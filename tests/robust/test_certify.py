@@ -267,6 +267,10 @@ def test_optimised_t_of_another_network_is_refused() -> None:
     class Other(torch.nn.Module):
         num_networks, num_features, num_classes = 1, 2, 2
 
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.ones(1, 2, dtype=torch.float64))
+
     with pytest.raises(ValueError, match="known: MLP"):
         certify.worst_case_differences_tight(Other(), *random_batch(2, 2, 2), 0.1)
 
