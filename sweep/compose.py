@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 import hydra
+import yaml
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.core.config_store import ConfigStore
@@ -20,7 +21,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from sweep.config import SweepConfig, debugged
-from sweep.errors import unknown
+from sweep.errors import unknown, unreadable, yaml_error
+from sweep.uri import redacted_uri
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
 _EXPERIMENT = "experiment"
@@ -80,16 +82,27 @@ def read(argv: Sequence[str]) -> list[SweepConfig]:
         )
     name = experiments[0].split("=", 1)[1]
     whole = _compose_one(name, rest)
+    repeated = [part for part in whole.include if whole.include.count(part) > 1]
+    if repeated:
+        raise ValueError(f"include: {repeated[0]!r} is given twice; each may occur once")
     sweep_name = whole.name if whole.name is not None else name
     for included in whole.include:
         _check_choice(_EXPERIMENT, included)
     parts = [_compose_one(part, rest) for part in whole.include] if whole.include else [whole]
+    for part, config in zip(whole.include, parts, strict=False):
+        if config.include:
+            raise ValueError(
+                f"include: experiment {part!r} includes others itself; "
+                f"name those: {', '.join(config.include)}"
+            )
     named = [replace(part, name=sweep_name, include=[]) for part in parts]
     return [debugged(part) if part.debug else part for part in named]
 
 
 def _compose_one(experiment: str, overrides: Sequence[str]) -> SweepConfig:
     register()
+    for path in (CONF / "config.yaml", CONF / _EXPERIMENT / f"{experiment}.yaml"):
+        _check_readable(path)
     try:
         with initialize_config_dir(config_dir=str(CONF), version_base="1.3"):
             node = hydra_compose("config", [f"+{_EXPERIMENT}={experiment}", *overrides])
@@ -98,6 +111,24 @@ def _compose_one(experiment: str, overrides: Sequence[str]) -> SweepConfig:
         raise ValueError(_one_line(error)) from None
     assert isinstance(config, SweepConfig)
     return config
+
+
+def _check_readable(path: Path) -> None:
+    """Refuse a file of which Hydra would not say which it is, or where.
+
+    Raises:
+        ValueError: the file cannot be read, is no text or no YAML, or holds no keys.
+    """
+    try:
+        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read ({unreadable(error)})") from None
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: not UTF-8 text (byte {error.start})") from None
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path}: not valid YAML: {yaml_error(error)}") from None
+    if found is not None and not isinstance(found, dict):
+        raise ValueError(f"{path}: must hold keys and values, got {type(found).__name__}")
 
 
 def _one_line(error: Exception) -> str:
@@ -192,7 +223,7 @@ def show_help(argv: Sequence[str]) -> None:
             raise ValueError(f"unknown flag {flag!r}; allowed: {', '.join(allowed)}")
     register()
     before = sys.argv
-    sys.argv = [before[0], *argv]
+    sys.argv = [before[0], *map(redacted_uri, argv)]  # Hydra prints what it is given
     try:
         hydra.main(config_path=str(CONF), config_name="config", version_base="1.3")(_no_job)()
     finally:

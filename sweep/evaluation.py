@@ -20,7 +20,7 @@ from robust.attacks.gradient import GradientAttack
 from robust.evaluate import CERTIFICATES, correct, survivors
 from robust.invariant import Contradiction, Sandwich, above_clean, reports
 from robust.networks.linearization import Network
-from sweep import records, schema
+from sweep import options, records, schema
 from sweep.config import Evaluation
 from sweep.datasets import Dataset
 from sweep.grid import attack_radii
@@ -153,10 +153,10 @@ def _evidence(
 ) -> _Evidence:
     """Certify first, so that every point of an L1 attack is compared with what is certified."""
     evidence, clean = _Evidence(), correct(net, x, y).cpu()
-    names = records.evaluated_attacks(evaluation)
+    names = options.evaluated_attacks(evaluation)
     certified: Tensor | None = None
     for attack in sorted(names, key=lambda name: name not in CERTIFICATES):
-        norm = records.attack_norm(attack)
+        norm = options.attack_norm(attack)
         radii = torch.tensor(
             attack_radii(evaluation, norm, data.info.num_features), dtype=torch.float64
         )

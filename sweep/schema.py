@@ -74,6 +74,9 @@ RECORD_COLUMNS: Final[dict[str, tuple[str, bool]]] = {
     "simulated": ("bool", False),  # made-up record of a `simulate=true` run
     "flags": ("string", False),  # space-separated names of FLAGS, empty if healthy
     "error": ("string", True),  # one line, only where status is failed
+    # Canonical JSON of the options that the trial's id hashes, at their effective values and only
+    # those that are not the default ({} if all are); null in files from before it was recorded.
+    "options": ("string", True),
 }
 
 # The second table: what was measured while training. One row per trial x step x quantity.

@@ -11,9 +11,9 @@ from robust.defenses import (  # noqa: F401  (they register)
     pgd,
     rub,
 )
-from robust.defenses.base import DEFENSES, Defense, register
+from robust.defenses.base import ALL_KINDS, DEFENSES, Defense, register
 
-__all__ = ["Defense", "get", "names", "register"]
+__all__ = ["ALL_KINDS", "Defense", "get", "names", "register"]
 
 names = DEFENSES.names
 get = DEFENSES.get

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar, Final
 
 import torch
 from torch import Tensor
@@ -18,6 +19,7 @@ from robust.norms import Norm
 from robust.registry import Registry
 
 UNBOUNDED = (-float("inf"), float("inf"))
+ALL_KINDS: Final[tuple[str, ...]] = ("mlp", "cnn")
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,7 @@ class Defense(ABC):
     norm: Norm | None
     loss_function: Loss = cross_entropy
     bounds: tuple[float, float] = UNBOUNDED
+    network_kinds: ClassVar[tuple[str, ...]] = ALL_KINDS  # that it can train (robust.supports)
 
     @abstractmethod
     def example_losses(

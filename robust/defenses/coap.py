@@ -19,6 +19,8 @@ from robust.networks.linearization import Network
 class COAP(Defense):
     """The loss of the convex outer polytope's worst class differences."""
 
+    network_kinds = ("mlp",)
+
     def example_losses(
         self, net: Network, x: Tensor, y: Tensor, radius: Tensor, generator: torch.Generator | None
     ) -> Tensor:

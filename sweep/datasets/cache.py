@@ -23,7 +23,7 @@ from sweep.files import atomic, write_text
 from sweep.trial import content_hash
 
 # Raised when the facts of unchanged files would change, so that old ones are not used.
-_FACTS_VERSION = 2
+_FACTS_VERSION = 3
 _LOCK_POLL_SECONDS = 0.2
 LOCK_TIMEOUT_SECONDS = 3600.0  # the largest download on a slow line
 
@@ -33,7 +33,7 @@ def cache_folder(options: DataOptions) -> Path:
     if options.source == "openml" and options.root is not None:
         return Path(options.root)
     base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "robust-sweep"
+    return Path(os.path.expanduser(base)).absolute() / "robust-sweep"  # noqa: PTH111
 
 
 @contextlib.contextmanager
@@ -41,10 +41,17 @@ def locked(path: Path, timeout: float = LOCK_TIMEOUT_SECONDS) -> Iterator[None]:
     """Hold a lock file while the block runs, waiting for another holder to finish.
 
     Raises:
-        ValueError: another process still holds it after `timeout` seconds.
+        ValueError: its folder cannot be written, or another process still holds it after
+            `timeout` seconds.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise ValueError(
+            f"{path.parent}: cannot be written ({error.strerror}); give a folder for downloads, "
+            "as in data.root=/path/to/folder"
+        ) from None
     deadline = time.monotonic() + timeout
     try:
         while True:
