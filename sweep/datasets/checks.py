@@ -77,7 +77,7 @@ def require_usable(raw: RawData, name: str) -> None:
     """Refuse data that no network can be trained on, from whatever source.
 
     Raises:
-        ValueError: there are no rows or no features, fewer than two classes, or infinite values.
+        ValueError: there are no rows, no features, or fewer than two classes.
     """
     if raw.x.ndim < 2 or raw.x[:1].size == 0:
         what = "rows" if len(raw.x) == 0 else "features"
@@ -87,5 +87,3 @@ def require_usable(raw: RawData, name: str) -> None:
             f"data set {name}: has only one class ({', '.join(raw.classes)}); "
             "at least two are needed"
         )
-    if raw.x.dtype.kind == "f" and np.isinf(raw.x).any():
-        raise ValueError(f"data set {name}: has infinite values")

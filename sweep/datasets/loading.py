@@ -221,18 +221,21 @@ def _scaled(raw: RawData, scaling: Scaling, indices: Indices, name: str) -> NDAr
     """Return the inputs that networks see.
 
     Raises:
-        ValueError: a value is so far from the training rows that float32 does not hold it.
+        ValueError: a value is infinite, or so far from the training rows that float32 does not
+            hold it.
     """
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         x = scaling.scale(raw.x, indices.train)
     lost = ~np.isfinite(x).all(axis=0)
+    if raw.x.dtype.kind == "f":  # an infinite training value would make its column constant
+        lost |= np.isinf(raw.x[indices.train]).any(axis=0)
     if lost.any():
         column = int(np.argmax(lost))
         label = raw.features[column] if raw.features else f"column {column}"
         raise ValueError(
-            f"data set {name}: a value of {label!r} is so far from those of the training rows "
-            "that float32 does not hold it in units of their standard deviation; correct it, or "
-            "ignore the column in the catalog entry"
+            f"data set {name}: a value of {label!r} is infinite, or so far from those of the "
+            "training rows that float32 does not hold it in units of their standard deviation; "
+            "correct it, or ignore the column in the catalog entry"
         )
     return x
 
