@@ -78,7 +78,7 @@ def database_file(uri: str) -> Path | None:
     parts = urlsplit(uri)
     if parts.scheme.split("+")[0] != "sqlite" or parts.path.strip("/") in ("", ":memory:"):
         return None
-    return Path(unquote(parts.path[1:]))
+    return Path(parts.path[1:])  # SQLAlchemy decodes nothing here
 
 
 def why_no_database(path: Path) -> str | None:
