@@ -101,7 +101,8 @@ def read(argv: Sequence[str]) -> list[SweepConfig]:
 
 def _compose_one(experiment: str, overrides: Sequence[str]) -> SweepConfig:
     register()
-    for path in (CONF / "config.yaml", CONF / _EXPERIMENT / f"{experiment}.yaml"):
+    chosen = (CONF / "config.yaml", CONF / _EXPERIMENT / f"{experiment}.yaml")
+    for path in (*chosen, *sorted((CONF / "ray").glob("*.yaml"))):
         _check_readable(path)
     try:
         with initialize_config_dir(config_dir=str(CONF), version_base="1.3"):
@@ -120,13 +121,18 @@ def _check_readable(path: Path) -> None:
         ValueError: the file cannot be read, is no text or no YAML, or holds no keys.
     """
     try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        found = yaml.safe_load(text)
+        if isinstance(found, dict):
+            OmegaConf.create(text)  # which also refuses a key that is given twice
     except OSError as error:
         raise ValueError(f"{path}: cannot be read ({unreadable(error)})") from None
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: not UTF-8 text (byte {error.start})") from None
     except yaml.YAMLError as error:
         raise ValueError(f"{path}: not valid YAML: {yaml_error(error)}") from None
+    except OmegaConfBaseException as error:
+        raise ValueError(f"{path}: {_one_line(error)}") from None
     if found is not None and not isinstance(found, dict):
         raise ValueError(f"{path}: must hold keys and values, got {type(found).__name__}")
 

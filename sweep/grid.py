@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from itertools import product
 
 from robust import defenses, supports
@@ -55,7 +57,7 @@ def expand(config: SweepConfig, infos: Infos) -> list[Trial]:
         _check_networks(info, grid.network)
         _check_attack_radii(info, config.evaluation)
         options = options_of(config, info)
-        plain, checked = canonical(options), canonical({**options, BOUND_CHECKS: True})
+        plain = canonical(options)
         for network, defense in product(grid.network, grid.defense):
             for grid_radius, train_radius, learning_rate, batch_size, seed in _settings(
                 grid, defense, info.num_features
@@ -77,8 +79,18 @@ def expand(config: SweepConfig, infos: Infos) -> list[Trial]:
                     options=plain,
                 )
                 chosen = _is_chosen(trial, config.training.bound_checks)
-                trials.append(replace(trial, options=checked) if chosen else trial)
+                trials.append(with_check(trial) if chosen else trial)
     return trials
+
+
+def with_check(trial: Trial) -> Trial:
+    """The same trial with its bound checked while it trains."""
+    return replace(trial, options=_checked(trial.options))
+
+
+@lru_cache(maxsize=1024)
+def _checked(options: str) -> str:
+    return canonical({**json.loads(options), BOUND_CHECKS: True})
 
 
 def _is_chosen(trial: Trial, share: float) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -74,19 +74,31 @@ def make_plan(parts: Sequence[SweepConfig]) -> Plan:
         ValueError: a data set cannot be had, or lacks a scaling.
         SchemaError: records on disk have another schema version.
     """
+    name = parts[0].name
+    assert name is not None
+    done = store.finished(Path(parts[0].paths.results))
     seen: set[str] = set()
     made = []
     for given in parts:
         config = _taking_effect(given)
         infos = _infos(config)
         limits.check_memory(config, infos)
-        fresh = [t for t in grid.expand(config, infos) if t.trial_id not in seen]
+        asked = [_recorded(trial, done) for trial in grid.expand(config, infos)]
+        fresh = [t for t in asked if t.trial_id not in seen]
         seen.update(trial.trial_id for trial in fresh)
         made.append(Part(config, infos, tuple(fresh)))
-    name = parts[0].name
-    assert name is not None
-    done = store.finished(Path(parts[0].paths.results))
     return Plan(name, tuple(made), {trial: done[trial] for trial in seen if trial in done})
+
+
+def _recorded(trial: Trial, done: Mapping[str, str]) -> Trial:
+    """The trial, or else the same one with its bound checked, where only that is recorded.
+
+    It has every record that the trial would have, and those of the check.
+    """
+    if not done or trial.trial_id in done:
+        return trial
+    checked = grid.with_check(trial)
+    return checked if checked.trial_id in done else trial
 
 
 def _taking_effect(config: SweepConfig) -> SweepConfig:

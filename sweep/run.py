@@ -77,9 +77,9 @@ def _do(argv: Sequence[str]) -> int:
         compose.show_help(argv)
         return 0
     parts = compose.read(argv)
-    from sweep import execute  # and PyTorch, which a mistyped key need not wait for
-
     compose.check(parts)
+    from sweep import execute  # takes seconds, which a mistake need not wait for
+
     if parts[0].dry_run:
         execute.dry_run(parts)
         return 0

@@ -31,6 +31,10 @@ FLAGS: Final[dict[str, str]] = {
     "samples than all L1 gradient attacks together",
 }
 
+# Options (of the column `options`) that change what is measured while training, the second table,
+# and no accuracy: trials that differ in these alone may be compared.
+CURVE_OPTIONS: Final[tuple[str, ...]] = ("bound_checks", "curve_every", "trace_every")
+
 # Column name -> (Arrow type name, nullable). One row per trial x split x attack x radius.
 # A diverged or failed trial has the same rows with null accuracies.
 RECORD_COLUMNS: Final[dict[str, tuple[str, bool]]] = {

@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 import json
 import os
+import tempfile
 import time
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -32,8 +33,10 @@ def cache_folder(options: DataOptions) -> Path:
     """Return the cache's folder: `data.root` for source openml, else one in the user's cache."""
     if options.source == "openml" and options.root is not None:
         return Path(options.root)
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(os.path.expanduser(base)).absolute() / "robust-sweep"  # noqa: PTH111
+    base = os.path.expanduser(os.environ.get("XDG_CACHE_HOME") or "~/.cache")  # noqa: PTH111
+    if base.startswith("~"):  # no home is known, as of a container's unnamed user
+        return Path(tempfile.gettempdir()) / f"robust-sweep-{os.getuid()}"
+    return Path(base).absolute() / "robust-sweep"
 
 
 @contextlib.contextmanager

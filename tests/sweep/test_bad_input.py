@@ -13,7 +13,8 @@ import pandas as pd
 import pytest
 
 from sweep import compose, execute, ray_start, run
-from sweep.datasets import catalog, loading
+from sweep.datasets import DataOptions, catalog, loading
+from sweep.datasets.cache import cache_folder
 
 ROOT = Path(run.__file__).resolve().parent.parent
 QUICK = ("+experiment=quickstart", "grid.dataset=[iris]", "grid.network=[mlp-1x8]")
@@ -283,6 +284,10 @@ CONF = {
     "a word": ("quickstart\n", ["broken.yaml"]),
     "unknown key": ("# @package _global_\ngrid:\n  sed: [0]\n", ["sed"]),
     "wrong type": ("# @package _global_\ngrid: 3\n", ["broken", "value: 3"]),
+    "a key twice": ("# @package _global_\nname: a\nname: b\n", ["broken.yaml", "line 3"]),
+    "an unknown reference": ("# @package _global_\nname: ${nope}\n", ["nope"]),
+    "a broken reference": ("# @package _global_\nname: ${\n", ["${"]),
+    "a date": ("# @package _global_\nname: a\n? [1, 2]\n: 3\n", ["broken.yaml"]),
     "zero byte": (b"# @package _global_\nname: a\x00b\n", ["broken.yaml"]),
     "a folder": (None, ["broken.yaml", "folder"]),
     "unknown experiment": ("# @package _global_\ninclude: [nope]\n", ["nope"]),
@@ -309,6 +314,42 @@ def test_unreadable_experiment_is_named_with_its_line(
     line = refused(["+experiment=broken", "tracking.enabled=false"], capsys)
     for part in named:
         assert part in line
+
+
+def test_unreadable_ray_choice_is_named_with_its_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    conf = tmp_path / "conf"
+    subprocess.run(["cp", "-r", str(ROOT / "conf"), str(conf)], check=True)
+    (conf / "ray" / "local.yaml").write_text("address: [\n")
+    monkeypatch.setattr(compose, "CONF", conf)
+    line = refused([*QUICK, "tracking.enabled=false"], capsys)
+    assert "local.yaml" in line
+    assert "line" in line
+
+
+@pytest.mark.parametrize("root", ["~nobody-of-this-name/data", "/etc/passwd", "/proc/none"])
+def test_data_root_that_is_no_folder_is_named(
+    root: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = [*QUICK, "data.source=folder", f"data.root='{root}'", f"paths.results={tmp_path}"]
+    line = refused([*own, "tracking.enabled=false"], capsys)
+    assert "data.root" in line
+    assert root in line
+
+
+def test_cache_of_somebody_without_a_home_is_no_folder_called_tilde(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    import os
+
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)  # nothing is known of him
+    monkeypatch.chdir(tmp_path)
+    folder = cache_folder(DataOptions())
+    assert "~" not in str(folder)
+    assert folder.is_absolute()
+    assert not folder.is_relative_to(tmp_path)
 
 
 def test_damaged_catalog_is_named_with_its_line(

@@ -242,6 +242,23 @@ def test_checks_asked_for_later_are_made(tmp_path: Any) -> None:
     assert {row["step"] for row in found if row["quantity"] == "bound_holds"} == {3}
 
 
+def test_checks_that_are_no_longer_asked_for_are_not_made_again(tmp_path: Any) -> None:
+    asked = config(tmp_path, training=Training(steps=3, bound_checks=1.0))
+    for job in jobs(asked):
+        run_pack(job)
+    plain = config(tmp_path, training=Training(steps=3))
+    made = plan.make_plan([plain])
+    assert jobs(plain) == []
+    assert set(made.finished) == {trial.trial_id for trial in made.trials}
+    assert set(made.finished) == set(store.finished(tmp_path))
+
+
+def test_options_of_the_curves_are_options() -> None:
+    watched = trained(bound_checks=1.0, curve_every=7, trace_every=7)
+    (options,) = {trial.options for trial in expand(watched, infos(watched))}
+    assert set(json.loads(options)) == set(schema.CURVE_OPTIONS)
+
+
 # The column `options`.
 def test_records_carry_the_options_that_the_id_hashes() -> None:
     small = evaluated(max_samples=7, attacks=["fgsm-linf"])

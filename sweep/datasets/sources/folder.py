@@ -30,7 +30,7 @@ def names(root: str | None = None) -> tuple[str, ...]:
     """Return the catalog's names and those of the tables and entries in the folder."""
     known = dict.fromkeys(catalog())
     if root is not None:
-        directory = Path(root).expanduser()
+        directory = Path(os.path.expanduser(root))  # noqa: PTH111
         for suffix in (*TABLES, ".yaml"):
             known.update(dict.fromkeys(path.stem for path in sorted(directory.glob(f"*{suffix}"))))
     return tuple(known)
