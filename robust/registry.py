@@ -6,10 +6,18 @@ import difflib
 import importlib
 import pkgutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> str:
+    """Return the message that a name is unknown, with the nearest and all known ones."""
+    names = list(known)
+    close = difflib.get_close_matches(str(name), names, n=1)
+    hint = f" (did you mean {close[0]!r}?)" if close else ""
+    return f"unknown {kind} {name!r}{hint}; known: {', '.join(names)}"
 
 
 class PluginError(ValueError):
@@ -51,11 +59,7 @@ class Registry(Generic[T]):
             ValueError: the name is unknown; the message lists the known ones.
         """
         if name not in self._items:
-            close = difflib.get_close_matches(str(name), self._items, n=1)
-            hint = f" (did you mean {close[0]!r}?)" if close else ""
-            raise ValueError(
-                f"unknown {self.kind} {name!r}{hint}; known: {', '.join(self._items)}"
-            )
+            raise ValueError(unknown(self.kind, name, self._items))
         return self._items[name]
 
     def __iter__(self) -> Iterator[str]:

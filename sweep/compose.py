@@ -7,9 +7,11 @@ import sys
 from collections.abc import Sequence
 from dataclasses import fields, is_dataclass, replace
 from itertools import product
+from pathlib import Path
 from typing import Any, get_type_hints
 
 import hydra
+import yaml
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.core.config_store import ConfigStore
@@ -20,8 +22,9 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from sweep.config import Grid, SweepConfig, debugged
-from sweep.errors import unknown
+from sweep.errors import unknown, unreadable, yaml_error
 from sweep.installation import CONF, command_of
+from sweep.uri import redacted_uri
 
 _EXPERIMENT = "experiment"
 _NOISE = ("object_type", "full_key", "reference_type")
@@ -80,10 +83,19 @@ def read(argv: Sequence[str]) -> list[SweepConfig]:
         )
     name = experiments[0].split("=", 1)[1]
     whole = _compose_one(name, rest)
+    repeated = [part for part in whole.include if whole.include.count(part) > 1]
+    if repeated:
+        raise ValueError(f"include: {repeated[0]!r} is given twice; each may occur once")
     sweep_name = whole.name if whole.name is not None else name
     for included in whole.include:
         _check_choice(_EXPERIMENT, included)
     parts = [_compose_one(part, rest) for part in whole.include] if whole.include else [whole]
+    for part, config in zip(whole.include, parts, strict=False):
+        if config.include:
+            raise ValueError(
+                f"include: experiment {part!r} includes others itself; "
+                f"name those: {', '.join(config.include)}"
+            )
     named = [
         replace(part, name=sweep_name, include=[], grid=_with_named_defenses(part.grid))
         for part in parts
@@ -93,6 +105,9 @@ def read(argv: Sequence[str]) -> list[SweepConfig]:
 
 def _compose_one(experiment: str, overrides: Sequence[str]) -> SweepConfig:
     register()
+    chosen = (CONF / "config.yaml", CONF / _EXPERIMENT / f"{experiment}.yaml")
+    for path in (*chosen, *sorted((CONF / "ray").glob("*.yaml"))):
+        _check_readable(path)
     try:
         with initialize_config_dir(config_dir=str(CONF), version_base="1.3"):
             node = hydra_compose("config", [f"+{_EXPERIMENT}={experiment}", *overrides])
@@ -130,6 +145,29 @@ def _defense_names(entry: object) -> list[str]:
     points = product(*axes.values())
     given = (",".join(f"{k}={v}" for k, v in zip(axes, point, strict=True)) for point in points)
     return [f"{entry['name']}({values})" if values else entry["name"] for values in given]
+
+
+def _check_readable(path: Path) -> None:
+    """Refuse a file of which Hydra would not say which it is, or where.
+
+    Raises:
+        ValueError: the file cannot be read, is no text or no YAML, or holds no keys.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        found = yaml.safe_load(text)
+        if isinstance(found, dict):
+            OmegaConf.create(text)  # which also refuses a key that is given twice
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read ({unreadable(error)})") from None
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: not UTF-8 text (byte {error.start})") from None
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path}: not valid YAML: {yaml_error(error)}") from None
+    except OmegaConfBaseException as error:
+        raise ValueError(f"{path}: {_one_line(error)}") from None
+    if found is not None and not isinstance(found, dict):
+        raise ValueError(f"{path}: must hold keys and values, got {type(found).__name__}")
 
 
 def _one_line(error: Exception) -> str:
@@ -224,7 +262,7 @@ def show_help(argv: Sequence[str]) -> None:
             raise ValueError(f"unknown flag {flag!r}; allowed: {', '.join(allowed)}")
     register()
     before = sys.argv
-    sys.argv = [before[0], *argv]
+    sys.argv = [before[0], *map(redacted_uri, argv)]  # Hydra prints what it is given
     try:
         hydra.main(config_path=str(CONF), config_name="config", version_base="1.3")(_no_job)()
     finally:

@@ -40,7 +40,7 @@ class Training:
     curve_every: int = 500  # steps between two points of the validation curve; 0 for none
     # Share of trials, chosen by the hash of their ids, on which aRUB's bound is compared with PGD
     # at Table 1's radii, whenever the curve has a point. A check of 22 balls costs as much as
-    # 300 steps of nominal training. It changes no network, so it is no part of a trial's id.
+    # 300 steps of nominal training. The ids of the trials chosen say so; the others keep theirs.
     bound_checks: float = 0.0
     trace_every: int = 0  # steps between two points of Figure 1's losses; 0 for none
     cuda_graph: bool = False  # on a GPU: record a step once and replay it; changes no network
@@ -118,6 +118,8 @@ class Tracking:
     """MLflow."""
 
     enabled: bool = True
+    # Passwords belong into the environment: MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD,
+    # PGPASSWORD or ~/.pgpass. One that stands here is shown and recorded nowhere (sweep/uri.py).
     uri: str = "sqlite:///mlflow.db"
 
 

@@ -36,3 +36,17 @@ def unknown(what: str, value: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(value, known, n=1)
     hint = f" (did you mean {close[0]!r}?)" if close else ""
     return f"unknown {what} {value!r}{hint}; known: {', '.join(known)}"
+
+
+def yaml_error(error: Exception) -> str:
+    """What is wrong with a YAML text and in which line, in one line."""
+    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+    problem: str = getattr(error, "problem", None) or " ".join(str(error).split())
+    return f"line {mark.line + 1}: {problem}" if mark is not None else problem
+
+
+def unreadable(error: OSError) -> str:
+    """Why a file cannot be read, in words."""
+    return (
+        "it is a folder" if isinstance(error, IsADirectoryError) else str(error.strerror or error)
+    )

@@ -26,7 +26,7 @@ from robust.invariant import (
     reports,
 )
 from robust.networks.linearization import Network
-from sweep import records, schema
+from sweep import options, records, schema
 from sweep.config import Evaluation
 from sweep.datasets import Dataset
 from sweep.grid import attack_radii
@@ -166,12 +166,12 @@ def _evidence(
 ) -> _Evidence:
     """Certify first, so that every point of an attack is compared with what is certified."""
     evidence = _Evidence(torch.zeros(net.num_networks, dtype=torch.bool))
-    names = records.evaluated_attacks(evaluation)
+    names = options.evaluated_attacks(evaluation)
     gaps, clean = clean_differences(net, x, y)
     claims: Tensor | None = None
     watches: list[Sandwich] = []
     for attack in sorted(names, key=lambda name: name not in CERTIFICATES):
-        norm = records.attack_norm(attack)
+        norm = options.attack_norm(attack)
         radii = _true_radii(evaluation, norm, data)
         if attack not in CERTIFICATES and claims is not None:
             ladder, same = _true_radii(evaluation, "l1", data), norm == "l1"

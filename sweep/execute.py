@@ -15,6 +15,7 @@ from sweep import (
     files,
     log,
     provenance,
+    ray_environment,
     report,
     store,
     training,
@@ -29,6 +30,7 @@ from sweep.plan import Plan, Task, learn_memory, make_plan, make_tasks
 from sweep.progress import Progress
 from sweep.ray_start import RayStart
 from sweep.tracker import SYNC_COMMAND, Tracker, check_uri
+from sweep.uri import redacted_values
 from sweep.worker import Job, Summary
 
 
@@ -48,15 +50,12 @@ def dry_run(parts: Sequence[SweepConfig]) -> None:
     show(plan, tasks, rates, provenance.slots(plan.config.ray))
 
 
-def sweep(
-    parts: Sequence[SweepConfig], overrides: Sequence[str] = (), ray: RayStart | None = None
-) -> int:
+def sweep(parts: Sequence[SweepConfig], overrides: Sequence[str] = ()) -> int:
     """Run what is missing of a sweep.
 
     Args:
         parts: the configuration, one or several.
         overrides: the arguments that it was composed from, for the record.
-        ray: if its start has begun; ended here once packs are planned.
 
     Returns:
         The exit code: 0, or 1 if any trial failed.
@@ -70,6 +69,8 @@ def sweep(
     assert name is not None
     folder = store.Folder(Path(config.paths.results).absolute(), name)
     _check_writable(folder)
+    if not config.debug:
+        ray_environment.check_temporary_folder(config.ray)
     if config.tracking.enabled:
         check_uri(config.tracking.uri)
     with locked(folder.path):
@@ -81,7 +82,7 @@ def sweep(
         checkpoints.remove_stale(plan.folder, (task.job.pack for task in tasks))
         _write_manifest(plan, commit, overrides)
         print(_opening(plan, tasks), flush=True)
-        driver = Driver(plan, tasks, ray)
+        driver = Driver(plan, tasks)
         try:
             driver.run()
             return driver.close()
@@ -128,12 +129,12 @@ def _write_manifest(plan: Plan, commit: str, overrides: Sequence[str]) -> None:
     configs = [asdict(part.config) for part in plan.parts]
     store.write_manifest(
         plan.folder,
-        config=configs[0] if len(configs) == 1 else {"parts": configs},
+        config=redacted_values(configs[0] if len(configs) == 1 else {"parts": configs}),
         git_commit=commit,
         trial_ids=(trial.trial_id for trial in plan.trials),
         data_hashes=hashes,
         pixel_scales=scales,
-        overrides=overrides,
+        overrides=redacted_values(overrides),
         labels=_labels(plan),
     )
 
@@ -149,7 +150,7 @@ def _labels(plan: Plan) -> dict[str, str]:
 class Driver:
     """Hears of every pack and keeps the log and the display."""
 
-    def __init__(self, plan: Plan, tasks: Sequence[Task], ray: RayStart | None = None) -> None:
+    def __init__(self, plan: Plan, tasks: Sequence[Task]) -> None:
         self.plan = plan
         self.tasks = {task.job.pack.pack_id: task for task in tasks}
         self.slots = 1 if plan.config.debug else provenance.slots(plan.config.ray)
@@ -157,7 +158,7 @@ class Driver:
         self.slot_time = SlotTime(self.slots, len(tasks))
         tracking = plan.config.tracking
         self.tracker = Tracker(plan.folder, tracking.uri) if tracking.enabled else None
-        self._ray = ray
+        self._ray: RayStart | None = None
 
     def run(self) -> None:
         """Run every pack; return when all are recorded."""

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import lru_cache
 from itertools import product
 
 from robust import defenses
+from robust.supports import takes
 from sweep import schema
-from sweep.config import Evaluation, Grid, SweepConfig, Training
+from sweep.config import Evaluation, Grid, SweepConfig
 from sweep.datasets import DatasetInfo
-from sweep.trial import Trial, content_hash
+from sweep.limits import out_of_range
+from sweep.options import BOUND_CHECKS, attack_norm, evaluated_attacks, options_of
+from sweep.trial import Trial, canonical
 
 Infos = Mapping[tuple[str, int], DatasetInfo]  # by data set and split seed
 
@@ -30,34 +36,6 @@ def attack_radii(evaluation: Evaluation, norm: str, num_features: int) -> tuple[
     return tuple(true_radius(norm, r, num_features) for r in evaluation.attack_grid_radii)
 
 
-def options_hash(config: SweepConfig) -> str:
-    """The content hash of the options that change a trial's records and are no axis of the grid.
-
-    Options at null, false or the default loss are left out, so that a new one, off by default,
-    renames no trial.
-    """
-    evaluation, loss = config.evaluation, config.training.loss
-    options: dict[str, object] = {
-        "loss": loss if loss != Training().loss else None,
-        "attacks": sorted(evaluation.attacks),
-        "attack_grid_radii": evaluation.attack_grid_radii,
-        "unscaled_radii": not evaluation.scale_radii,
-        "certify": evaluation.certify,
-        "certify_tight": evaluation.certify_tight,
-        "nested": evaluation.nested,
-        "engine": evaluation.engine if evaluation.engine != Evaluation().engine else None,
-        "restarts": evaluation.restarts,
-        "max_samples": evaluation.max_samples,
-        "keep_target_column": config.data.keep_target_column,
-        "curve_every": config.training.curve_every,
-        "trace_every": config.training.trace_every or None,
-        "tf32": config.training.tf32,
-        "simulate": config.simulate,
-    }
-    given = {key: value for key, value in options.items() if value is not None}
-    return content_hash({key: value for key, value in given.items() if value is not False})
-
-
 def expand(config: SweepConfig, infos: Infos) -> list[Trial]:
     """Every trial of the configuration, in a fixed order.
 
@@ -69,37 +47,60 @@ def expand(config: SweepConfig, infos: Infos) -> list[Trial]:
         One trial per combination; nominal training, which has no ball, only at radius 0.
 
     Raises:
-        ValueError: a scaling that a data set does not have.
+        ValueError: a data set lacks a scaling, cannot be had by a network, or has so many
+            features that a true radius is out of range.
     """
     grid = config.grid
-    options = options_hash(config)
     trials = []
     for dataset, split_seed, scaling in product(grid.dataset, grid.split_seed, grid.scaling):
         info = infos[dataset, split_seed]
         _check_scaling(info, scaling)
+        _check_networks(info, grid.network)
+        _check_attack_radii(info, config.evaluation)
+        options = options_of(config, info)
+        plain = canonical(options)
         methods = map(defenses.get, grid.defense)
         for network, method in product(grid.network, methods):
             for grid_radius, train_radius, learning_rate, batch_size, seed in _settings(
                 grid, method.norm, info.num_features
             ):
-                trials.append(
-                    Trial(
-                        dataset=dataset,
-                        dataset_hash=info.hash,
-                        scaling=scaling,
-                        network=network,
-                        defense=method.name,
-                        grid_radius=grid_radius,
-                        train_radius=train_radius,
-                        learning_rate=learning_rate,
-                        batch_size=batch_size,
-                        steps=config.training.steps,
-                        seed=seed,
-                        split_seed=split_seed,
-                        options=options,
-                    )
+                _check_train_radius(method.name, grid_radius, train_radius)
+                trial = Trial(
+                    dataset=dataset,
+                    dataset_hash=info.hash,
+                    scaling=scaling,
+                    network=network,
+                    defense=method.name,
+                    grid_radius=grid_radius,
+                    train_radius=train_radius,
+                    learning_rate=learning_rate,
+                    batch_size=batch_size,
+                    steps=config.training.steps,
+                    seed=seed,
+                    split_seed=split_seed,
+                    options=plain,
                 )
+                chosen = _is_chosen(trial, config.training.bound_checks)
+                trials.append(with_check(trial) if chosen else trial)
     return trials
+
+
+def with_check(trial: Trial) -> Trial:
+    """The same trial with its bound checked while it trains."""
+    return replace(trial, options=_checked(trial.options))
+
+
+@lru_cache(maxsize=1024)
+def _checked(options: str) -> str:
+    return canonical({**json.loads(options), BOUND_CHECKS: True})
+
+
+def _is_chosen(trial: Trial, share: float) -> bool:
+    """Whether a trial is among the share of trials whose bound is checked (Table 1).
+
+    By the id that it has without the check, so a share that grows keeps whom it had.
+    """
+    return share > 0 and int(trial.trial_id, 16) < int(share * 16 ** len(trial.trial_id))
 
 
 def _settings(
@@ -109,6 +110,7 @@ def _settings(
     for batch_size, seed, grid_radius, learning_rate in product(
         grid.batch_size, grid.seed, grid_radii, grid.learning_rate
     ):
+        grid_radius += 0.0  # -0.0 is 0
         train_radius = true_radius(norm, grid_radius, num_features)
         yield grid_radius, train_radius, learning_rate, batch_size, seed
 
@@ -118,6 +120,33 @@ def _check_scaling(info: DatasetInfo, scaling: str) -> None:
         raise ValueError(
             f"grid.scaling={scaling}: data set {info.name!r} has {', '.join(info.scalings)}"
         )
+
+
+def _check_networks(info: DatasetInfo, names: Sequence[str]) -> None:
+    for name in names:
+        if not (answer := takes(name, info.input_shape)):
+            raise ValueError(f"grid.network={name}: data set {info.name!r} {answer.reason}")
+
+
+def _check_train_radius(defense: str, grid_radius: float, train_radius: float) -> None:
+    reason = out_of_range(train_radius)
+    if reason is not None:
+        raise ValueError(
+            f"grid.grid_radius={grid_radius}: defense {defense!r} trains at the true radius "
+            f"{train_radius:g}, which {reason}"
+        )
+
+
+def _check_attack_radii(info: DatasetInfo, evaluation: Evaluation) -> None:
+    for name in evaluated_attacks(evaluation):
+        for radius in attack_radii(evaluation, attack_norm(name), info.num_features):
+            reason = out_of_range(radius)
+            if reason is not None:
+                raise ValueError(
+                    f"evaluation.attack_grid_radii={evaluation.attack_grid_radii}: attack "
+                    f"{name!r} has the true radius {radius:g} on data set {info.name!r}, which "
+                    f"{reason}"
+                )
 
 
 def rows_per_trial(evaluation: Evaluation) -> int:

@@ -100,13 +100,13 @@ def share(config: SweepConfig, device: str) -> float | None:
     if config.ray.address is not None:
         return None
     if device == "cpu":
-        return _MARGIN * _main_memory() / (1 if config.debug else slots(config.ray))
+        return _MARGIN * main_memory() / (1 if config.debug else slots(config.ray))
     gpus = config.ray.gpus_per_pack if config.ray.gpus_per_pack is not None else 0.5
     total = torch.cuda.get_device_properties(device).total_memory
     return _MARGIN * float(total) * min(1.0, gpus)
 
 
-def _main_memory() -> int:
+def main_memory() -> int:
     """The memory of this machine, or of the container that this process is in."""
     sizes = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
     for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):

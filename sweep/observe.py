@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Final
 
@@ -15,6 +16,7 @@ from robust.norms import Norm
 from sweep.config import Training
 from sweep.datasets import Dataset
 from sweep.grid import true_radius
+from sweep.options import BOUND_CHECKS
 from sweep.packing import Pack
 from sweep.trial import Trial
 
@@ -23,17 +25,18 @@ CHECKED_NORMS: Final[tuple[Norm, ...]] = ("linf", "l1")
 CHECKED_GRID_RADII: Final = (0.0, 0.0008, 0.001, 0.0015, 0.002, 0.003, 0.01, 0.1, 0.3, 0.5, 1.0)
 
 
-def is_checked(trial: Trial, share: float) -> bool:
-    """Whether a trial is among the share of trials whose bound is checked (Table 1)."""
-    return int(trial.trial_id, 16) < int(share * 16 ** len(trial.trial_id))
+def is_checked(trial: Trial) -> bool:
+    """Whether a trial is one of those whose bound is checked (Table 1); its id says so too."""
+    return bool(json.loads(trial.options).get(BOUND_CHECKS, False))
 
 
 def monitor(net: Network, pack: Pack, data: Dataset, training: Training) -> Monitor | None:
     """Return what watches the training of a pack; None if nothing is asked for."""
-    checked = tuple(i for i, t in enumerate(pack.trials) if is_checked(t, training.bound_checks))
+    checked = tuple(i for i, t in enumerate(pack.trials) if is_checked(t))
     checks = trace = None
     if checked:
-        every = training.curve_every or CHECK_EVERY
+        # As the curve, a check has a point at the end of a training that is shorter.
+        every = min(training.curve_every or CHECK_EVERY, pack.first.steps)
         checks = Checks(every, checked, _balls(data.info.num_features))
     if training.trace_every:
         method = replace(

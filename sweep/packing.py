@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
-from sweep.trial import Trial, content_hash
+from sweep.options import BOUND_CHECKS
+from sweep.trial import Trial, canonical, content_hash
 
 
 @dataclass(frozen=True)
@@ -46,9 +48,15 @@ def pack_key(trial: Trial) -> Key:
         trial.steps,
         trial.seed,
         trial.split_seed,
-        trial.options,
+        _shared(trial.options),
         trial.numerics_version,
     )
+
+
+@lru_cache(maxsize=1024)
+def _shared(options: str) -> str:
+    """The options that a pack has in common: whether a bound is checked changes no training."""
+    return canonical({k: v for k, v in json.loads(options).items() if k != BOUND_CHECKS})
 
 
 def make_packs(

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from robust import networks
-from sweep import calibration, checkpoints, cost, datasets, grid, memory, store
+from sweep import calibration, checkpoints, cost, datasets, grid, limits, memory, store
 from sweep.calibration import Rates
 from sweep.config import SweepConfig, data_options
 from sweep.datasets import DatasetInfo
 from sweep.memory import Memory
+from sweep.options import evaluated_attacks
 from sweep.packing import Pack, make_packs
-from sweep.records import Origin, evaluated_attacks
+from sweep.provenance import local_device
+from sweep.records import Origin
 from sweep.training import Settings, device_name
 from sweep.trial import Trial
 from sweep.worker import Job
@@ -73,17 +75,42 @@ def make_plan(parts: Sequence[SweepConfig]) -> Plan:
         ValueError: a data set cannot be had, or lacks a scaling.
         SchemaError: records on disk have another schema version.
     """
-    seen: set[str] = set()
-    made = []
-    for config in parts:
-        infos = _infos(config)
-        fresh = [t for t in grid.expand(config, infos) if t.trial_id not in seen]
-        seen.update(trial.trial_id for trial in fresh)
-        made.append(Part(config, infos, tuple(fresh)))
     name = parts[0].name
     assert name is not None
     done = store.finished(Path(parts[0].paths.results))
+    seen: set[str] = set()
+    made = []
+    for given in parts:
+        config = _taking_effect(given)
+        infos = _infos(config)
+        limits.check_memory(config, infos)
+        asked = [_recorded(trial, done) for trial in grid.expand(config, infos)]
+        fresh = [t for t in asked if t.trial_id not in seen]
+        seen.update(trial.trial_id for trial in fresh)
+        made.append(Part(config, infos, tuple(fresh)))
     return Plan(name, tuple(made), {trial: done[trial] for trial in seen if trial in done})
+
+
+def _recorded(trial: Trial, done: Mapping[str, str]) -> Trial:
+    """The trial, or else the same one with its bound checked, where only that is recorded.
+
+    It has every record that the trial would have, and those of the check.
+    """
+    if not done or trial.trial_id in done:
+        return trial
+    checked = grid.with_check(trial)
+    return checked if checked.trial_id in done else trial
+
+
+def _taking_effect(config: SweepConfig) -> SweepConfig:
+    """The configuration without what does nothing where its packs are known to run.
+
+    A CPU has no TF32: networks trained there are the same with it and without.
+    """
+    rounds = config.ray.address is not None or local_device(config.ray) != "cpu"
+    if rounds or not config.training.tf32:
+        return config
+    return replace(config, training=replace(config.training, tf32=False))
 
 
 def _infos(config: SweepConfig) -> grid.Infos:

@@ -13,14 +13,12 @@ import signal
 import socket
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 
 from sweep import config as sweep_config
 from sweep import local_ray, ray_environment
 from sweep.errors import RayError
 
 _KNOCK_TIMEOUT_S = 10.0
-_UP_WITHIN_S = 30.0
 
 
 class RayStart:
@@ -67,12 +65,6 @@ class RayStart:
             gc.collect()
         self._over.set()
 
-    def end(self) -> None:
-        """Wait until Ray is up, which cannot be cut short cleanly, and has ended again."""
-        self._up.wait(_UP_WITHIN_S)
-        self.stop()
-        self.join()
-
     def join(self) -> None:
         """Return when Ray has ended; a Ctrl-C meanwhile must not leave workers behind.
 
@@ -81,18 +73,6 @@ class RayStart:
         if self._up.is_set():
             with _uninterrupted():
                 self._thread.join()
-
-
-def ahead(config: sweep_config.SweepConfig) -> RayStart | None:
-    """Begin with Ray before it is certain that it is needed, if it most likely will be.
-
-    PyTorch is imported and the sweep planned meanwhile, which leaves the other cores idle. Not
-    for a sweep that was begun before, which may be complete, nor for a cluster, which is up.
-    """
-    begun = Path(config.paths.results) / str(config.name)
-    if config.dry_run or config.debug or config.ray.address is not None or begun.exists():
-        return None
-    return RayStart(config.ray)
 
 
 @contextlib.contextmanager

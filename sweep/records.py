@@ -12,22 +12,22 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from robust import attacks
 from robust.monitor import Observation
 from sweep import schema, store
 from sweep.config import Evaluation
 from sweep.datasets import DatasetInfo
 from sweep.grid import attack_radii
+from sweep.options import attack_norm, evaluated_attacks
 from sweep.packing import Pack
 
 Floats = NDArray[np.float64]
 VALIDATION_ACCURACY = "validation_accuracy"
 Curve = Sequence[tuple[int, Sequence[float | None]]]
 
-_CERTIFIED_NORMS = {schema.CERTIFIED: "l1", schema.CERTIFIED_TIGHT: "l1"}
 _TRIAL_COLUMNS = (
     *("trial_id", "dataset", "dataset_hash", "network", "defense", "grid_radius", "train_radius"),
     *("learning_rate", "batch_size", "scaling", "steps", "seed", "split_seed"),
+    "options",
 )
 _CURVE_TRIAL_COLUMNS = (
     *("trial_id", "dataset", "network", "defense", "grid_radius", "learning_rate"),
@@ -92,21 +92,6 @@ class Origin:
     experiment: str
     git_commit: str
     simulated: bool = False
-
-
-def evaluated_attacks(evaluation: Evaluation) -> tuple[str, ...]:
-    """Every value of the column `attack`, in order."""
-    certificates = {
-        schema.CERTIFIED: evaluation.certify,
-        schema.CERTIFIED_TIGHT: evaluation.certify_tight,
-    }
-    return (*evaluation.attacks, *(name for name, asked in certificates.items() if asked))
-
-
-def attack_norm(attack: str) -> str:
-    """The norm of an attack's ball."""
-    known = _CERTIFIED_NORMS.get(attack)
-    return known if known is not None else str(attacks.get(attack).norm)
 
 
 def build_records(

@@ -7,6 +7,7 @@ from sweep.installation import command_of
 from sweep.overhead import SlotTime
 from sweep.plan import Plan
 from sweep.progress import Progress, duration
+from sweep.uri import redacted_uri
 
 
 def counts(progress: Progress, slot_time: SlotTime) -> str:
@@ -51,7 +52,7 @@ def where(plan: Plan) -> list[str]:
     """The paths, and the commands to look at them."""
     lines = [f"records:  {plan.folder.path}"]
     if plan.config.tracking.enabled:
-        uri = plan.config.tracking.uri
+        uri = redacted_uri(plan.config.tracking.uri)
         lines.append(
             f"runs:     {uri}"
             if uri.startswith("http")

@@ -20,11 +20,28 @@ if Path(sys.path[0]).resolve() == _HERE:
     # and never in the checkout's root, which need not be installed.
     sys.path[0] = str(_HERE.parent)
 
-if __name__ == "__main__":  # a Ctrl-C while the imports below take their seconds
+
+def _open_standard_streams() -> None:
+    """Lead streams that were closed before the start to nowhere.
+
+    Else the first files opened here would take their numbers, and what is printed.
+    """
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
+    for name, number in (("stdout", 1), ("stderr", 2)):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, "w", encoding="utf-8", closefd=False))
+
+
+if __name__ == "__main__":
+    _open_standard_streams()
+    # A Ctrl-C while the imports below take their seconds.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
-from sweep import compose, ray_start  # noqa: E402
+from sweep import compose  # noqa: E402
 from sweep.errors import UserError  # noqa: E402
+from sweep.uri import redacted  # noqa: E402
 
 _USAGE_ERROR = 2
 _INTERRUPTED = 130
@@ -36,35 +53,54 @@ def main(argv: Sequence[str]) -> int:
     Returns:
         0; 1 if any trial failed; 2 if the command or its surroundings are wrong; 130 on Ctrl-C.
     """
-    ray: ray_start.RayStart | None = None
     try:
-        if any(text.startswith("-") for text in argv):
-            compose.show_help(argv)
-            return 0
-        parts = compose.read(argv)
-        ray = ray_start.ahead(parts[0])
-        from sweep import execute  # and PyTorch, while Ray starts
-
-        compose.check(parts)
-        if parts[0].dry_run:
-            execute.dry_run(parts)
-            return 0
-        return execute.sweep(parts, argv, ray)
+        code = _do(argv)
+        sys.stdout.flush()
+        return code
+    except OSError as error:
+        if _output_is_closed():
+            error.filename = "standard output"
+        where = f"{error.filename}: " if error.filename is not None else ""
+        return _refused(f"{where}{error.strerror or error}")
     except (UserError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr, flush=True)
-        if ray is not None:
-            ray.end()
-        return _USAGE_ERROR
+        return _refused(str(error))
     except KeyboardInterrupt:
         print(
             "\ninterrupted: what is finished is recorded; the same command completes the rest",
             file=sys.stderr,
             flush=True,
         )
-        if ray is not None:
-            ray.stop()
-            ray.join()
         return _INTERRUPTED
+
+
+def _do(argv: Sequence[str]) -> int:
+    if any(text.startswith("-") for text in argv):
+        compose.show_help(argv)
+        return 0
+    parts = compose.read(argv)
+    compose.check(parts)
+    from sweep import execute  # takes seconds, which a mistake need not wait for
+
+    if parts[0].dry_run:
+        execute.dry_run(parts)
+        return 0
+    return execute.sweep(parts, argv)
+
+
+def _output_is_closed() -> bool:
+    """Whether nobody reads what is printed; what is still held back is then given up."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return True
+    return False
+
+
+def _refused(message: str) -> int:
+    """Print what is wrong, in one line and without credentials."""
+    print(f"error: {redacted(' '.join(message.split()))}", file=sys.stderr, flush=True)
+    return _USAGE_ERROR
 
 
 def _interrupt(signum: int, frame: FrameType | None) -> NoReturn:

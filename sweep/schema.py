@@ -34,6 +34,10 @@ FLAGS: Final[dict[str, str]] = {
     "sample within a certified radius; such samples count as not certified there",
 }
 
+# Options (of the column `options`) that change what is measured while training, the second table,
+# and no accuracy: trials that differ in these alone may be compared.
+CURVE_OPTIONS: Final[tuple[str, ...]] = ("bound_checks", "curve_every", "trace_every")
+
 # Column name -> (Arrow type name, nullable). One row per trial x split x attack x radius.
 # A diverged or failed trial has the same rows with null accuracies.
 RECORD_COLUMNS: Final[dict[str, tuple[str, bool]]] = {
@@ -77,6 +81,9 @@ RECORD_COLUMNS: Final[dict[str, tuple[str, bool]]] = {
     "simulated": ("bool", False),  # made-up record of a `simulate=true` run
     "flags": ("string", False),  # space-separated names of FLAGS, empty if healthy
     "error": ("string", True),  # one line, only where status is failed
+    # Canonical JSON of the options that the trial's id hashes, at their effective values and only
+    # those that are not the default ({} if all are); null in files from before it was recorded.
+    "options": ("string", True),
 }
 
 # The second table: what was measured while training. One row per trial x step x quantity.

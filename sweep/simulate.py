@@ -11,8 +11,9 @@ import numpy as np
 from sweep import schema
 from sweep.config import Evaluation
 from sweep.datasets import DatasetInfo
+from sweep.options import evaluated_attacks
 from sweep.packing import Pack
-from sweep.records import Measured, evaluated_attacks
+from sweep.records import Measured
 from sweep.trial import Trial
 
 

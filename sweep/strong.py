@@ -4,7 +4,8 @@ For each data set, network family, defense, norm and radius of `evaluation.stron
 network that has the highest validation accuracy under PGD is trained again, which gives the same
 weights, and attacked on test data. Rows `autoattack-<norm>` in the records' schema go to
 results/NAME/strong/, one file per trial, apart from the records of the sweep. Running the same
-command again attacks only what is missing.
+command again attacks only what is missing: the rows of other radii stay, those of the same ball
+on another number of samples (`evaluation.strong_samples`) are replaced.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ from sweep import autoattack, compose, datasets, evaluation, plan, schema, store
 from sweep.calibration import Rates  # noqa: E402
 from sweep.errors import UserError  # noqa: E402
 from sweep.provenance import git_commit, local_device  # noqa: E402
+from sweep.trial import Trial  # noqa: E402
+from sweep.uri import redacted  # noqa: E402
 from sweep.worker import Job  # noqa: E402
 
 Row = dict[str, Any]
@@ -49,7 +52,7 @@ def main(argv: Sequence[str]) -> int:
                 print(line, file=sys.stderr)
         return 1 if trouble else 0
     except (UserError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {redacted(' '.join(str(error).split()))}", file=sys.stderr)
         return 2
 
 
@@ -82,23 +85,78 @@ def picks_of(records: pl.DataFrame, grid_radii: Sequence[float]) -> pl.DataFrame
 
 
 def _jobs(made: plan.Plan) -> Iterator[tuple[Job, Mapping[str, list[Row]]]]:
-    """Packs of the selected trials that are not attacked yet, with the rows that picked them."""
+    """Packs of the selected trials with balls to attack, and the rows that picked these."""
+    records = _records(made)
+    device = local_device(made.config.ray)
+    for part in made.parts:
+        missing = _missing(part, records, made.folder)
+        again = tuple(trial for trial in part.trials if trial.trial_id in missing)
+        alone = plan.Plan(made.name, (plan.Part(part.config, part.infos, again),), {})
+        for task in plan.make_tasks(alone, Rates(), git_commit=git_commit(), device=device):
+            yield task.job, missing
+
+
+def _records(made: plan.Plan) -> pl.DataFrame:
+    """The records of the trials that the command asks for.
+
+    Raises:
+        UserError: there are none, or none under PGD at any radius of the strong attacks.
+    """
     paths = made.folder.record_files()
     if not paths:
         raise UserError(f"{made.folder.path}: no records; run the sweep first")
-    records = pl.concat([pl.read_parquet(path) for path in paths])
-    device = local_device(made.config.ray)
-    for part in made.parts:
-        picked: dict[str, list[Row]] = {}
-        for row in picks_of(records, part.config.evaluation.strong_grid_radii).to_dicts():
-            picked.setdefault(row["trial_id"], []).append(row)
-        missing = {i for i in picked if not _path(made.folder, i).exists()}
-        again = plan.Part(
-            part.config, part.infos, tuple(t for t in part.trials if t.trial_id in missing)
-        )
-        alone = plan.Plan(made.name, (again,), {})
-        for task in plan.make_tasks(alone, Rates(), git_commit=git_commit(), device=device):
-            yield task.job, picked
+    # Files from before a column was recorded lack it.
+    found = pl.concat([pl.read_parquet(path) for path in paths], how="diagonal")
+    asked = [trial.trial_id for trial in made.trials]
+    records = found.filter(pl.col("trial_id").is_in(asked))
+    if records.is_empty():
+        raise UserError(f"{made.folder.path}: no records of these trials; run the sweep first")
+    radii = made.config.evaluation.strong_grid_radii
+    lacking = [radius for radius in radii if picks_of(records, [radius]).is_empty()]
+    where = f"evaluation.strong_grid_radii={radii}: no trial is recorded as complete under PGD at"
+    if len(lacking) == len(radii):
+        known = sorted(set(records["attack_grid_radius"]))
+        raise UserError(f"{where} any of them; recorded are {known}")
+    if lacking:
+        print(f"warning: {where} {lacking}", file=sys.stderr)
+    return records
+
+
+def _missing(part: plan.Part, records: pl.DataFrame, folder: store.Folder) -> dict[str, list[Row]]:
+    """The picked rows, by trial, at whose balls strong attacks are still to be made."""
+    options = part.config.evaluation
+    picked: dict[str, list[Row]] = {}
+    for row in picks_of(records, options.strong_grid_radii).to_dicts():
+        picked.setdefault(row["trial_id"], []).append(row)
+    missing = {}
+    for trial in part.trials:
+        samples = min(options.strong_samples, part.info(trial).num_test)
+        before = _attacked_before(folder, trial)
+        rows = missing_picks(picked.get(trial.trial_id, []), before, samples)
+        if rows:
+            missing[trial.trial_id] = rows
+    return missing
+
+
+def missing_picks(picks: Sequence[Row], before: Sequence[Row], samples: int) -> list[Row]:
+    """Return the picked rows at whose ball no attack is recorded on so many samples.
+
+    Args:
+        picks: of one trial.
+        before: its rows under strong attacks.
+        samples: that an attack is to be made on.
+    """
+    made = {_ball(row) for row in before if row["num_samples"] == samples}
+    return [row for row in picks if _ball(row) not in made]
+
+
+def _ball(row: Row) -> tuple[str, float]:
+    return row["attack_norm"], row["attack_grid_radius"]
+
+
+def _attacked_before(folder: store.Folder, trial: Trial) -> list[Row]:
+    path = _path(folder, trial.trial_id)
+    return pl.read_parquet(path).to_dicts() if path.exists() else []
 
 
 def _path(folder: store.Folder, trial_id: str) -> Path:
@@ -117,9 +175,11 @@ def _attack_pack(job: Job, picks: Mapping[str, list[Row]], folder: store.Folder)
         if wrong:
             yield f"{trial.dataset} / {trial.defense} / {trial.trial_id}: {wrong[0]}"
             continue
+        new = {_ball(row) for row in rows}
+        kept = [row for row in _attacked_before(folder, trial) if _ball(row) not in new]
         path = _path(folder, trial.trial_id)
         path.parent.mkdir(parents=True, exist_ok=True)
-        store.write_table(path, pa.Table.from_pylist(rows, schema=store.RECORDS))
+        store.write_table(path, pa.Table.from_pylist([*kept, *rows], schema=store.RECORDS))
         for row in rows:
             print(f"{trial.dataset} {trial.defense} {row['attack']} {row['accuracy']:.3f}")
 

@@ -6,9 +6,10 @@ import queue
 import sys
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.error import URLError
+from urllib.error import HTTPError
 from urllib.parse import urlparse
 from urllib.request import urlopen
 
@@ -16,6 +17,7 @@ from sweep import store
 from sweep.errors import TrackingError, UserError
 from sweep.headline import fingerprint, read_pack
 from sweep.lock import locked
+from sweep.uri import database_file, redacted, redacted_uri, request, why_no_database
 
 if TYPE_CHECKING:
     from sweep.tracking.backend import Backend
@@ -32,29 +34,46 @@ def check_uri(uri: str) -> None:
     Raises:
         TrackingError: the address is wrong or nothing answers there; says what to do.
     """
-    scheme = urlparse(uri).scheme.split("+")[0]
+    shown = redacted_uri(uri)
     advice = "correct it, or set tracking.enabled=false and sync later"
+    try:
+        scheme = urlparse(uri).scheme.split("+")[0]
+    except ValueError as error:
+        raise TrackingError(f"tracking.uri={shown}: no address ({error}); {advice}") from None
     if scheme in ("http", "https"):
-        try:
-            with urlopen(f"{uri.rstrip('/')}/health", timeout=_HEALTH_TIMEOUT_S):
-                return
-        except (URLError, OSError, ValueError) as error:
-            raise TrackingError(
-                f"tracking.uri={uri}: no MLflow server answers there ({error}); start it, {advice}"
-            ) from None
-    if scheme not in _DATABASES:
+        _check_server(uri, shown, advice)
+    elif scheme not in _DATABASES:
         raise TrackingError(
-            f"tracking.uri={uri}: must be a database (sqlite:///mlflow.db, postgresql://...) or a "
-            f"tracking server (http://...); {advice}"
+            f"tracking.uri={shown}: must be a database (sqlite:///mlflow.db, postgresql://...) or "
+            f"a tracking server (http://...); {advice}"
         )
-    folder = Path(urlparse(uri).path[1:] or "/").parent
-    if scheme == "sqlite" and not folder.is_dir():
-        raise TrackingError(f"tracking.uri={uri}: folder {folder} does not exist; {advice}")
-    if scheme != "sqlite":
+    elif scheme == "sqlite":
+        path = database_file(uri)
+        reason = (
+            "names no file, as sqlite:///mlflow.db does" if path is None else why_no_database(path)
+        )
+        if reason is not None:
+            raise TrackingError(f"tracking.uri={shown}: {reason}; {advice}")
+    else:
         # Slow to import, and only a database needs it here.
         from sweep.tracking.connection import connect
 
         connect(uri, "Default", Path("results"))
+
+
+def _check_server(uri: str, shown: str, advice: str) -> None:
+    try:
+        with urlopen(request(f"{uri.rstrip('/')}/health"), timeout=_HEALTH_TIMEOUT_S):
+            return
+    except HTTPError as error:
+        error.close()
+        reason = f"the server answers {error.code} {error.reason}"
+        if error.code in (401, 403):
+            advice = f"set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, {advice}"
+    except (OSError, ValueError, HTTPException) as error:
+        reason = f"no MLflow server answers there ({redacted(str(error))})"
+        advice = f"start it, {advice}"
+    raise TrackingError(f"tracking.uri={shown}: {reason}; {advice}")
 
 
 def sync(backend: Backend, paths: Iterable[Path]) -> int:
@@ -156,7 +175,7 @@ class Tracker:
         return backend
 
     def _warn(self, error: Exception) -> None:
-        self.error = " ".join(str(error).split())[:300] or type(error).__name__
+        self.error = redacted(" ".join(str(error).split()))[:300] or type(error).__name__
         print(
             f"warning: MLflow was not brought up to date ({self.error}); the sweep goes on, "
             f"and `{SYNC_COMMAND}` logs what is missing",
@@ -175,7 +194,7 @@ def main(argv: Sequence[str]) -> int:
             with locked(folder.path):
                 print(f"{folder.experiment}: {_sync_folder(folder, options['uri'])} packs logged")
     except (UserError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {redacted(str(error))}", file=sys.stderr)
         return 2
     return 0
 

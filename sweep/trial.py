@@ -11,10 +11,14 @@ from functools import cached_property
 NUMERICS_VERSION = 2
 
 
+def canonical(value: object) -> str:
+    """Return the value's JSON in its one canonical form."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
 def content_hash(value: object, length: int = 16) -> str:
     """Return the first `length` hex digits of the SHA-256 of the value's canonical JSON."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()[:length]
+    return hashlib.sha256(canonical(value).encode()).hexdigest()[:length]
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,7 @@ class Trial:
     steps: int
     seed: int
     split_seed: int
-    options: str  # content hash of the training and evaluation options that change results
+    options: str  # canonical JSON of `sweep.options.options_of`, and whether bounds are checked
     numerics_version: int = NUMERICS_VERSION
 
     @cached_property

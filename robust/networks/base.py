@@ -63,6 +63,15 @@ class NetworkKind(ABC):
             ValueError: inputs of a shape that the network does not take.
         """
 
+    def why_no_inputs(self, name: str, input_shape: tuple[int, ...]) -> str | None:
+        """Return why such a network takes no inputs of a shape; None if it takes them.
+
+        Args:
+            name: one that matches.
+            input_shape: (D,), or (height, width, channels) of images.
+        """
+        return None
+
     @abstractmethod
     def size(
         self, name: str, num_features: int, num_classes: int, input_shape: Sequence[int] | None

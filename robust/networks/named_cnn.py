@@ -52,6 +52,19 @@ class MadryCNN(NetworkKind):
         weights += dense_weights([flat, _HIDDEN, num_classes], generator)
         return CNN(copies(weights, num_networks), initial_biases(weights, num_networks), shape)
 
+    def why_no_inputs(self, name: str, input_shape: tuple[int, ...]) -> str | None:
+        """Return why; images must have sides that both poolings halve."""
+        if len(input_shape) != 3:
+            return f"has {math.prod(input_shape)} flat features, and network {name!r} needs images"
+        window = POOL ** len(_MAPS)
+        height, width, _ = input_shape
+        if min(input_shape) < 1 or height % window or width % window:
+            return (
+                f"has images of {height} x {width} pixels, and network {name!r} needs sides "
+                f"that are multiples of {window}"
+            )
+        return None
+
     def size(
         self, name: str, num_features: int, num_classes: int, input_shape: Sequence[int] | None
     ) -> NetworkSize:

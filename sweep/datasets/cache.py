@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 import json
 import os
+import tempfile
 import time
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -23,7 +24,7 @@ from sweep.files import atomic, write_text
 from sweep.trial import content_hash
 
 # Raised when the facts of unchanged files would change, so that old ones are not used.
-_FACTS_VERSION = 2
+_FACTS_VERSION = 3
 _LOCK_POLL_SECONDS = 0.2
 LOCK_TIMEOUT_SECONDS = 3600.0  # the largest download on a slow line
 
@@ -32,8 +33,10 @@ def cache_folder(options: DataOptions) -> Path:
     """Return the cache's folder: `data.root` for source openml, else one in the user's cache."""
     if options.source == "openml" and options.root is not None:
         return Path(options.root)
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "robust-sweep"
+    base = os.path.expanduser(os.environ.get("XDG_CACHE_HOME") or "~/.cache")  # noqa: PTH111
+    if base.startswith("~"):  # no home is known, as of a container's unnamed user
+        return Path(tempfile.gettempdir()) / f"robust-sweep-{os.getuid()}"
+    return Path(base).absolute() / "robust-sweep"
 
 
 @contextlib.contextmanager
@@ -41,10 +44,17 @@ def locked(path: Path, timeout: float = LOCK_TIMEOUT_SECONDS) -> Iterator[None]:
     """Hold a lock file while the block runs, waiting for another holder to finish.
 
     Raises:
-        ValueError: another process still holds it after `timeout` seconds.
+        ValueError: its folder cannot be written, or another process still holds it after
+            `timeout` seconds.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise ValueError(
+            f"{path.parent}: cannot be written ({error.strerror}); give a folder for downloads, "
+            "as in data.root=/path/to/folder"
+        ) from None
     deadline = time.monotonic() + timeout
     try:
         while True:

@@ -17,6 +17,7 @@ from typing import Any
 
 import yaml
 
+from sweep.errors import unreadable, yaml_error
 from sweep.installation import CONF
 
 CATALOG = CONF / "catalog"
@@ -157,15 +158,32 @@ def read_entry(path: Path) -> CatalogEntry:
     """
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        with path.open(encoding="utf-8-sig") as file:
-            value = yaml.load(file, Loader=loader)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
-        raise ValueError(f"{path}: not valid YAML: {reason}") from None
+        value = yaml.load(path.read_text(encoding="utf-8-sig"), Loader=loader)
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read ({unreadable(error)})") from None
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: not UTF-8 text (byte {error.start})") from None
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path}: not valid YAML: {yaml_error(error)}") from None
     entry: CatalogEntry = _build(CatalogEntry, value, str(path))
     if entry.name != path.stem:
         raise ValueError(f"{path}: name={entry.name!r} must be the file's name, {path.stem!r}")
+    _check_counts(entry, path)
     return entry
+
+
+def _check_counts(entry: CatalogEntry, path: Path) -> None:
+    """Refuse numbers of rows and the like that no data set has."""
+    for key in ("rows", "features", "classes"):
+        value = getattr(entry, key)
+        if value is not None and value < 1:
+            raise ValueError(f"{path}: {key}={value}: must be an integer >= 1")
+    if entry.num_test < 0:
+        raise ValueError(f"{path}: num_test={entry.num_test}: must be an integer >= 0")
+    if entry.input_shape and (len(entry.input_shape) != 3 or min(entry.input_shape) < 1):
+        raise ValueError(
+            f"{path}: input_shape={list(entry.input_shape)}: must be [height, width, channels]"
+        )
 
 
 @lru_cache(maxsize=8)

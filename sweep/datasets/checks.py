@@ -71,3 +71,19 @@ def catalog_differences(name: str, source: str, raw: RawData, raw_hash: str) -> 
         ("classes", len(raw.classes), entry.classes),
     )
     return differences(counts) + found
+
+
+def require_usable(raw: RawData, name: str) -> None:
+    """Refuse data that no network can be trained on, from whatever source.
+
+    Raises:
+        ValueError: there are no rows, no features, or fewer than two classes.
+    """
+    if raw.x.ndim < 2 or raw.x[:1].size == 0:
+        what = "rows" if len(raw.x) == 0 else "features"
+        raise ValueError(f"data set {name}: has no {what}")
+    if len(raw.classes) < 2:
+        raise ValueError(
+            f"data set {name}: has only one class ({', '.join(raw.classes)}); "
+            "at least two are needed"
+        )

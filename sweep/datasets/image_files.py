@@ -49,6 +49,11 @@ def images_from_columns(
     Raises:
         ValueError: a value is not a whole number from 0 to 255.
     """
+    if raw.x.ndim != 2 or raw.x.shape[1] != int(np.prod(shape)):
+        found = "x".join(map(str, raw.x.shape[1:]))
+        raise ValueError(f"{where}: {found} features for input_shape {list(shape)}")
+    if not np.isfinite(raw.x.astype(np.float64)).all():
+        raise ValueError(f"{where}: pixel values must be whole numbers from 0 to 255")
     pixels = raw.x.astype(np.uint8)
     if not np.array_equal(pixels, raw.x):
         raise ValueError(f"{where}: pixel values must be whole numbers from 0 to 255")

@@ -7,13 +7,14 @@ from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sweep.datasets.audit import audit
 from sweep.datasets.cache import read_facts, write_facts
 from sweep.datasets.catalog import CatalogEntry, catalog
-from sweep.datasets.checks import catalog_differences, same_arrays
+from sweep.datasets.checks import catalog_differences, require_usable, same_arrays
 from sweep.datasets.fingerprint import arrays_hash, dataset_hash
-from sweep.datasets.scaling import pixel_scale, scalings
+from sweep.datasets.scaling import Scaling, pixel_scale, scalings
 from sweep.datasets.sources import source
 from sweep.datasets.splits import planned_sizes, split_rows
 from sweep.datasets.values import (
@@ -42,10 +43,15 @@ def names(source_name: str, root: str | None = None) -> tuple[str, ...]:
     return known
 
 
-def check_name(name: str, options: DataOptions) -> None:
-    """Raise ValueError unless the source can be used and offers a data set of that name."""
+def check_root(options: DataOptions) -> None:
+    """Raise ValueError unless the source is known and has the folder that it needs."""
     if source(options.source).NEEDS_ROOT:
         options.folder()
+
+
+def check_name(name: str, options: DataOptions) -> None:
+    """Raise ValueError unless the source can be used and offers a data set of that name."""
+    check_root(options)
     known = names(options.source, options.root)
     if name not in known:
         raise ValueError(
@@ -94,6 +100,7 @@ def read_raw(name: str, options: DataOptions) -> tuple[RawData, str]:
     """
     check_name(name, options)
     raw: RawData = source(options.source).read(name, options)
+    require_usable(raw, name)
     raw_hash = arrays_hash(raw)
     if not options.keep_target_column:
         notes = _catalog_notes(name, options, raw, raw_hash)
@@ -128,6 +135,8 @@ def _measured(name: str, options: DataOptions, split_seed: int) -> DatasetInfo:
     """Read, split and audit a data set, and record its facts for other processes."""
     raw, raw_hash = read_raw(name, options)
     indices = _indices(name, options, split_seed)
+    for chosen in scalings(raw.is_vision).values():
+        _scaled(raw, chosen, indices, name)
     shape = raw.x.shape[1:]
     info = DatasetInfo(
         name=name,
@@ -208,6 +217,29 @@ def _from_catalog(entry: CatalogEntry, options: DataOptions) -> DatasetInfo:
     )
 
 
+def _scaled(raw: RawData, scaling: Scaling, indices: Indices, name: str) -> NDArray[np.float32]:
+    """Return the inputs that networks see.
+
+    Raises:
+        ValueError: a value is infinite, or so far from the training rows that float32 does not
+            hold it.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        x = scaling.scale(raw.x, indices.train)
+    lost = ~np.isfinite(x).all(axis=0)
+    if raw.x.dtype.kind == "f":  # an infinite training value would make its column constant
+        lost |= np.isinf(raw.x[indices.train]).any(axis=0)
+    if lost.any():
+        column = int(np.argmax(lost))
+        label = raw.features[column] if raw.features else f"column {column}"
+        raise ValueError(
+            f"data set {name}: a value of {label!r} is infinite, or so far from those of the "
+            "training rows that float32 does not hold it in units of their standard deviation; "
+            "correct it, or ignore the column in the catalog entry"
+        )
+    return x
+
+
 # Four scaled sets at a time: workers take packs of one data set after another.
 @lru_cache(maxsize=4)
 def load(name: str, scaling: str, options: DataOptions, split_seed: int) -> Dataset:
@@ -228,7 +260,7 @@ def load(name: str, scaling: str, options: DataOptions, split_seed: int) -> Data
     raw, _ = read_raw(name, options)
     indices = _indices(name, options, split_seed)
     chosen = scalings(raw.is_vision)[scaling]
-    x = chosen.scale(raw.x, indices.train)
+    x = _scaled(raw, chosen, indices, name)
     train, validation, test = (
         Split(x[rows], raw.y[rows]) for rows in (indices.train, indices.validation, indices.test)
     )

@@ -89,6 +89,10 @@ def split_rows(raw: RawData, name: str, split_seed: int) -> Indices:
         return raw.split
     num_rows = len(raw.y)
     sizes = planned_sizes(num_rows, raw.num_test, raw.is_vision)
+    if raw.num_test >= num_rows:
+        raise ValueError(
+            f"data set {name}: num_test={raw.num_test} of {num_rows} rows leaves none to train on"
+        )
     if min(sizes) < 1:
         raise ValueError(f"data set {name}: {num_rows} rows are too few for three splits")
     stratified = can_stratify(raw.y)

@@ -27,6 +27,7 @@ from sweep.datasets.table import (
 )
 from sweep.datasets.values import RawData
 from sweep.datasets.wide_csv import read_wide, rows_of
+from sweep.errors import unreadable
 
 MISSING_MARKS = ("?",)  # beside pandas' own: empty, NA, NaN, null and the like
 
@@ -57,6 +58,8 @@ def read_csv(path: Path, header: bool) -> pd.DataFrame:
         raise ValueError(f"{path}: a line has more values than there are column names") from None
     except (pd.errors.ParserError, csv.Error) as error:
         raise ValueError(f"{path}: {' '.join(str(error).split())}") from None
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read ({unreadable(error)})") from None
     frame.columns = pd.Index(columns, dtype=object)
     return frame
 
@@ -111,19 +114,18 @@ def table_with_target(
     return table_to_raw(frame, rules, where)
 
 
-def read_npz(path: Path) -> RawData:
+def read_npz(path: Path, missing_target: str = "refuse") -> RawData:
     """Read arrays `x` and `y`, or `x_train`, `y_train`, `x_test`, `y_test` (in any case).
 
     x is [N, D] numbers, or uint8 images [N, H, W] or [N, H, W, C]; y is [N].
 
+    Args:
+        missing_target: what to do with rows whose label is NaN: refuse, drop, or class.
+
     Raises:
-        ValueError: the file is damaged, an array is missing, or a shape or type is wrong.
+        ValueError: the file is damaged, an array is missing, or a shape, type or value is wrong.
     """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {key.casefold(): file[key] for key in file.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path}: not a readable npz file: {error}") from None
+    arrays = _npz_arrays(path)
     parts = ("",) if "x" in arrays else ("_train", "_test")
     missing = [f"{a}{part}" for part in parts for a in "xy" if f"{a}{part}" not in arrays]
     if missing:
@@ -131,21 +133,67 @@ def read_npz(path: Path) -> RawData:
             f"{path}: no array {missing[0]!r}; arrays: {shown(list(arrays))}; expected x and y, "
             "or x_train, y_train, x_test and y_test"
         )
+    flat = [key for key in (f"x{part}" for part in parts) if arrays[key].ndim < 1]
+    if flat:
+        raise ValueError(f"{path}: {flat[0]} must be an array of rows, got a single value")
     if len({arrays[f"x{part}"].shape[1:] for part in parts}) > 1:
         raise ValueError(f"{path}: x_train and x_test differ in shape")
-    x = _npz_features(np.concatenate([arrays[f"x{part}"] for part in parts]), path)
-    labels = np.concatenate([arrays[f"y{part}"] for part in parts])
-    if labels.shape != (len(x),) or labels.dtype.kind not in "iufUb":
-        raise ValueError(
-            f"{path}: y must be {len(x)} numbers or texts, got {labels.dtype} {labels.shape}"
-        )
-    y, classes = encode_labels(label_texts(labels.tolist()), str(path))
-    num_test = len(arrays["y_test"]) if len(parts) == 2 else 0
+    kept = [
+        _npz_part(arrays[f"x{p}"], arrays[f"y{p}"], f"y{p}", missing_target, path) for p in parts
+    ]
+    x = _npz_features(np.concatenate([rows for rows, _ in kept]), path)
+    labels = [label for _, own in kept for label in own.tolist()]
+    y, classes = encode_labels(label_texts(labels), str(path))
+    num_test = len(kept[1][1]) if len(parts) == 2 else 0
     names = () if x.ndim == 4 else tuple(f"column {i}" for i in range(x.shape[1]))
     return RawData(x=x, y=y, classes=classes, features=names, num_test=num_test)
 
 
+def _npz_arrays(path: Path) -> dict[str, NDArray[np.generic]]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {key: file[key] for key in file.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"{path}: not a readable npz file: {reason}") from None
+    names = [key.casefold() for key in arrays]
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise ValueError(f"{path}: array {twice[0]!r} is there twice, in different case")
+    return dict(zip(names, arrays.values(), strict=True))
+
+
+def _npz_part(
+    x: NDArray[np.generic], y: NDArray[np.generic], name: str, missing_target: str, path: Path
+) -> tuple[NDArray[np.generic], NDArray[np.generic]]:
+    """Return the rows of one part that have a label, and their labels.
+
+    Raises:
+        ValueError: the labels are none, or one is missing where that is to be refused.
+    """
+    if y.shape != (len(x),) or y.dtype.kind not in "iufUb":
+        raise ValueError(
+            f"{path}: {name} must be {len(x)} numbers or texts, got {y.dtype} {list(y.shape)}"
+        )
+    if y.dtype.kind != "f":
+        return x, y
+    numbers = y.astype(np.float64)
+    if np.isinf(numbers).any():
+        raise ValueError(f"{path}: {name} has infinite values, which are no labels")
+    absent = np.isnan(numbers)
+    if not absent.any() or missing_target == "class":
+        return x, y
+    if missing_target == "refuse":
+        raise ValueError(
+            f"{path}: {int(absent.sum())} rows have no label ({name} is NaN); "
+            "allowed: missing_target: drop, or class, in the catalog entry"
+        )
+    return x[~absent], y[~absent]
+
+
 def _npz_features(x: NDArray[np.generic], path: Path) -> NDArray[np.generic]:
+    if x.ndim > 1 and x[:1].size == 0 and len(x):
+        raise ValueError(f"{path}: x has no features, got {x.dtype} {list(x.shape)}")
     if x.ndim in (3, 4) and x.dtype == np.uint8:
         return x.reshape(*x.shape[:3], -1)
     if x.ndim != 2 or x.dtype.kind not in "iufb":

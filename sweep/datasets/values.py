@@ -5,6 +5,7 @@ Legend: N rows, D input features (the paper's M), K classes, H W C image height,
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -37,7 +38,9 @@ class DataOptions:
     def __post_init__(self) -> None:
         # Workers that receive this may run in another folder.
         if self.root is not None:
-            object.__setattr__(self, "root", str(Path(self.root).expanduser().resolve()))
+            # Of a user that is not known, ~ stays, which `folder` then names.
+            root = os.path.expanduser(self.root)  # noqa: PTH111
+            object.__setattr__(self, "root", str(Path(root).resolve()))
 
     def folder(self) -> Path:
         """Return `root` as a folder.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from urllib.parse import urlparse
 
+import sqlalchemy
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
@@ -15,6 +16,7 @@ from sweep.errors import TrackingError
 from sweep.tracking.backend import Backend
 from sweep.tracking.database import Database, create_database
 from sweep.tracking.server import Server
+from sweep.uri import redacted, redacted_uri
 
 # What MLflow raises when it, its database or its disk cannot be used.
 _UNAVAILABLE = (MlflowException, SQLAlchemyError, OSError)
@@ -26,7 +28,9 @@ def connect(uri: str, experiment: str, results: Path) -> Backend:
     Raises:
         TrackingError: the store cannot be used; the message says what to do.
     """
+    shown = redacted_uri(uri)
     try:
+        _reach(uri)
         create_database(uri)
         client = MlflowClient(uri)
         found = client.get_experiment_by_name(experiment)
@@ -40,18 +44,40 @@ def connect(uri: str, experiment: str, results: Path) -> Backend:
         if is_server:
             return Server(client, found.experiment_id)
         sql = _get_store(uri)
+    except ImportError as error:
+        raise TrackingError(
+            f"tracking.uri={shown}: the database's driver is not installed ({error}); add it, as "
+            "pip install '.[postgres]' does for postgresql+psycopg2://..., or set "
+            "tracking.enabled=false and sync later"
+        ) from None
     except _UNAVAILABLE as error:
         raise TrackingError(
-            f"tracking.uri={uri}: MLflow cannot be used there ({_first_line(error)}); start the "
+            f"tracking.uri={shown}: MLflow cannot be used there ({_first_line(error)}); start the "
             "server, correct the address, or set tracking.enabled=false and sync later"
         ) from None
     if not isinstance(sql, SqlAlchemyStore):
         raise TrackingError(
-            f"tracking.uri={uri}: must be a database (sqlite:///mlflow.db, postgresql://...) or a "
-            "tracking server (http://...)"
+            f"tracking.uri={shown}: must be a database (sqlite:///mlflow.db, postgresql://...) "
+            "or a tracking server (http://...)"
         )
     return Database(sql, client, found.experiment_id, found.artifact_location)
 
 
+def _reach(uri: str) -> None:
+    """Load a database's driver and connect once: MLflow itself tries for minutes.
+
+    Raises:
+        ImportError: the driver is not installed.
+        SQLAlchemyError: the address is malformed, or nothing answers there.
+    """
+    if urlparse(uri).scheme in ("http", "https", "sqlite"):
+        return
+    engine = sqlalchemy.create_engine(uri)
+    try:
+        engine.connect().close()
+    finally:
+        engine.dispose()
+
+
 def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+    return (redacted(str(error)).strip().splitlines() or [type(error).__name__])[0][:300]

@@ -9,6 +9,7 @@ from sweep import datasets
 from sweep.calibration import Rates
 from sweep.config import Data, Evaluation, Grid, Packing, Paths, SweepConfig, Tracking, Training
 from sweep.datasets import DatasetInfo
+from sweep.datasets.catalog import catalog
 from sweep.grid import Infos, expand
 from sweep.packing import Pack
 from sweep.plan import make_plan, make_tasks
@@ -61,10 +62,18 @@ def info(name: str = "iris", num_features: int = 4, **changes: object) -> Datase
 def infos(small: SweepConfig, num_features: int = 4) -> Infos:
     """Made-up facts of every data set of a configuration."""
     return {
-        (name, seed): info(name, num_features)
+        (name, seed): _image_info(name) if _is_vision(name) else info(name, num_features)
         for name in small.grid.dataset
         for seed in small.grid.split_seed
     }
+
+
+def _is_vision(name: str) -> bool:
+    return name in catalog() and catalog()[name].is_vision
+
+
+def _image_info(name: str) -> DatasetInfo:
+    return info(name, num_features=16, input_shape=(4, 4, 1))
 
 
 def trials(**changes: object) -> list[Trial]:

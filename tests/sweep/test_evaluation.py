@@ -19,9 +19,9 @@ from robust.networks import MLP
 from sweep import evaluation, observe, schema, worker
 from sweep.config import Evaluation, SweepConfig, Training
 from sweep.config_checks import check
-from sweep.grid import expand, options_hash, rows_per_trial
+from sweep.grid import rows_per_trial
 from sweep.worker import Job, run_pack
-from tests.sweep.helpers import config, dataset, infos, one_job, trials
+from tests.sweep.helpers import config, dataset, one_job, trials
 
 Rows = list[dict[str, Any]]
 QUICK = Evaluation(
@@ -284,31 +284,6 @@ def test_last_point_of_the_curve_is_the_recorded_clean_accuracy(tmp_path: Path) 
         if (row["split"], row["attack_radius"]) == ("validation", 0.0)
     }
     assert points == pytest.approx(clean)
-
-
-def test_share_of_checked_trials_is_about_what_is_asked_and_grows_with_it() -> None:
-    grid = config(grid=replace(config().grid, seed=list(range(500))))
-    every = expand(grid, infos(grid))
-    some = {t.trial_id for t in every if observe.is_checked(t, 0.1)}
-    more = {t.trial_id for t in every if observe.is_checked(t, 0.2)}
-    assert some < more
-    assert len(some) == pytest.approx(0.1 * len(every), rel=0.25)
-    assert not any(observe.is_checked(t, 0.0) for t in every)
-    assert all(observe.is_checked(t, 1.0) for t in every)
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [{"nested": True}, {"engine": "foolbox"}, {"restarts": 2}, {"certify_tight": True}],
-)
-def test_option_that_changes_records_changes_the_ids(changes: dict[str, Any]) -> None:
-    plain, other = config(), config(evaluation=replace(config().evaluation, **changes))
-    assert options_hash(plain) != options_hash(other)
-
-
-def test_bound_checks_change_no_id() -> None:
-    checked = Training(steps=3, curve_every=2, bound_checks=0.5)
-    assert [t.trial_id for t in trials()] == [t.trial_id for t in trials(training=checked)]
 
 
 def test_vertex_attack_is_on_by_default() -> None:

@@ -1,13 +1,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
 from sweep import compose
 from sweep.config import Evaluation, Training
-from sweep.grid import attack_radii, expand, options_hash, rows_per_trial, true_radius
+from sweep.grid import attack_radii, expand, rows_per_trial, true_radius
 from tests.sweep.helpers import config, info, infos, trials
 
 # Section 6.1 of the paper, and what its authors ran.
@@ -87,9 +86,8 @@ def test_option_that_changes_records_changes_every_id(changes: dict[str, object]
     assert not {t.trial_id for t in trials()} & {t.trial_id for t in trials(**changes)}
 
 
-@pytest.mark.parametrize("changes", [{"cuda_graph": True}, {"bound_checks": 0.5}])
-def test_option_that_changes_no_network_changes_no_id(changes: dict[str, Any]) -> None:
-    training = replace(config().training, **changes)
+def test_option_that_changes_no_record_changes_no_id() -> None:
+    training = replace(config().training, cuda_graph=True)
     assert {t.trial_id for t in trials()} == {t.trial_id for t in trials(training=training)}
 
 
@@ -102,12 +100,6 @@ def test_new_data_change_every_id() -> None:
     small = config()
     other = {key: replace(value, hash="other") for key, value in infos(small).items()}
     assert not {t.trial_id for t in trials()} & {t.trial_id for t in expand(small, other)}
-
-
-def test_order_of_attacks_changes_no_id() -> None:
-    evaluation = config().evaluation
-    backwards = replace(evaluation, attacks=evaluation.attacks[::-1])
-    assert options_hash(config()) == options_hash(config(evaluation=backwards))
 
 
 def test_scaling_that_a_data_set_lacks_is_named() -> None:

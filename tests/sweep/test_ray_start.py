@@ -6,15 +6,12 @@ import os
 import subprocess
 import sys
 import threading
-import time
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from sweep import compose, ray_environment, ray_start, run
-from sweep.config import Paths, Ray, SweepConfig
+from sweep import ray_environment, ray_start
+from sweep.config import Ray
 from sweep.errors import RayError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -111,57 +108,6 @@ def test_local_ray_starts_no_workers_in_advance(monkeypatch: pytest.MonkeyPatch)
     assert not any(name in os.environ for name in names)
     ray_environment.prepare(Ray())
     assert [os.environ[name] for name in names] == ["0", "0"]
-
-
-@pytest.fixture
-def no_ray(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What became of a Ray that is not really started."""
-    events: list[str] = []
-    monkeypatch.setattr(ray_start, "_start", lambda config: events.append("up"))
-    monkeypatch.setattr(ray_start, "_end", lambda: events.append("ended"))
-    return events
-
-
-def test_ray_begins_ahead_of_a_sweep_that_is_new(tmp_path: Path, no_ray: list[str]) -> None:
-    config = SweepConfig(name="new", paths=Paths(results=str(tmp_path)))
-    start = ray_start.ahead(config)
-    assert start is not None
-    start.end()
-    assert no_ray == ["up", "ended"]
-
-
-@pytest.mark.parametrize(
-    "change", [{"name": "begun"}, {"dry_run": True}, {"debug": True}, {"ray": Ray(address="auto")}]
-)
-def test_ray_does_not_begin_ahead_of_what_may_not_need_it(
-    tmp_path: Path, no_ray: list[str], change: dict[str, Any]
-) -> None:
-    (tmp_path / "begun").mkdir()
-    config = SweepConfig(name="new", paths=Paths(results=str(tmp_path)))
-    assert ray_start.ahead(replace(config, **change)) is None
-    assert no_ray == []
-
-
-def test_ray_that_began_ahead_has_ended_after_a_users_mistake(
-    tmp_path: Path, no_ray: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
-    argv = ["+experiment=quickstart", f"paths.results={tmp_path}", "grid.defense=nominall"]
-    assert run.main(argv) == 2
-    assert "did you mean 'nominal'?" in capsys.readouterr().err
-    assert no_ray == ["up", "ended"]
-
-
-def test_ray_that_began_ahead_has_ended_after_an_interruption(
-    tmp_path: Path, no_ray: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def interrupt(parts: object) -> None:
-        while no_ray != ["up"]:
-            time.sleep(0.01)
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(compose, "check", interrupt)
-    assert run.main(["+experiment=quickstart", f"paths.results={tmp_path}"]) == 130
-    assert no_ray == ["up", "ended"]
 
 
 READ = """

@@ -12,7 +12,7 @@ import torch
 from robust import networks
 from robust.norms import norm as length_of
 from sweep import autoattack, schema, strong
-from sweep.config import Evaluation
+from sweep.config import Evaluation, SweepConfig
 from sweep.errors import UserError
 from sweep.worker import run_pack
 from tests.sweep.helpers import config, jobs
@@ -70,9 +70,8 @@ def test_points_stay_in_ball_and_box_for_any_number_of_classes(norm: str, classe
     assert torch.equal(found, again)
 
 
-def test_rows_are_recorded_apart_and_only_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def quick_attacks(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """Let AutoAttack be its first step; return the calls that are made of it."""
     inner, calls = autoattack.perturb, []
 
     def quick(*given: object, **options: object) -> torch.Tensor:
@@ -80,6 +79,65 @@ def test_rows_are_recorded_apart_and_only_once(
         return inner(*given, steps=("apgd-ce",))  # type: ignore[arg-type]
 
     monkeypatch.setattr(autoattack, "perturb", quick)
+    return calls
+
+
+def run_strong(small: SweepConfig, monkeypatch: pytest.MonkeyPatch) -> int:
+    monkeypatch.setattr(strong.compose, "compose", lambda argv: [small])
+    return strong.main([])
+
+
+def strong_rows(folder: Path) -> pl.DataFrame:
+    files = sorted((folder / "small" / "strong").glob("*.parquet"))
+    return pl.concat([pl.read_parquet(path) for path in files])
+
+
+def test_changed_radii_or_samples_are_attacked_and_the_rest_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    calls = quick_attacks(monkeypatch)
+    wide = replace(QUICK, attack_grid_radii=[0.0, 0.3, 0.5])
+    small = config(tmp_path, evaluation=wide)
+    for job in jobs(small):
+        run_pack(job)
+    assert run_strong(small, monkeypatch) == 0
+    assert len(calls) == 2 * 2  # defenses x norms
+    more = replace(small, evaluation=replace(wide, strong_grid_radii=[0.3, 0.5]))
+    assert run_strong(more, monkeypatch) == 0
+    assert len(calls) == 4 + 4
+    assert set(strong_rows(tmp_path)["attack_grid_radius"]) == {0.3, 0.5}
+    assert strong_rows(tmp_path).height == 8
+    fewer = replace(small, evaluation=replace(wide, strong_samples=5))
+    assert run_strong(fewer, monkeypatch) == 0
+    assert len(calls) == 8 + 4
+    found = strong_rows(tmp_path)
+    assert found.height == 8
+    assert set(found.filter(pl.col("attack_grid_radius") == 0.3)["num_samples"]) == {5}
+    assert set(found.filter(pl.col("attack_grid_radius") == 0.5)["num_samples"]) == {8}
+    every = replace(small, evaluation=replace(wide, strong_samples=10**9))
+    assert run_strong(every, monkeypatch) == 0
+    assert len(calls) == 12 + 4
+    assert run_strong(every, monkeypatch) == 0  # 30 test samples are all that there are
+    assert len(calls) == 16
+
+
+def test_radius_without_records_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    quick_attacks(monkeypatch)
+    small = config(tmp_path, evaluation=replace(QUICK, strong_grid_radii=[0.7]))
+    for job in jobs(small):
+        run_pack(job)
+    assert run_strong(small, monkeypatch) == 2
+    error = capsys.readouterr().err
+    assert "strong_grid_radii=[0.7]" in error
+    assert "0.3" in error
+
+
+def test_rows_are_recorded_apart_and_only_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    calls = quick_attacks(monkeypatch)
     small = config(tmp_path, evaluation=QUICK)
     for job in jobs(small):
         run_pack(job)

@@ -8,7 +8,7 @@ Anything else is said in `NAME.yaml` beside it (the keys of `sweep.datasets.cata
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,7 +30,7 @@ def names(root: str | None = None) -> tuple[str, ...]:
     """Return the catalog's names and those of the tables and entries in the folder."""
     known = dict.fromkeys(catalog())
     if root is not None:
-        directory = Path(root).expanduser()
+        directory = Path(os.path.expanduser(root))  # noqa: PTH111
         for suffix in (*TABLES, ".yaml"):
             known.update(dict.fromkeys(path.stem for path in sorted(directory.glob(f"*{suffix}"))))
     return tuple(known)
@@ -57,6 +57,7 @@ def files(name: str, options: DataOptions) -> tuple[Path, ...]:
     """
     root = options.folder()
     entry = entry_of(name, root)
+    _refuse_folders([root / f"{name}{suffix}" for suffix in (*TABLES, ".yaml")])
     beside = root / f"{name}.yaml"
     described = (beside,) if beside.is_file() else ()
     if entry.file is not None:
@@ -78,6 +79,12 @@ def files(name: str, options: DataOptions) -> tuple[Path, ...]:
         allowed = [path.name for path in tables] + list(image_files.describe(name))
         raise NoFilesError(f"data set {name}: none of {', '.join(allowed)} is in {root}")
     return tuple(images)
+
+
+def _refuse_folders(paths: Iterable[Path]) -> None:
+    for path in paths:
+        if path.is_dir():
+            raise ValueError(f"{path}: is a folder, not a file")
 
 
 def read(name: str, options: DataOptions) -> RawData:
@@ -117,7 +124,7 @@ def _read_parquet(path: Path, entry: CatalogEntry) -> RawData:
 def _read_npz(path: Path, entry: CatalogEntry) -> RawData:
     from sweep.datasets.table_files import read_npz
 
-    return read_npz(path)
+    return read_npz(path, entry.missing_target)
 
 
 _READERS: dict[str, Callable[[Path, CatalogEntry], RawData]] = {

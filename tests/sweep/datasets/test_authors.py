@@ -172,3 +172,20 @@ def test_audit_finds_the_label_in_every_released_file(release: Path) -> None:
     partial = {row[0] for row in table.rows if row[1] == "test only"}
     assert partial == WITHOUT_TRAINING_FEATURES
     assert not table.ok
+
+
+@pytest.mark.parametrize("part", ["train", "test"])
+def test_infinite_value_is_named(made: DataOptions, tmp_path: Path, part: str) -> None:
+    path = tmp_path / f"imp_iris_{part}X.csv"
+    lines = path.read_text().splitlines()
+    lines[0] = ",".join(["inf", *lines[0].split(",")[1:]])
+    path.write_text("\n".join(lines) + "\n")
+    with pytest.raises(ValueError, match="data set iris: a value of 'column 0' is infinite"):
+        datasets.describe("iris", made, 0)
+
+
+def test_one_class_is_named(made: DataOptions, tmp_path: Path) -> None:
+    for part, rows in (("train", 120), ("test", 30)):
+        (tmp_path / f"iris_{part}Y.csv").write_text("1\n" * rows)
+    with pytest.raises(ValueError, match=r"data set iris: has only one class \(1\)"):
+        datasets.describe("iris", made, 0)
