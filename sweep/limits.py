@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from robust import networks
+from robust.supports import takes
 from sweep.config import SweepConfig
 from sweep.datasets import DatasetInfo
 from sweep.memory import main_memory
@@ -39,6 +40,8 @@ def check_memory(config: SweepConfig, infos: Mapping[tuple[str, int], DatasetInf
     for info in infos.values():
         _check_order(config, info, most)
         for network in config.grid.network:
+            if not takes(network, info.input_shape):
+                continue  # which the grid's expansion refuses
             size = networks.size(network, info.num_features, info.num_classes, info.input_shape)
             taken = size.parameters * _PARAMETER_BYTES
             if taken > most:

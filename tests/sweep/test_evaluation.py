@@ -108,7 +108,7 @@ def test_clean_accuracy_that_is_wrong_fails_the_trials(
         return torch.ones(net.num_networks, len(y), dtype=torch.bool)
 
     for module in (evaluate, evaluation):
-        monkeypatch.setattr(module, "correct", everything, raising=False)
+        monkeypatch.setattr(module, "correct_of", everything, raising=False)
     job = one_job(quick(tmp_path, attacks=["fgm-l1"], attack_grid_radii=[0.0], certify=False))
     summary = run_pack(job)
     assert (summary.complete, summary.failed) == (0, 2)
