@@ -74,6 +74,7 @@ RECORD_COLUMNS: Final[dict[str, tuple[str, bool]]] = {
     "simulated": ("bool", False),  # made-up record of a `simulate=true` run
     "flags": ("string", False),  # space-separated names of FLAGS, empty if healthy
     "error": ("string", True),  # one line, only where status is failed
+    "options": ("string", True),
 }
 
 # The second table: what was measured while training. One row per trial x step x quantity.

@@ -20,7 +20,7 @@ from analysis.pixels import pixel_scales
 from analysis.records import REPETITION, Records
 from analysis.select import selected
 from analysis.tables.cells import accuracy_block, grouped, percent_cell, summarise
-from analysis.tables.robust import ATTACKS
+from analysis.weakest import ATTACKS
 
 
 def build(records: Records) -> pd.DataFrame:
@@ -73,6 +73,7 @@ def _summary(rows: pl.DataFrame, records: Records) -> pd.DataFrame:
         .group_by(*group, *REPETITION, maintain_order=True)
         .agg(
             pl.col("accuracy", "num_samples", "trial", "measured_radius").first(),
+            pl.col("tied", "tied_low", "tied_high").first(),
             pl.col("pixel_radius").first().alias("attack_radius"),
             pl.col("candidates").max(),
         )

@@ -139,11 +139,6 @@ def test_records_that_are_all_leaky_are_marked() -> None:
     assert notes(records) == ["LEAKY: the label was kept as a feature of iris"]
 
 
-def test_two_versions_of_a_data_set_are_pointed_out() -> None:
-    records = records_of(rows_of("a", 0.5, 0.5), rows_of("b", 0.5, 0.5, dataset_hash="other"))
-    assert notes(records) == ["several versions of the data are mixed for: iris"]
-
-
 def numbers_of(records: Records) -> dict[str, int]:
     return dict(records.trials.select("trial_id", "trial").iter_rows())
 
