@@ -43,7 +43,7 @@ def build(records: Records) -> pd.DataFrame:
             continue
         scores = cell.scores.mean(axis=0)
         for defense, score in zip(cell.defenses, scores, strict=True):
-            if defense in costs:
+            if defense in costs and not np.isnan(score):  # NaN: nothing finished somewhere
                 numbers = {"seconds": costs[defense], "accuracy": float(score)}
                 rows.append(
                     {**cell.place, "defense": defense, **numbers, "datasets": len(cell.datasets)}
