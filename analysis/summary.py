@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from textwrap import wrap
 from typing import Any
 
@@ -77,7 +77,7 @@ def _short(name: str) -> str:
     return name if len(name) <= _NAME else name[: _NAME - 1] + "…"
 
 
-def interval_text(row: Mapping[Hashable, Any] | pd.Series) -> str:
+def interval_text(row: Mapping[str, Any] | pd.Series) -> str:
     """Return the interval of a mean rank in brackets, nothing where there is none."""
     return "" if pd.isna(row["ci_low"]) else f"[{row['ci_low']:.2f}, {row['ci_high']:.2f}]"
 

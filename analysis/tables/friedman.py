@@ -51,7 +51,8 @@ TABLE = Table(
     name="friedman",
     title="Do the defenses differ? Friedman's test",
     caption="p of Friedman's test that all defenses rank alike across the tabular data sets on "
-    "which every defense has a result (bold below 0.05). Not corrected across cells.",
+    "which every defense was run, last where none of its networks finished (bold below 0.05). Not "
+    "corrected across cells.",
     build=build,
     layout=layout,
     experiment="uci_full",
