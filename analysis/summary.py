@@ -21,7 +21,7 @@ TITLE = (
     "Mean rank across data sets (1 is best) within a norm and a band of radii, by the minimum\n"
     "over PGD and fast gradient"
 )
-_LINE = "{:<5}{:<8}{:<15}{:>5} {:<14}{:<15}{:>5}  {:<20}{:>6}{:>6}"
+_LINE = "{:<5}{:<7}{:<15}{:>5} {:<14}{:<15}{:>5} {:<20}{:>6}{:>6}"
 HEADS = ("norm", "radii", "best", "rank", "95%", "second", "rank", "best over second", "p", "sets")
 _NAME = 14  # characters of a defense's name in a line
 
@@ -74,7 +74,8 @@ def headline(table: pd.DataFrame) -> list[tuple[str, ...]]:
 
 
 def _short(name: str) -> str:
-    return name if len(name) <= _NAME else name[: _NAME - 1] + "…"
+    half = _NAME // 2
+    return name if len(name) <= _NAME else f"{name[: half - 1]}…{name[-half:]}"
 
 
 def interval_text(row: Mapping[str, Any] | pd.Series) -> str:
