@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+from matplotlib.colors import to_hex
 
 from analysis.artifact import tables
 from analysis.build import write_table
+from analysis.figures import bounds, improvement
+from analysis.figures import certified as certified_figure
 from analysis.figures.differences import groups
 from analysis.figures.improvement import histogram
 from analysis.figures.pareto import efficient
+from analysis.names import style
 from analysis.pixels import PIXEL_SCALES
 from analysis.records import Records
 from analysis.tables import (
@@ -24,6 +29,7 @@ from analysis.tables import (
     pixel,
     robust,
     selection,
+    strong,
     table01,
     throughput,
 )
@@ -311,3 +317,117 @@ def test_groups_join_ranks_closer_than_the_difference() -> None:
 def test_efficient_points_are_those_nobody_beats() -> None:
     cost, gain = pd.Series([1.0, 2.0, 3.0, 2.0]), pd.Series([0.5, 0.4, 0.9, 0.6])
     assert efficient(cost.to_numpy(), gain.to_numpy()).tolist() == [True, False, True, True]
+
+
+def test_minimum_over_two_attacks_with_one_missing_is_missing() -> None:
+    records = records_of(
+        mnist("a", 0.9, 0.8, attack="pgd-l2"),
+        mnist("a", 0.9, None, attack="fgm-l2"),
+        mnist("b", 0.9, 0.7, attack="pgd-l2", defense="rub"),
+        mnist("b", 0.9, 0.6, attack="fgm-l2", defense="rub"),
+        mnist("c", 0.9, 0.9, attack="pgd-l2", defense="pgd-linf"),
+    )
+    row = one(robust.robust_accuracy(records, ["mnist"]))
+    assert (row["defense"], row["percent"], row["best"]) == ("rub", 60.0, True)
+
+
+def test_attack_that_nobody_ran_takes_no_part_in_the_minimum() -> None:
+    records = records_of(
+        mnist("a", 0.9, 0.8, attack="pgd-l2"),
+        mnist("a", 0.9, 0.7, attack="pgd-linf"),
+        mnist("a", 0.9, 0.6, attack="fgsm-linf"),
+    )
+    frame = robust.robust_accuracy(records, ["mnist"]).set_index("attack_norm")
+    assert frame["percent"].to_dict() == {"l2": 80.0, "linf": 60.0}
+    assert frame["attacks"].to_dict() == {"l2": "pgd-l2", "linf": "fgsm-linf+pgd-linf"}
+
+
+def test_improvement_of_nothing_is_no_improvement() -> None:
+    tests = {"iris": (0.7, 0.7), "wine": (0.8, 0.7), "glass": (0.6, 0.7), "ecoli": (None, 0.7)}
+    rows = [
+        rows_of(
+            f"{dataset}-{defense}", 0.5, test, dataset=dataset, defense=defense, attack="pgd-l2",
+            status="diverged" if test is None else "complete",
+        )
+        for dataset, pair in tests.items()
+        for defense, test in zip(("rub", "pgd-linf"), pair, strict=True)
+    ]  # fmt: skip
+    frame = improvement.improvements(records_of(*rows), "rub", "pgd-linf", "pgd-l2")
+    found = dict(zip(frame["dataset"], frame["improvement"], strict=True))
+    assert pd.isna(found.pop("ecoli"))
+    assert found == {"iris": 0.0, "wine": 10.0, "glass": -10.0}
+    figure = improvement._draw(frame, (0.01, 0.1, 1.0), "rub", "pgd-linf")
+    axes = figure.axes[1]
+    assert "3 of 4 data sets" in axes.get_title()
+    bars = {
+        (bar.get_x(), bar.get_height()): to_hex(bar.get_facecolor()).upper()
+        for bar in axes.patches
+        if bar.get_height()
+    }
+    ours = style("rub").color.upper()
+    # The bin from 0 holds nothing but the set without a difference, drawn over in white.
+    assert bars == {(-10.0, 1): "#BBBBBB", (0.0, 1): "#FFFFFF", (10.0, 1): ours}
+
+
+def test_clean_accuracy_counts_the_sets_where_nothing_finished() -> None:
+    records = records_of(
+        rows_of("a", 0.5, 0.90, attack_grid_radius=0.0, defense="rub"),
+        rows_of("b", 0.5, 0.80, attack_grid_radius=0.0),
+        rows_of("c", None, None, attack_grid_radius=0.0, defense="rub", dataset="wine",
+                status="diverged"),
+        rows_of("d", 0.5, 0.70, attack_grid_radius=0.0, dataset="wine"),
+    )  # fmt: skip
+    (block,) = clean.layout(clean.build(records))
+    assert block.rows[0].cells[0].text == "1 of 2"
+    assert block.rows[0].cells[1].text == "+10.00"
+
+
+def test_masking_compares_attacks_on_each_network_that_ties() -> None:
+    records = records_of(
+        rows_of("a", 0.5, 0.9, attack="pgd-linf"),
+        rows_of("b", 0.5, 0.5, attack="pgd-linf", learning_rate=1e-2),
+        rows_of("a", 0.5, 0.9, attack="fgsm-linf"),
+        rows_of("b", 0.5, 0.5, attack="fgsm-linf", learning_rate=1e-2),
+    )
+    assert one(masking.build(records))["largest_lead"] == 0
+
+
+@pytest.mark.parametrize("attacked", [0.85, 0.95])
+def test_strong_attack_stands_beside_the_one_network_it_was_run_on(attacked: float) -> None:
+    records = records_of(
+        rows_of("a", 0.5, 0.9, attack="pgd-linf"),
+        rows_of("b", 0.5, 0.5, attack="pgd-linf", learning_rate=1e-2),
+        rows_of("a", 0.5, 0.95, attack="fgsm-linf"),
+        rows_of("b", 0.5, 0.95, attack="fgsm-linf", learning_rate=1e-2),
+        rows_of("a", None, attacked, attack="autoattack-linf", attack_norm="linf")[1:],
+    )
+    row = one(strong.build(records))
+    assert (row["paper_percent"], row["strong_percent"]) == (90.0, 100 * attacked)
+
+
+def test_certified_curve_is_the_mean_of_the_networks_that_tie() -> None:
+    records = records_of(
+        rows_of("a", 0.5, 0.9, attack="certified-l1"),
+        rows_of("b", 0.5, 0.5, attack="certified-l1", learning_rate=1e-2),
+        rows_of("c", 0.4, 1.0, attack="certified-l1", learning_rate=1e-1),
+    )
+    assert one(certified_figure.build(records))["certified"] == 0.7
+
+
+def test_bounds_are_of_the_networks_that_tie() -> None:
+    records = records_of(
+        rows_of("a", 0.5, 0.6, attack="certified-l1"),
+        rows_of("b", 0.5, 0.4, attack="certified-l1", learning_rate=1e-2),
+        rows_of("a", 0.5, 0.9, attack="pgd-l1"),
+        rows_of("b", 0.5, 0.5, attack="pgd-l1", learning_rate=1e-2),
+    )
+    row = one(bounds.build(records))
+    assert (row["certified"], row["attacked"], row["repetitions"]) == (0.5, 0.7, 1)
+
+
+def test_marks_know_single_precision_from_a_difference() -> None:
+    single = float(np.float32(0.9))
+    records = records_of(
+        mnist("a", 0.5, 0.9, defense="rub"), mnist("b", 0.5, single, defense="nominal")
+    )
+    assert robust.robust_accuracy(records, ["mnist"])["best"].tolist() == [True, True]
