@@ -61,6 +61,7 @@ KEYS = ("attack_norm", "band")
 COLUMNS = (
     *(*KEYS, "defense", "place", "mean_rank", "ci_low", "ci_high", "mean_accuracy", "datasets"),
     *("total", "run_on", "unfinished", "radii", "repetitions", "friedman_p", "holm_p"),
+    "attacks",
 )
 
 
@@ -77,6 +78,7 @@ def ranking(records: Records) -> pd.DataFrame:
         ranks last. `run_on` counts its data sets; a defense that is not covered has no rank.
         `radii` and `repetitions` are the fewest averaged on a data set. `friedman_p` tests all
         defenses, `holm_p` this one against the best (Wilcoxon, Holm's correction over all pairs).
+        `attacks` are those that the minimum is over, by data set where that differs.
     """
 
     def make() -> pd.DataFrame:
@@ -84,9 +86,21 @@ def ranking(records: Records) -> pd.DataFrame:
         cells = {tuple(cell.place.values()): cell for cell in comparisons(means, KEYS)}
         order = [(norm, band.name) for norm in (ANY, *NORMS) for band in BANDS]
         rows = [row for key in order if key in cells for row in _rows(cells[key], means)]
-        return pd.DataFrame(rows, columns=list(COLUMNS))
+        frame = pd.DataFrame(rows, columns=list(COLUMNS))
+        return frame.assign(attacks=frame["attack_norm"].map(_attacks(records)))
 
     return records.once("ranking by bands", make)
+
+
+def _ranked_datasets(records: Records) -> tuple[str, ...]:
+    return records.tabular_datasets or records.datasets
+
+
+def _attacks(records: Records) -> dict[str, str]:
+    """Return the attacks that the minima of a norm are over."""
+    rows = weakest(records, _ranked_datasets(records))
+    kinds = rows.group_by("attack_norm").agg(pl.col("attacks").unique().sort().str.join(" or "))
+    return dict(kinds.iter_rows())
 
 
 def _band_means(records: Records) -> pl.DataFrame:
@@ -94,8 +108,8 @@ def _band_means(records: Records) -> pl.DataFrame:
 
     The mean over a band's radii is over those that all covered defenses with a result share.
     """
-    datasets = records.tabular_datasets or records.datasets
-    means = mean_over_repetitions(weakest(records, datasets), ("dataset", "defense", *PLACE))
+    rows = weakest(records, _ranked_datasets(records))
+    means = mean_over_repetitions(rows, ("dataset", "defense", *PLACE))
     rows = _banded(with_unfinished(means, records, PLACE))
     ranked = rows.join(
         covered(rows, KEYS).filter("covered").select(*KEYS, "defense"), on=[*KEYS, "defense"]

@@ -14,7 +14,7 @@ from analysis.chunks import of_frame, read
 from analysis.commands import commands, quoted
 from analysis.gather import CELL, Gathered, gather
 from analysis.locate import Source
-from analysis.names import SPELLINGS
+from analysis.names import NORMS, SPELLINGS
 from analysis.protocols import mixture, tell_apart
 from analysis.protocols import notes as protocol_notes
 from analysis.recordings import number, once, repetition_notes, values_of
@@ -148,10 +148,19 @@ def _absent(source: Source, trials: pl.DataFrame, whole: bool) -> list[str]:
 
 
 def _cells(places: pl.DataFrame) -> pl.DataFrame:
-    """Return the attacks and radii that occur; radii equal to 12 digits share a number."""
+    """Return the attacks and radii that occur; radii equal to 6 digits share a number.
+
+    More digits are rounding: a radius may have been written as float32.
+
+    Raises:
+        ValueError: a norm that is none of `names.NORMS`.
+    """
+    unknown = sorted(set(places["attack_norm"]) - set(NORMS))
+    if unknown:
+        raise ValueError(f"unknown attack_norm {unknown[0]!r}; allowed: {', '.join(NORMS)}")
     return (
         places.with_row_index("place")
-        .with_columns(pl.col("attack_grid_radius").round_sig_figs(12))
+        .with_columns(pl.col("attack_grid_radius").round_sig_figs(6))
         .with_columns(pl.struct(CELL).rank("dense").cast(pl.UInt16).alias("cell"))
     )
 

@@ -15,7 +15,7 @@ from analysis.load import from_frame
 from analysis.names import label, norm_label
 from analysis.pixels import unscaled
 from analysis.ranks import COVERAGE, attacked_accuracies, comparisons
-from analysis.records import Records
+from analysis.records import REPETITION, Records
 
 TITLE = (
     "Mean rank across data sets (1 is best) within a norm and a band of radii, by the minimum\n"
@@ -94,6 +94,7 @@ def remarks(table: pd.DataFrame) -> list[str]:
         "p: Wilcoxon's signed-rank test, Holm's correction; ahead: it and Friedman's below 0.05",
         f"sets: data sets on which every ranked defense was run, of all; repetitions: {times}",
     ]
+    lines += _single_attacks(ranked)
     outside = table[table["mean_rank"].isna()]
     if not outside.empty:
         named = ", ".join(_counted(outside, "run_on"))
@@ -103,6 +104,16 @@ def remarks(table: pd.DataFrame) -> list[str]:
         named = ", ".join(_counted(lost, "unfinished"))
         lines.append(f"last where no network finished: {named}")
     return [line for whole in lines for line in wrap(whole, 99, subsequent_indent="  ")]
+
+
+def _single_attacks(ranked: pd.DataFrame) -> list[str]:
+    """Return a line on each norm in which some minimum is over one attack, the other not run."""
+    norms = ranked[ranked["attack_norm"] != bands.ANY].drop_duplicates("attack_norm")
+    return [
+        f"{norm_label(str(row.attack_norm))}: not always a minimum, {row.attacks} was run"
+        for row in norms.itertuples()
+        if any("+" not in attacks for attacks in str(row.attacks).split(" or "))
+    ]
 
 
 def _counted(rows: pd.DataFrame, name: str) -> list[str]:
@@ -141,6 +152,7 @@ def notes(records: Records) -> list[str]:
             f"feature ({names}), are apart: only the table `leak` shows them"
         )
     found += _left_out_of_ranks(records)
+    found += _unfinished_repetitions(records)
     found += strong.note(records)
     scaleless = ", ".join(unscaled(records))
     if scaleless:
@@ -152,6 +164,24 @@ def notes(records: Records) -> list[str]:
     flags: Counter[str] = Counter(f for row in trials["flags"] for f in row.split())
     found += [f"{n} trials carry the flag {flag}" for flag, n in sorted(flags.items())]
     return found
+
+
+def _unfinished_repetitions(records: Records) -> list[str]:
+    """Say, if so, that seeds or splits drop out as nothing of a defense finished in them."""
+    finished = (pl.col("status") == "complete").any()
+    repetitions = (
+        records.trials.group_by("family", "dataset", "defense", *REPETITION)
+        .agg(finished.alias("finished"))
+        .filter(pl.col("finished").any().over("family", "dataset", "defense"))
+        .filter(~pl.col("finished"))
+    )
+    lacking = (
+        repetitions.group_by("defense").agg(pl.len(), pl.col("dataset").n_unique()).sort("defense")
+    )
+    named = ", ".join(f"{label(d)} in {n} (on {sets} data sets)" for d, n, sets in lacking.rows())
+    if not named:
+        return []
+    return [f"seeds or splits of which one defense finished no network count for none: {named}"]
 
 
 def _left_out_of_ranks(records: Records) -> list[str]:

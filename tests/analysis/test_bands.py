@@ -107,7 +107,7 @@ def test_radii_that_one_ranked_defense_lacks_count_for_none() -> None:
 def test_limits_of_bands_are_whole() -> None:
     for low, high in zip(BANDS, BANDS[1:], strict=False):
         assert low.up_to == high.above
-    table = ranking(records_of(*sweep(2, radii=(0.0, 0.01, 0.1 * 3, 1.0, 1.0000001))))
+    table = ranking(records_of(*sweep(2, radii=(0.0, 0.01, 0.1 * 3, 1.0, 1.001))))
     assert table.groupby("band")["radii"].first().to_dict() == {
         "clean": 1, "small": 1, "medium": 2, "large": 1,
     }  # fmt: skip
@@ -185,3 +185,24 @@ def test_every_defense_and_band_is_in_the_table() -> None:
 def test_frames_and_records_rank_alike() -> None:
     rows = sweep(2)
     assert summary.ranking(frame_of(*rows)).equals(summary.ranking(records_of(*rows)))
+
+
+def test_norm_in_which_one_attack_alone_was_run_says_so() -> None:
+    whole = sweep(2, radii=(0.1,))
+    less = [pair for pair in whole if pair[0]["attack"] != "fgm-l1"]
+    assert "not always a minimum" not in text(ranking(records_of(*whole)))
+    (line,) = (row for row in text(ranking(records_of(*less))).splitlines() if "minimum" in row)
+    assert line == "L1: not always a minimum, pgd-l1 was run"
+
+
+def test_seed_in_which_a_defense_finished_nothing_is_pointed_out() -> None:
+    rows = sweep(2, radii=(0.1,))
+    more = [[{**r, "seed": 1, "trial_id": f"{r['trial_id']}-1"} for r in pair] for pair in rows]
+    for pair in more:
+        for row in pair:
+            if row["defense"] == "rub":
+                row |= {"accuracy": None, "status": "diverged"}
+    records = records_of(*rows, *more)
+    assert set(ranking(records)["repetitions"]) == {1}
+    (note,) = summary.notes(records)
+    assert note.endswith("count for none: RUB in 2 (on 2 data sets)")

@@ -431,3 +431,17 @@ def test_marks_know_single_precision_from_a_difference() -> None:
         mnist("a", 0.5, 0.9, defense="rub"), mnist("b", 0.5, single, defense="nominal")
     )
     assert robust.robust_accuracy(records, ["mnist"])["best"].tolist() == [True, True]
+
+
+def test_attack_and_defense_of_the_users_own_appear(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    records = records_of(
+        rows_of("a", 0.9, 0.8, attack="pgd-linf", defense="my_own"),
+        rows_of("a", 0.9, 0.7, attack="square-linf", defense="my_own"),
+        rows_of("b", 0.9, 0.6, attack="square-linf"),
+    )
+    write_table(tables()["accuracy"], records, tmp_path)
+    text = (tmp_path / "accuracy.md").read_text()
+    assert "iris, square-linf" in text
+    assert "| my_own | **70.00** |" in text
+    frame = tables()["accuracy"].build(records)
+    assert dict(zip(frame["attacks"], frame["percent"], strict=True))["pgd-linf"] == 80.0
