@@ -49,14 +49,3 @@ def check_values(values: pl.DataFrame, trials: pl.DataFrame) -> pl.DataFrame:
     if isinstance(low, float) and isinstance(high, float) and (low < 0 or high > 1):
         raise ValueError(f"accuracies range from {low} to {high}; they must lie in [0, 1]")
     return values
-
-
-def oddities(trials: pl.DataFrame) -> list[str]:
-    """Return a line on data sets of which there are several versions."""
-    hashes = (
-        trials.group_by("dataset", "split_seed", "leaky")
-        .agg(pl.col("dataset_hash").n_unique())
-        .filter(pl.col("dataset_hash") > 1)
-    )
-    names = ", ".join(sorted(set(hashes["dataset"])))
-    return [f"several versions of the data are mixed for: {names}"] if names else []

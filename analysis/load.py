@@ -3,29 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
-import numpy as np
 import pandas as pd
 import polars as pl
 
-from analysis.checks import check_recordings, check_values, oddities
+from analysis.checks import check_recordings, check_values
 from analysis.chunks import of_frame, read
 from analysis.commands import commands, quoted
 from analysis.gather import CELL, Gathered, gather
 from analysis.locate import Source
-from analysis.names import adopt
+from analysis.names import NORMS, SPELLINGS, adopt
+from analysis.protocols import mixture, tell_apart
+from analysis.protocols import notes as protocol_notes
+from analysis.recordings import number, once, repetition_notes, values_of
 from analysis.records import Provenance, Records
 from analysis.scan import scan_curves
-from sweep.schema import STATUSES
 
 _IS_CNN = pl.col("network").str.starts_with("cnn")
+_IMAGE_SETS = [spelling for known in SPELLINGS.values() for spelling in known]
 _FAMILY = pl.when(_IS_CNN).then(pl.lit("cnn")).otherwise(pl.lit("mlp"))
 
 
 def load(
-    source: Source, allow_simulated: bool = False, datasets: Iterable[str] | None = None
+    source: Source,
+    allow_simulated: bool = False,
+    datasets: Iterable[str] | None = None,
+    protocol: int = 1,
 ) -> Records:
     """Read, check and number the records of a source.
 
@@ -33,79 +39,104 @@ def load(
         source: the files, and which trials of them count.
         allow_simulated: accept made-up records.
         datasets: read these data sets only (default: all).
+        protocol: which of the protocols of each data set to analyse (`analysis.protocols`);
+            data sets that have fewer are left out.
 
     Raises:
         ValueError: a missing column, mixed or foreign schema versions, simulated records
-            without the flag, accuracies outside [0, 1], or no record at all.
+            without the flag, accuracies outside [0, 1], no record at all, or no such protocol.
     """
     wanted = None if datasets is None else frozenset(datasets)
     rows = gather(read(source.record_files, wanted), read(source.strong_files, wanted))
-    return _assemble(rows, source, allow_simulated, whole=wanted is None)
+    asked = _Asked(allow_simulated, whole=wanted is None, protocol=protocol)
+    return _assemble(rows, source, asked)
 
 
-def from_frame(frame: pd.DataFrame) -> Records:
+def from_frame(frame: pd.DataFrame, protocol: int = 1) -> Records:
     """Return records held in memory (columns of `sweep.schema.RECORD_COLUMNS`)."""
     source = Source("records", (), (), Path())
-    return _assemble(gather(of_frame(frame)), source, allow_simulated=True, whole=True)
+    return _assemble(gather(of_frame(frame)), source, _Asked(protocol=protocol))
 
 
-def _assemble(rows: Gathered, source: Source, allow_simulated: bool, whole: bool) -> Records:
-    """Return the records; `whole`: all data sets were read, so that none at all is a mistake."""
+@dataclass(frozen=True)
+class _Asked:
+    """What was asked for; `whole`: all data sets were read, so that none at all is a mistake."""
+
+    allow_simulated: bool = True
+    whole: bool = True
+    protocol: int = 1
+
+
+def _assemble(rows: Gathered, source: Source, asked: _Asked) -> Records:
     recordings = rows.recordings.with_row_index("recording")
     if source.trial_ids is not None:
         recordings = recordings.filter(pl.col("trial_id").is_in(list(source.trial_ids)))
-    if whole or not recordings.is_empty():
-        check_recordings(recordings, allow_simulated)
+    if asked.whole or not recordings.is_empty():
+        check_recordings(recordings, asked.allow_simulated)
     for manifest in source.manifests:
         adopt(cast(Mapping[str, str], manifest.get("labels", {})))
-    trials, notes = _number(recordings)
-    provenance = Provenance(
-        name=source.name,
-        files=len(source.record_files),
-        manifests=source.manifests,
-        notes=(*_absent(source, trials, whole), *notes, *oddities(trials)),
-        folder=source.out.parent,
+    numbered = number(recordings)
+    cells = _cells(rows.places)
+    values, again = once(check_values(values_of(rows, numbered, cells), numbered.trials))
+    trials = numbered.trials.drop("recording").with_columns(family=_FAMILY)
+    found = [
+        *_absent(source, trials, asked.whole),
+        *repetition_notes(numbered.repeated, again, trials),
+    ]
+    parts = trials.partition_by("leaky") if not trials.is_empty() else [trials]
+    main, *with_label = (
+        _records(part, values, cells, source, asked)
+        for part in sorted(parts, key=lambda part: part["leaky"].any())
     )
-    with_label = trials.filter("leaky")
-    if with_label.height in (0, trials.height):
-        return _records(trials, rows, source, provenance)
-    apart = _records(with_label, rows, source, provenance)
-    return _records(trials.filter(~pl.col("leaky")), rows, source, provenance, apart)
+    provenance = replace(main.provenance, notes=(*found, *main.provenance.notes))
+    return replace(main, provenance=provenance, with_label=with_label[0] if with_label else None)
 
 
 def _records(
     trials: pl.DataFrame,
-    rows: Gathered,
+    values: pl.DataFrame,
+    cells: pl.DataFrame,
     source: Source,
-    provenance: Provenance,
-    with_label: Records | None = None,
+    asked: _Asked,
 ) -> Records:
-    cells = _cells(rows.places)
-    values = check_values(_values(rows, trials, cells), trials)
+    """Return the records of some trials, those of one protocol per data set alone.
+
+    Raises:
+        ValueError: no trial follows the protocol asked for.
+    """
+    values = _of(trials, values)
+    trials = _derive(trials, values, cells)
+    told, protocols = tell_apart(trials, values, cells)
+    kept = told.filter(pl.col("protocol") == asked.protocol)
+    if kept.is_empty() and asked.whole and not told.is_empty():
+        most = max(p.number for p in protocols)
+        raise ValueError(
+            f"protocol={asked.protocol} has no trial; these records have protocols 1 to {most}"
+        )
+    values = _of(kept, values)
+    notes = protocol_notes(protocols, asked.protocol)
+    ranked = kept.filter((pl.col("family") == "mlp") & ~pl.col("dataset").is_in(_IMAGE_SETS))
     return Records(
-        trials=_derive(trials.drop("recording"), values, cells),
+        trials=kept.drop("protocol"),
         cells=cells.drop("place"),
         validation=values.filter(~pl.col("is_test")).drop("is_test"),
         test=values.filter("is_test").drop("is_test"),
-        curves=_curves(source, trials),
-        provenance=provenance,
-        with_label=with_label,
+        curves=_curves(source, kept),
+        provenance=Provenance(
+            name=source.name,
+            files=len(source.record_files),
+            manifests=source.manifests,
+            notes=(*notes, *mixture(ranked)),
+            folder=source.out.parent,
+        ),
     )
 
 
-def _number(recordings: pl.DataFrame) -> tuple[pl.DataFrame, tuple[str, ...]]:
-    """Return one row per trial, numbered in tie order, and notes on what was left out."""
-    rank = pl.col("status").replace_strict({s: i for i, s in enumerate(STATUSES)})
-    trials = (
-        recordings.sort(rank, "pack_id")
-        .unique(subset="trial_id", keep="first", maintain_order=True)
-        .sort("grid_radius", "learning_rate", "trial_id")
-        .with_row_index("trial")
-        .with_columns(family=_FAMILY)
-    )
-    repeated = recordings.height - trials.height
-    notes = (f"{repeated} repeated recordings of a trial were left out",) if repeated else ()
-    return trials, notes
+def _of(trials: pl.DataFrame, values: pl.DataFrame) -> pl.DataFrame:
+    """Return the values of some trials."""
+    if trials.height == values["trial"].n_unique():
+        return values
+    return values.join(trials.select("trial"), on="trial", how="semi", maintain_order="left")
 
 
 def _absent(source: Source, trials: pl.DataFrame, whole: bool) -> list[str]:
@@ -120,27 +151,21 @@ def _absent(source: Source, trials: pl.DataFrame, whole: bool) -> list[str]:
 
 
 def _cells(places: pl.DataFrame) -> pl.DataFrame:
-    """Return the attacks and radii that occur; radii equal to 12 digits share a number."""
+    """Return the attacks and radii that occur; radii equal to 6 digits share a number.
+
+    More digits are rounding: a radius may have been written as float32.
+
+    Raises:
+        ValueError: a norm that is none of `names.NORMS`.
+    """
+    unknown = sorted(set(places["attack_norm"]) - set(NORMS))
+    if unknown:
+        raise ValueError(f"unknown attack_norm {unknown[0]!r}; allowed: {', '.join(NORMS)}")
     return (
         places.with_row_index("place")
-        .with_columns(pl.col("attack_grid_radius").round_sig_figs(12))
+        .with_columns(pl.col("attack_grid_radius").round_sig_figs(6))
         .with_columns(pl.struct(CELL).rank("dense").cast(pl.UInt16).alias("cell"))
     )
-
-
-def _values(rows: Gathered, trials: pl.DataFrame, cells: pl.DataFrame) -> pl.DataFrame:
-    """Return the values of some trials under their numbers."""
-    values = rows.values
-    highest = values["recording"].max()
-    lookup = np.full(1 + (highest if isinstance(highest, int) else 0), -1, dtype=np.int64)
-    lookup[trials["recording"].to_numpy()] = trials["trial"].to_numpy()
-    trial = lookup[values["recording"].to_numpy()]
-    cell = cells["cell"].to_numpy()[values["place"].to_numpy()]
-    numbered = values.drop("recording", "place").select(
-        pl.Series("trial", trial), pl.Series("cell", cell), pl.all()
-    )
-    kept = numbered if (trial >= 0).all() else numbered.filter(pl.col("trial") >= 0)
-    return kept.with_columns(pl.col("trial").cast(pl.UInt32))
 
 
 def _derive(trials: pl.DataFrame, values: pl.DataFrame, cells: pl.DataFrame) -> pl.DataFrame:
@@ -171,5 +196,7 @@ def _derive(trials: pl.DataFrame, values: pl.DataFrame, cells: pl.DataFrame) -> 
 
 
 def _curves(source: Source, trials: pl.DataFrame) -> pl.LazyFrame:
+    """Return the curves of the recordings that count; what was read twice counts once."""
     keep = trials.lazy().select("trial_id", "pack_id")
-    return scan_curves(source.curve_files).join(keep, on=["trial_id", "pack_id"], how="semi")
+    rows = scan_curves(source.curve_files).join(keep, on=["trial_id", "pack_id"], how="semi")
+    return rows.unique(["trial_id", "step", "quantity", "norm", "radius"], keep="any")

@@ -5,7 +5,8 @@
     python analysis/make_tables.py records=PATH out=DIR only=table3,figure2
 
 Options: experiment, records (Parquet file or folder), out, only, results (default `results`),
-allow_simulated. Without `only` everything is built, and `report.html` of it all.
+allow_simulated, protocol (which of several protocols in the records to analyse; the notes name
+them). Without `only` everything is built, and `report.html` of it all.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from analysis.locate import locate  # noqa: E402
 from analysis.names import SPELLINGS  # noqa: E402
 from analysis.records import Records  # noqa: E402
 from analysis.report import page  # noqa: E402
-from analysis.summary import outline, ranking, text  # noqa: E402
+from analysis.summary import TITLE, outline, ranking, text  # noqa: E402
 
 DEFAULTS = {
     "experiment": "",
@@ -38,6 +39,7 @@ DEFAULTS = {
     "only": "",
     "results": "results",
     "allow_simulated": "false",
+    "protocol": "1",
 }
 
 
@@ -50,13 +52,14 @@ def run(argv: list[str]) -> None:
     options = parse(argv, DEFAULTS, choices={"allow_simulated": ("true", "false")})
     only = split(options["only"])
     tables, figures = chosen(only)
+    protocol = _positive("protocol", options["protocol"])
     source = locate(split(options["experiment"]), options["records"], Path(options["results"]))
     read = [*(t.datasets for t in tables), *(f.datasets for f in figures)]
     image_sets = None if None in read else {name for names in read for name in names or ()}
     datasets = image_sets and [spelling for name in image_sets for spelling in SPELLINGS[name]]
     out = Path(options["out"]) if options["out"] else source.out
     with Studio(len(figures)) as studio:
-        records = load(source, options["allow_simulated"] == "true", datasets)
+        records = load(source, options["allow_simulated"] == "true", datasets, protocol)
         built = build(tables, figures, records, out, studio)
         report = "" if only else page.render(built, records)  # while figures are being drawn
     if report:
@@ -64,10 +67,16 @@ def run(argv: list[str]) -> None:
     _tell(records, built, ranked=datasets is None, reported=not only)
 
 
+def _positive(key: str, value: str) -> int:
+    if not value.isdecimal() or int(value) < 1:
+        raise ValueError(f"{key}={value!r} is no protocol's number; allowed: 1, 2, ...")
+    return int(value)
+
+
 def _tell(records: Records, built: Built, ranked: bool, reported: bool) -> None:
     print(outline(records))
     if ranked:
-        print("\nMean rank under PGD attacks (1 is best):\n" + text(ranking(records)) + "\n")
+        print(f"\n{TITLE}:\n\n{text(ranking(records))}\n")
     print(f"written to {built.out}: {', '.join(built.written) or 'nothing'}")
     if built.empty:
         print(f"nothing in these records for: {', '.join(built.empty)}")

@@ -93,30 +93,36 @@ def _parts(name: str) -> tuple[str, str | None, str]:
     return match["method"], match["norm"], (match["rest"] or "") + (match["values"] or "")
 
 
-def _method(name: str) -> str:
-    """Return a method's label: the paper's, its author's, or its name in capitals."""
-    return _METHODS.get(name) or _adopted.get(name) or name.upper()
+def _method(name: str) -> str | None:
+    """Return a method's label, the paper's or its author's; None where there is neither."""
+    return _METHODS.get(name) or _adopted.get(name)
 
 
 def label(name: str) -> str:
     """Return the name of a defense or attack in print, as plain text: `aRUB-L∞`."""
     method, norm, rest = _parts(name)
-    return _method(method) + ("" if norm is None else f"-{norm_label(norm)}") + _spaced(rest)
+    known = _method(method)
+    if known is None:
+        return name
+    return known + ("" if norm is None else f"-{norm_label(norm)}") + _spaced(rest)
 
 
 def math_label(name: str) -> str:
     """Return the same with its symbols in TeX mathematics: `aRUB-$L_\\infty$`."""
     method, norm, rest = _parts(name)
+    known = _method(method)
+    if known is None:
+        return _escaped(name)
     symbol = "" if norm is None else f"-${norm_symbol(norm)}$"
-    return _escaped(_method(method)) + symbol + _escaped(_spaced(rest))
-
-
-def _escaped(text: str) -> str:
-    return text.replace("_", r"\_")
+    return _escaped(known) + symbol + _escaped(_spaced(rest))
 
 
 def _spaced(rest: str) -> str:
     return rest.replace("(", " (").replace("=", " = ").replace(",", ", ")
+
+
+def _escaped(text: str) -> str:
+    return text.replace("_", r"\_")
 
 
 def norm_symbol(norm: str) -> str:

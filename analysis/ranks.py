@@ -1,100 +1,208 @@
-"""Ranks of the defenses per data set: their means (Figure 2) and the tests on them."""
+"""Ranks of the defenses per data set: their means (Figure 2) and the tests on them.
+
+Two rules hold wherever defenses are ranked:
+
+- A defense that has trials on a data set and no finished network there, all having diverged or
+  failed, ranks last on it. Leaving such data sets out would reward divergence.
+- A defense that was run on less than `COVERAGE` of the data sets is left out, and named. Of the
+  others the ranks are over the data sets on which each of them was run. Nothing is imputed.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import polars as pl
 
-from analysis.names import CERTIFICATES, ordered
+from analysis.names import ordered
 from analysis.posthoc import Friedman, friedman
 from analysis.records import Records
 from analysis.select import CELL, mean_over_repetitions, selected
 from analysis.stats import Array, bootstrap_interval, dense_ranks, mean_interval
 
+COVERAGE = 0.5  # share of the data sets on which a defense must have been run to be ranked
+BELOW_ALL = -1.0  # the score of a defense that has no finished network: less than any accuracy
+DIGITS = 7  # of accuracies that are ranked: more is the rounding of float32 and of means
+CERTIFICATE = "certified-"  # how the names of certificates begin
+
 
 def attacked_accuracies(records: Records, datasets: tuple[str, ...]) -> pl.DataFrame:
     """Return selected test accuracy per data set, defense, attack and radius, attacks only.
 
-    Columns `dataset, defense, CELL, accuracy, ...`; means over seeds and splits.
+    Columns `dataset, defense, CELL, accuracy, ...`; means over the seeds and splits that the
+    defenses share. Where a defense has no finished network the accuracy is null.
     """
 
     def make() -> pl.DataFrame:
         chosen = selected(records).filter(
-            pl.col("dataset").is_in(datasets) & ~pl.col("attack").is_in(CERTIFICATES)
+            pl.col("dataset").is_in(datasets) & ~pl.col("attack").str.starts_with(CERTIFICATE)
         )
-        return mean_over_repetitions(chosen, ("dataset", "defense", *CELL))
+        means = mean_over_repetitions(chosen, ("dataset", "defense", *CELL))
+        return with_unfinished(means, records, CELL)
 
     return records.once(("attacked", datasets), make)
 
 
-class Place(TypedDict):
-    """An attack at a radius."""
+def with_unfinished(means: pl.DataFrame, records: Records, place: Sequence[str]) -> pl.DataFrame:
+    """Add a row without accuracy wherever a defense has trials on a data set and none finished.
 
-    attack: str
-    attack_norm: str
-    attack_grid_radius: float
+    Args:
+        means: rows `dataset, defense, *place, accuracy, ...`.
+        records: the trials.
+        place: the columns of attack and radius; a defense is added where another has a result.
+    """
+    unfinished = (
+        records.trials.filter(pl.col("family") == "mlp")
+        .group_by("dataset", "defense")
+        .agg((pl.col("status") == "complete").any().alias("finished"))
+        .filter(~pl.col("finished"))
+        .drop("finished")
+    )
+    added = means.select("dataset", *place).unique().join(unfinished, on="dataset")
+    return pl.concat([means, added], how="diagonal").sort("dataset", "defense", *place)
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Accuracies of the defenses on the data sets where every one of them has a result."""
+    """Accuracies of the covered defenses on the data sets on which every one of them was run.
 
-    place: Place
+    Attributes:
+        place: what is compared at, such as `attack, attack_norm, attack_grid_radius`.
+        defenses: those ranked.
+        datasets: those that count.
+        scores: (data sets, defenses); NaN where a defense has no finished network.
+        present: the data sets with a result, per defense.
+        run_on: the data sets on which it was run, those that count or not, per defense.
+        partial: (all data sets, defenses), one below all accuracies where nothing finished and
+            NaN where a defense was not run.
+        total: the data sets with any result.
+        left_out: the defenses below `COVERAGE`, with the number of data sets of each.
+    """
+
+    place: dict[str, Any]
     defenses: tuple[str, ...]
     datasets: tuple[str, ...]
-    scores: Array  # (data sets, defenses)
-    present: tuple[int, ...]  # data sets with a result, per defense
-    partial: Array  # (all data sets, defenses), NaN where there is no result
+    scores: Array
+    present: tuple[int, ...]
+    run_on: tuple[int, ...]
+    partial: Array
+    total: int
+    left_out: dict[str, int]
+
+    @property
+    def ordinal(self) -> Array:
+        """The scores with one below all accuracies for NaN: right for ranks and signs."""
+        return np.nan_to_num(self.scores, nan=BELOW_ALL)
+
+    @property
+    def unfinished(self) -> tuple[int, ...]:
+        """The data sets on which each defense has no finished network."""
+        return tuple(int(n) for n in np.isnan(self.scores).sum(axis=0))
 
 
-def comparisons(accuracies: pl.DataFrame) -> Iterator[Comparison]:
-    """Yield one comparison per attack and radius; nothing is imputed."""
-    defenses = ordered(set(accuracies["defense"].to_list()))
-    datasets = sorted(set(accuracies["dataset"].to_list()))
-    places = sorted(set(accuracies.select(CELL).iter_rows()))
-    index = [{value: i for i, value in enumerate(axis)} for axis in (places, datasets, defenses)]
-    table = np.full((len(places), len(datasets), len(defenses)), np.nan)
-    for *place, dataset, defense, accuracy in accuracies.select(
-        *CELL, "dataset", "defense", "accuracy"
-    ).iter_rows():
-        table[index[0][tuple(place)], index[1][dataset], index[2][defense]] = accuracy
-    for (attack, norm, radius), scores in zip(places, table, strict=True):
-        whole = ~np.isnan(scores).any(axis=1)
-        yield Comparison(
-            place={"attack": attack, "attack_norm": norm, "attack_grid_radius": radius},
-            defenses=tuple(defenses),
-            datasets=tuple(d for d, kept in zip(datasets, whole, strict=True) if kept),
-            scores=scores[whole],
-            present=tuple(int(n) for n in (~np.isnan(scores)).sum(axis=0)),
-            partial=scores,
-        )
+def covered(accuracies: pl.DataFrame, place: Sequence[str]) -> pl.DataFrame:
+    """Return rows `*place, defense, run_on, total, covered`: on how many data sets each was run.
+
+    Args:
+        accuracies: rows `dataset, defense, *place, accuracy`, null where none finished.
+        place: what is compared at.
+    """
+    measured = accuracies.drop_nulls("accuracy")
+    total = measured.group_by(place).agg(pl.col("dataset").n_unique().alias("total"))
+    run = (
+        accuracies.join(measured.select(*place, "dataset").unique(), on=[*place, "dataset"])
+        .group_by(*place, "defense")
+        .agg(pl.col("dataset").n_unique().alias("run_on"))
+    )
+    return run.join(total, on=list(place)).with_columns(
+        covered=pl.col("run_on") >= COVERAGE * pl.col("total")
+    )
+
+
+def comparisons(accuracies: pl.DataFrame, place: Sequence[str] = CELL) -> Iterator[Comparison]:
+    """Yield one comparison per place, in order.
+
+    Args:
+        accuracies: rows `dataset, defense, *place, accuracy`, null where none finished.
+        place: what is compared at.
+    """
+    cells = accuracies.sort(*place).partition_by(place, as_dict=True, maintain_order=True)
+    known = covered(accuracies, place).partition_by(place, as_dict=True)
+    for values, rows in cells.items():
+        if values in known:
+            yield _comparison(dict(zip(place, values, strict=True)), rows, known[values])
+
+
+def _comparison(place: dict[str, Any], rows: pl.DataFrame, known: pl.DataFrame) -> Comparison:
+    """Return the comparison of one place from its rows and what `covered` says of them."""
+    defenses = ordered(known.filter("covered")["defense"].to_list())
+    datasets = sorted(rows["dataset"].unique().to_list())
+    column = {defense: i for i, defense in enumerate(defenses)}
+    line = {dataset: i for i, dataset in enumerate(datasets)}
+    scores = np.full((len(datasets), len(defenses)), np.nan)
+    run = np.zeros(scores.shape, dtype=bool)
+    for dataset, defense, accuracy in rows.select("dataset", "defense", "accuracy").iter_rows():
+        if defense in column:
+            run[line[dataset], column[defense]] = True
+            scores[line[dataset], column[defense]] = np.nan if accuracy is None else accuracy
+    finished = ~np.isnan(scores)
+    whole = run.all(axis=1) & finished.any(axis=1)
+    outside = known.filter(~pl.col("covered")).select("defense", "run_on")
+    return Comparison(
+        place=place,
+        defenses=tuple(defenses),
+        datasets=tuple(d for d, kept in zip(datasets, whole, strict=True) if kept),
+        scores=np.round(scores[whole], DIGITS),
+        present=tuple(int(n) for n in finished.sum(axis=0)),
+        run_on=tuple(int(n) for n in run.sum(axis=0)),
+        partial=np.where(run & ~finished, BELOW_ALL, scores).round(DIGITS),
+        total=int(known["total"][0]),
+        left_out=dict(sorted(outside.iter_rows())),
+    )
+
+
+def rank_interval(ranks: Array) -> tuple[Array, Array, Array]:
+    """Return mean and 95% interval of ranks (n, k) across data sets; NaN bounds for one.
+
+    Student's, save where all n ranks of a defense are equal and there is no spread to go by:
+    then the share q of data sets on which the rank is another is below 1 - 0.025^(1/n) with
+    97.5% confidence (Clopper and Pearson), and the mean is within q of the way to 1 and to k.
+    """
+    n, k = ranks.shape
+    mean, low, high = mean_interval(ranks)
+    if n < 2:
+        return mean, low, high
+    q = 1 - 0.025 ** (1 / n)
+    flat = (ranks == ranks[:1]).all(axis=0)
+    low = np.where(flat, mean - q * (mean - 1), low)
+    return mean, low, np.where(flat, mean + q * (k - mean), high)
 
 
 def mean_ranks(accuracies: pl.DataFrame) -> pd.DataFrame:
     """Return mean dense rank per attack, radius and defense, with two 95% intervals.
 
-    `ci_low, ci_high` are Student's, `bootstrap_low, bootstrap_high` resample data sets. Ranks
-    are taken only over the `datasets` data sets where every compared defense has a result;
-    `present` counts those of the one defense.
+    `ci_low, ci_high` are those of `rank_interval`, `bootstrap_low, bootstrap_high` resample data
+    sets. Ranks are taken over the `datasets` of `total` data sets on which every covered defense
+    was run; `present` counts those on which the one defense has a result, `unfinished` those of
+    the `datasets` on which it has none since nothing finished, and ranks last.
     """
     rows = []
     for cell in comparisons(accuracies):
         if not cell.datasets:
             continue
-        ranks = dense_ranks(cell.scores)
-        columns = (*mean_interval(ranks), *bootstrap_interval(ranks))
+        ranks = dense_ranks(cell.ordinal)
+        columns = (*rank_interval(ranks), *bootstrap_interval(ranks))
         for i, defense in enumerate(cell.defenses):
             numbers = [column[i] for column in columns]
-            rows.append(
-                (*cell.place.values(), defense, *numbers, len(cell.datasets), cell.present[i])
-            )
+            counts = (len(cell.datasets), cell.present[i], cell.unfinished[i], cell.total)
+            rows.append((*cell.place.values(), defense, *numbers, *counts))
     names = ["mean_rank", "ci_low", "ci_high", "bootstrap_low", "bootstrap_high"]
-    frame = pd.DataFrame(rows, columns=[*CELL, "defense", *names, "datasets", "present"])
+    counted = ["datasets", "present", "unfinished", "total"]
+    frame = pd.DataFrame(rows, columns=[*CELL, "defense", *names, *counted])
     return frame.sort_values([*CELL], kind="stable").reset_index(drop=True)
 
 
@@ -108,12 +216,13 @@ class RankTest(Comparison):
 def rank_tests(records: Records) -> list[RankTest]:
     """Return Friedman's test per attack and radius over the tabular data sets.
 
-    Cells with fewer than three defenses or two common data sets allow none and are left out.
+    Cells with fewer than three covered defenses or two data sets allow none and are left out.
+    `scores` are NaN where a defense has no finished network; `ordinal` puts these last.
     """
 
     def make() -> list[RankTest]:
         cells = comparisons(attacked_accuracies(records, records.tabular_datasets))
-        tested = ((cell, friedman(cell.scores)) for cell in cells)
+        tested = ((cell, friedman(cell.ordinal)) for cell in cells)
         return [RankTest(**vars(cell), friedman=test) for cell, test in tested if test]
 
     return records.once("rank tests", make)

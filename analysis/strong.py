@@ -1,7 +1,8 @@
 """Strong attacks (AutoAttack, by sweep/strong.py) beside what else is known of the same networks.
 
-They are run on the networks that validation accuracy under PGD picks, so the choice is made here
-once more, as for every table, and the rows of strong attacks are looked up for it.
+They are run on the networks that validation accuracy under PGD picks, the first of those that
+tie, so the choice is made here once more, as for every table, and what every attack left of that
+one network is looked up.
 """
 
 from __future__ import annotations
@@ -40,11 +41,10 @@ def _attacked(records: Records) -> pl.DataFrame:
         & pl.col("attack_grid_radius").is_in(strong["attack_grid_radius"].unique().to_list())
     )
     place = ["trial", "attack_norm", "attack_grid_radius"]
-    table = picks.select(
-        *ARM, *REPETITION, "trial", "attack_radius", "num_samples", pgd="accuracy"
-    )
+    table = picks.select(*ARM, *REPETITION, "trial", "attack_radius", "num_samples")
     one_step = pl.col("attack").str.starts_with("fgm-") | pl.col("attack").str.starts_with("fgsm-")
     others = {
+        "pgd": (pl.col("attack") == PICKING + pl.col("attack_norm"), pl.col("accuracy").min()),
         "fgm": (one_step, pl.col("accuracy").min()),
         "vertex": (pl.col("attack").str.starts_with("vertex-"), pl.col("accuracy").min()),
         "certified": (pl.col("attack").is_in(CERTIFICATES), pl.col("accuracy").max()),

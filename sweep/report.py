@@ -45,7 +45,7 @@ def results(plan: Plan) -> str:
         text = summary.text(summary.ranking(records))
     except ValueError as error:
         return f"no {name}: {error}"
-    return "\nMean rank under PGD attacks (1 is best):\n" + text + "\n"
+    return f"\n{summary.TITLE}:\n\n{text}\n"
 
 
 def where(plan: Plan) -> list[str]:

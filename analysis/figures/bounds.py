@@ -12,7 +12,7 @@ from analysis.artifact import Figure
 from analysis.figures.panels import Curve, dataset_panels
 from analysis.names import ordered
 from analysis.records import REPETITION, Records
-from analysis.select import CELL, selected
+from analysis.select import CELL, paired, selected
 from analysis.strong import PREFIX
 from sweep.schema import CERTIFIED, CERTIFIED_TIGHT
 
@@ -22,11 +22,17 @@ SHOWN = ("rub", "arub-l1", "pgd-linf", "nominal")  # more bands hide one another
 def build(records: Records) -> pd.DataFrame:
     """Return per data set, defense and L1 radius the two bounds for one and the same network.
 
-    The network is the one chosen by certified validation accuracy at that radius. `certified`
-    is its certified test accuracy (the tighter certificate where both were computed),
-    `attacked` the lowest test accuracy any L1 attack left it; the truth lies between.
+    The network is the one chosen by certified validation accuracy at that radius; where several
+    tie, the means over them. `certified` is its certified test accuracy (the tighter certificate
+    where both were computed), `attacked` the lowest test accuracy any L1 attack left it; the
+    truth lies between. Means over the repetitions that the defenses share.
     """
-    chosen = selected(records).filter(pl.col("attack") == CERTIFIED)
+    chosen = (
+        selected(records)
+        .filter(pl.col("attack") == CERTIFIED)
+        .select("dataset", "defense", *REPETITION, "attack_grid_radius", trial="ties")
+        .explode("trial")
+    )
     place = ["trial", "attack_grid_radius"]
     mine = records.test.join(chosen.select("trial").unique(), on="trial").join(
         records.cells.select("cell", *CELL).unique(), on="cell"
@@ -40,15 +46,20 @@ def build(records: Records) -> pd.DataFrame:
         l1.filter(pl.col("attack").is_in(certificates) == wanted).group_by(place)
         for wanted in (True, False)
     )
+    frame = chosen.join(
+        proven.agg(pl.col("attack_radius").first(), pl.col("accuracy").max().alias("certified")),
+        on=place,
+    ).join(attacked.agg(pl.col("accuracy").min().alias("attacked")), on=place)
+    both = frame.drop_nulls(["certified", "attacked"])
     frame = (
-        chosen.drop("accuracy")
-        .join(proven.agg(pl.col("accuracy").max().alias("certified")), on=place)
-        .join(attacked.agg(pl.col("accuracy").min().alias("attacked")), on=place)
+        paired(both, ["dataset", "attack_grid_radius"])
+        .group_by("dataset", "defense", "attack_grid_radius", *REPETITION)
+        .agg(pl.col("attack_radius").first(), pl.col("certified", "attacked").mean())
         .group_by("dataset", "defense", "attack_grid_radius")
         .agg(
             pl.col("attack_radius").first(),
-            pl.col("certified", "attacked").mean(),
-            pl.struct(REPETITION).n_unique().alias("repetitions"),
+            pl.col("certified", "attacked").mean().round(12),
+            pl.len().alias("repetitions"),
         )
     )
     return frame.sort("dataset", "defense", "attack_grid_radius").to_pandas()

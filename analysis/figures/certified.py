@@ -12,6 +12,7 @@ from analysis.artifact import Figure
 from analysis.figures.panels import Curve, dataset_panels
 from analysis.names import ordered
 from analysis.records import REPETITION, Records
+from analysis.select import choose, paired
 from sweep.schema import CERTIFIED
 
 
@@ -19,7 +20,8 @@ def build(records: Records) -> pd.DataFrame:
     """Return certified test accuracy per data set, defense and radius, of one network each.
 
     Unlike Tables 7 to 9 one network serves all radii: the one with the highest mean certified
-    validation accuracy over them (ties as everywhere). Means over repetitions.
+    validation accuracy over them (the mean of those that tie). Means over the repetitions that
+    the defenses share.
     """
     cells = records.cells.filter(pl.col("attack") == CERTIFIED)
     radii = cells.select("cell", "attack_grid_radius").unique()
@@ -35,17 +37,25 @@ def build(records: Records) -> pd.DataFrame:
         .join(complete.select("trial", *arm), on="trial")
     )
     # A trial with fewer radii than its rivals is not comparable.
-    chosen = (
-        means.filter(pl.col("radii") == pl.col("radii").max().over(arm))
-        .sort(["mean", "trial"], descending=[True, False])
-        .group_by(arm, maintain_order=True)
-        .first()
+    comparable = means.filter(pl.col("radii") == pl.col("radii").max().over(arm))
+    one = comparable.select("trial", pl.lit(0).alias("cell"), pl.col("mean").alias("accuracy"))
+    chosen = choose(one, complete, arm).select(*arm, pl.col("ties").alias("trial"))
+    place = ["dataset", "attack_grid_radius"]
+    certified = (
+        records.test.join(radii, on="cell")
+        .drop_nulls("accuracy")
+        .join(chosen.explode("trial"), on="trial")
+        .group_by(*place, "defense", *REPETITION)
+        .agg(pl.col("attack_radius").first(), pl.col("accuracy").mean())
     )
     return (
-        records.test.join(radii, on="cell")
-        .join(chosen.select("trial", *arm), on="trial")
+        paired(certified, place)
         .group_by("dataset", "defense", "attack_grid_radius")
-        .agg(pl.col("attack_radius").first(), pl.col("accuracy").mean().alias("certified"))
+        .agg(
+            pl.col("attack_radius").first(),
+            pl.col("accuracy").mean().round(12).alias("certified"),
+            pl.len().alias("repetitions"),
+        )
         .sort("dataset", "defense", "attack_grid_radius")
         .to_pandas()
     )

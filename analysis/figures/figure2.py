@@ -78,8 +78,9 @@ FIGURE = Figure(
     name="figure2",
     title="Figure 2: average rank across data sets",
     caption="Average dense rank by test accuracy (1 is best) and its 95% confidence interval "
-    "across the tabular data sets on which every defense has a result. Fast gradient attacks "
-    "left, projected gradient right; L2, L∞ and L1 from the top.",
+    "across the tabular data sets on which every defense shown was run. A defense is last where "
+    "none of its networks finished, and is left out if run on less than half of the sets. Fast "
+    "gradient attacks left, projected gradient right; L2, L∞ and L1 from the top.",
     build=build,
     draw=draw,
     paper=True,

@@ -19,12 +19,15 @@ from analysis.ranks import attacked_accuracies
 from analysis.records import Records
 
 BIN = 5  # percent points
+DIGITS = 4  # of percent points: what differs by less is the same
+NO_CHANGE, WORSE = "#FFFFFF", "#BBBBBB"
 
 
 def improvements(records: Records, defense: str, reference: str, attack: str) -> pd.DataFrame:
     """Return the test accuracy of both and their difference, per data set and radius.
 
-    Only data sets with a result of both; `improvement` is in percent points.
+    `improvement` is in percent points. Only data sets on which both were run; where one of the
+    two has no finished network its accuracy and the improvement are missing.
     """
     frame = attacked_accuracies(records, records.tabular_datasets).filter(
         pl.col("attack") == attack
@@ -39,8 +42,9 @@ def improvements(records: Records, defense: str, reference: str, attack: str) ->
             "dataset",
             accuracy=pl.col("accuracy"),
             reference_accuracy=pl.col("accuracy_reference"),
-            improvement=(100 * (pl.col("accuracy") - pl.col("accuracy_reference"))).round(9),
+            improvement=(100 * (pl.col("accuracy") - pl.col("accuracy_reference"))).round(DIGITS),
         )
+        .filter(pl.any_horizontal(pl.col("accuracy", "reference_accuracy").is_not_null()))
         .sort("attack_grid_radius", "dataset")
         .to_pandas()
     )
@@ -49,8 +53,10 @@ def improvements(records: Records, defense: str, reference: str, attack: str) ->
 def histogram(values: pd.Series) -> tuple[list[float], list[int]]:
     """Return left edges and counts of bins five points wide, `[edge, edge + 5)`.
 
-    Data sets without any difference are at home in `[0, 5)`.
+    Data sets without any difference are at home in `[0, 5)`; those where the difference is
+    missing are in none.
     """
+    values = values.dropna()
     if values.empty:
         return [], []
     bins = np.floor(values.to_numpy(np.float64) / BIN).astype(int)
@@ -63,8 +69,11 @@ def _draw(frame: pd.DataFrame, radii: Sequence[float], defense: str, reference: 
         figure, panels = panel_grid(1, 3, Layout(1.75, gap_x=0.32, gap_y=0), sharey=True)
         for letter, radius, axes in zip("abc", radii, panels.flat, strict=True):
             near = [isclose(r, radius, rel_tol=1e-6) for r in frame["attack_grid_radius"]]
-            _panel(axes, frame[near]["improvement"], style(defense).color)
-            axes.set_title(rf"({letter}) $\rho={radius:g}$, {sum(near)} data sets")
+            values = frame[near]["improvement"]
+            _panel(axes, values, style(defense).color)
+            known, run = values.notna().sum(), len(values)
+            number = f"{run}" if known == run else f"{known} of {run}"
+            axes.set_title(rf"({letter}) $\rho={radius:g}$, {number} data sets")
             axes.set_xlabel(f"{math_label(defense)} over {math_label(reference)}, points")
         panels[0, 0].set_ylabel("data sets")
         panels[0, 0].yaxis.get_major_locator().set_params(integer=True)
@@ -73,8 +82,12 @@ def _draw(frame: pd.DataFrame, radii: Sequence[float], defense: str, reference: 
 
 def _panel(axes: Axes, values: pd.Series, color: str) -> None:
     edges, counts = histogram(values)
-    faces = [color if edge >= 0 else "#BBBBBB" for edge in edges]
+    faces = [color if edge >= 0 else WORSE for edge in edges]
     axes.bar(edges, counts, width=BIN, align="edge", color=faces, edgecolor="black", linewidth=0.5)
+    if unchanged := int((values == 0).sum()):  # the lower part of the bar of their bin
+        axes.bar(
+            0, unchanged, BIN, align="edge", color=NO_CHANGE, edgecolor="black", linewidth=0.5
+        )
     axes.axvline(0, color="black", linewidth=0.9)
     axes.set_xlim(min([-20.0, *edges]), max([20.0, *(edge + BIN for edge in edges)]))
     if not edges:
@@ -91,7 +104,9 @@ def paper_figure(
         title=f"Figure {number}: improvement of {names}",
         caption=f"Number of tabular data sets on which {label(defense)} improves adversarial "
         f"accuracy over {label(reference)} by so many percent points, under {label(attack)} "
-        f"attacks of grid radius {', '.join(f'{r:g}' for r in radii)}. Grey: it lowers it.",
+        f"attacks of grid radius {', '.join(f'{r:g}' for r in radii)}. Grey: it lowers it; "
+        "white: no difference. Of the data sets on which both were run, those are shown on which "
+        "both have a finished network.",
         build=lambda records: improvements(records, defense, reference, attack),
         draw=lambda frame: _draw(frame, radii, defense, reference),
         experiment="uci_full",

@@ -53,7 +53,7 @@ def build(records: Records) -> pd.DataFrame:
         # Means of equal accuracies are equal but for rounding.
         scores = cell.scores.mean(axis=0).round(12)
         for defense, score in zip(cell.defenses, scores, strict=True):
-            if defense in costs:
+            if defense in costs and not np.isnan(score):  # NaN: nothing finished somewhere
                 numbers = {**vars(costs[defense]), "accuracy": float(score)}
                 rows.append(
                     {**cell.place, "defense": defense, **numbers, "datasets": len(cell.datasets)}

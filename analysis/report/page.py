@@ -12,12 +12,19 @@ from pathlib import Path
 from analysis.artifact import Block, Cell, Figure, Row, Table
 from analysis.build import Built, Printed
 from analysis.commands import commands
-from analysis.names import label
 from analysis.records import Provenance, Records
 from analysis.render import to_html
 from analysis.report.provenance import provenance
-from analysis.summary import notes, outline, ranking
-from analysis.tables.cells import Place, places
+from analysis.summary import (
+    HEADS,
+    TITLE,
+    headline,
+    notes,
+    outline,
+    ranking,
+    remarks,
+    text,
+)
 
 FILE = "report.html"
 # The page may load nothing from anywhere: no script, no font, images only from itself.
@@ -73,29 +80,29 @@ def _summary(records: Records) -> str:
     warnings = "".join(f'<p class="note">{escape(_sentence(n))}</p>' for n in notes(records))
     return (
         f"<p>{escape(outline(records).splitlines()[0])}.</p>{warnings}"
-        "<h3>Mean rank under PGD attacks</h3>"
-        "<p>Over attacks, radii and data sets on which every defense has a result; 1 is best.</p>"
+        f"<h3>{escape(TITLE)}</h3>"
         f"{_ranking(records)}"
         "<p>Hyperparameters were chosen on validation data alone, per data set, defense, attack "
-        "and radius: highest validation accuracy, then smaller training radius, then smaller "
-        "learning rate, then trial id. All accuracies shown are test accuracies of the chosen "
-        'trials. A dash means no record. <span class="small">Best of a column in bold, cells '
+        "and radius: highest validation accuracy. Where several trials tie, the accuracy shown is "
+        "the mean of their test accuracies, and the settings are those of the one with the "
+        "smallest training radius, then learning rate, then trial id. Defenses are averaged over "
+        "the seeds and splits that all of them have. A dash means no record. "
+        '<span class="small">Best of a column in bold, cells '
         "within 0.5 points of it shaded.</span></p>"
     )
 
 
 def _ranking(records: Records) -> str:
+    table = ranking(records)
+    if table.empty:
+        return f"<p>{escape(text(table))}.</p>"
     rows = [
-        Row(label(p["defense"]), "", tuple(map(Cell, _ranking_texts(p))))
-        for p in places(ranking(records))
+        Row(f"{norm} {band}".strip(), "", tuple(map(Cell, texts)))
+        for norm, band, *texts in headline(table)
     ]
-    heads = ("mean rank", "first in", "data sets")
-    return to_html([Block("", ("defense", ""), heads, tuple(rows))]) if rows else "<p>None.</p>"
-
-
-def _ranking_texts(place: Place) -> tuple[str, str, str]:
-    share = f"{place['best_cells']} of {place['cells']} cells"
-    return f"{place['mean_rank']:.2f}", share, str(place["datasets"])
+    block = Block("", ("radii", ""), HEADS[2:], tuple(rows))
+    lines = "<br>".join(escape(line) for line in remarks(table))
+    return f'{to_html([block])}<p class="small">{lines}</p>'
 
 
 def _sentence(note: str) -> str:

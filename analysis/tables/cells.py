@@ -11,10 +11,11 @@ import polars as pl
 from analysis.artifact import Block, Cell, Row
 from analysis.names import NORMS, label, math_label, norm_label, norm_symbol, order_key, ordered
 from analysis.records import Records
-from analysis.select import mean_over_repetitions
+from analysis.select import mean_over_repetitions, paired
 from analysis.stats import binomial_interval
 
 NEAR = 0.5  # points from the best within which the paper colours a cell
+POINT_DIGITS = 4  # of percent points, within which accuracies are equal: `recordings.SAME`
 MOST_COLUMNS = 9
 SETTINGS = ("network", "grid_radius", "learning_rate", "batch_size", "scaling")
 MISSING = "–"
@@ -41,23 +42,26 @@ def summarise(
 ) -> pd.DataFrame:
     """Return one marked row per table cell, in print order.
 
+    The defenses of a cell are averaged over the repetitions that they share.
+
     Args:
-        tested: rows with `dataset, defense, *columns, seed, split_seed, trial, accuracy,
-            candidates, num_samples, attack_radius`, one per cell and repetition.
+        tested: rows with `dataset, defense, *columns, seed, split_seed, trial, accuracy, tied,
+            tied_low, tied_high, candidates, num_samples, attack_radius`, one per cell and
+            repetition.
         records: where the trials' settings are looked up.
         family: `mlp` or `cnn`, for the count of diverged trials.
         columns: what makes a column of the table within a data set; marks are per column.
 
     Returns:
         `dataset, *columns, attack_radius, defense, percent, accuracy, low, high` (95% binomial),
-        `deviation, repetitions, num_samples, candidates, diverged`, the settings and id of the
-        chosen trial (of the first repetition), `best, near_best`.
+        `deviation, repetitions, num_samples, candidates, tied, tied_low, tied_high, diverged`,
+        the settings and id of the first chosen trial (of the first repetition), `best, near_best`.
     """
     keys = ["dataset", *columns, "defense"]
+    tested = paired(tested.drop_nulls("accuracy"), ["dataset", *columns])
     means = mean_over_repetitions(tested, keys)
     first = (
-        tested.drop_nulls("accuracy")
-        .sort("seed", "split_seed")
+        tested.sort("seed", "split_seed")
         .group_by(keys)
         .agg(pl.col("attack_radius", "trial").first())
     )
@@ -84,9 +88,11 @@ def mark(frame: pd.DataFrame, column_keys: Sequence[str]) -> pd.DataFrame:
 
     Both are decided on unrounded accuracies; ties share the mark.
     """
-    points = (100 * frame["accuracy"]).round(9)
+    points = (100 * frame["accuracy"]).round(POINT_DIGITS)
     best = points.groupby([frame[key] for key in column_keys]).transform("max")
-    frame = frame.assign(best=points == best, near_best=points >= (best - NEAR).round(9))
+    frame = frame.assign(
+        best=points == best, near_best=points >= (best - NEAR).round(POINT_DIGITS)
+    )
     outer = [key for key in column_keys if key not in ("attack_norm", "attack_grid_radius")]
     order = frame.assign(
         _norm=frame["attack_norm"].map(NORMS.index), _row=frame["defense"].map(order_key)
@@ -135,11 +141,20 @@ def paper_cell(place: Place) -> Cell:
 
 
 def behind_cell(place: Place) -> Cell:
-    """Return a cell with a value's 95% interval, the trials behind it and the settings chosen."""
+    """Return a cell with a value's 95% interval, the trials behind it and the settings chosen.
+
+    Where several trials tie on validation, also how many and the range of their accuracies, of
+    which the settings are the first's; and the repetitions where there are several.
+    """
     span = f"{100 * place['low']:.1f}–{100 * place['high']:.1f}"
+    times = f"; {place['repetitions']} repetitions" if place["repetitions"] > 1 else ""
+    if place["tied"] > place["repetitions"]:
+        times += f"; first of {place['tied']} tied"
+        times += f" ({100 * place['tied_low']:.1f}–{100 * place['tied_high']:.1f})"
     trials = f"{place['candidates']}" + (f"+{place['diverged']}†" if place["diverged"] else "")
     radius, rate = f"ρ {place['grid_radius']:g}", f"rate {place['learning_rate']:g}"
-    return Cell(f"{span}; {trials}; {radius}, {rate}, {place['batch_size']}, {place['scaling']}")
+    settings = f"{radius}, {rate}, {place['batch_size']}, {place['scaling']}"
+    return Cell(f"{span}; {trials}{times}; {settings}")
 
 
 def printed_columns(cells: Sequence[Place]) -> dict[float, str]:

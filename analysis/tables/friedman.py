@@ -22,9 +22,9 @@ def build(records: Records) -> pd.DataFrame:
     """Return the tests of every attack and radius that allow one, with Nemenyi's difference.
 
     `statistic, p` are Friedman's chi-squared and `iman_davenport, iman_davenport_p` the F that
-    corrects it, over the `datasets` data sets where every defense has a result; `skillings_mack,
-    skillings_mack_p` are over the `datasets_compared` that have results of two defenses at
-    least, and missing where the two are the same.
+    corrects it, over the `datasets` data sets on which every defense was run; `skillings_mack,
+    skillings_mack_p` are over the `datasets_compared` on which two defenses at least were run,
+    and missing where the two are the same. A defense without a finished network ranks last.
     """
     accuracies = attacked_accuracies(records, records.tabular_datasets)
     return pd.DataFrame([row for cell in comparisons(accuracies) for row in _rows(cell)])
@@ -34,7 +34,7 @@ def _rows(cell: Comparison) -> list[dict[str, object]]:
     """Return the row of a cell, none where nothing can be tested."""
     scored = (~np.isnan(cell.partial)).sum(axis=1)
     holed = bool(((scored > 1) & (scored < len(cell.defenses))).any())
-    common, wider = friedman(cell.scores), friedman(cell.partial) if holed else None
+    common, wider = friedman(cell.ordinal), friedman(cell.partial) if holed else None
     if common is None and wider is None:
         return []
     common, wider = common or NOTHING, wider or NOTHING
@@ -89,8 +89,9 @@ TABLE = Table(
     name="friedman",
     title="Do the defenses differ? Friedman's test",
     caption="p of Friedman's test that all defenses rank alike across the tabular data sets, by "
-    "Iman and Davenport's F (bold below 0.05). ‡: some data sets lack results of a defense, p of "
-    "Skillings and Mack's test on all there are. Not corrected across cells.",
+    "Iman and Davenport's F (bold below 0.05); last is where none of a defense's networks "
+    "finished. ‡: a defense was not run on some data sets, p of Skillings and Mack's test on all "
+    "there are. Not corrected across cells.",
     build=build,
     layout=layout,
     experiment="uci_full",

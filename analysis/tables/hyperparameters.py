@@ -21,13 +21,19 @@ SHOWN = {
 
 
 def build(records: Records) -> pd.DataFrame:
-    """Return the settings, validation and test accuracy of every chosen trial."""
+    """Return the settings, validation and test accuracy of every choice.
+
+    Of `tied` trials with the same validation accuracy the settings and the id are the first's,
+    the test accuracy is the mean.
+    """
     settings = records.trials.select("trial", "trial_id", *SETTINGS)
     keys = ["dataset", "family", "defense", *REPETITION, *CELL]
     chosen = pl.concat([selected(records, "mlp"), selected(records, "cnn")])
     return (
         chosen.join(settings, on="trial")
-        .select(*keys, *SETTINGS, "validation_accuracy", "accuracy", "candidates", "trial_id")
+        .select(
+            *keys, *SETTINGS, "validation_accuracy", "accuracy", "candidates", "tied", "trial_id"
+        )
         .sort(keys)
         .to_pandas()
     )
@@ -56,7 +62,7 @@ TABLE = Table(
     name="hyperparameters",
     title="Hyperparameters chosen",
     caption="The settings that validation chose most often, over data sets, attacks and radii, "
-    "with their shares. The CSV lists every choice.",
+    "with their shares; of trials that tie, the first. The CSV lists every choice.",
     build=build,
     layout=layout,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -9,7 +10,7 @@ import pandas as pd
 
 from analysis.artifact import Block, Cell, Row, Table
 from analysis.names import NORMS, label, math_label, order_key
-from analysis.records import Records
+from analysis.records import REPETITION, Records
 from analysis.tables.cells import Place, accuracy_block, grouped
 from analysis.tables.robust import COLUMNS, robust_accuracy
 
@@ -20,7 +21,8 @@ BEHIND = ["candidates", "network", "grid_radius", "learning_rate", "trial_id"]
 def build(records: Records) -> pd.DataFrame:
     """Return both accuracies per data set, norm, grid radius and defense, where both were run.
 
-    Minimum over PGD and fast gradient, each sweep selecting on its own validation data.
+    Minimum over PGD and fast gradient, each sweep selecting on its own validation data, over
+    trials of the seeds, splits, steps and options that both sweeps have.
     `leaky_percent` is with the label among the features; the other columns of the same names
     without and with `leaky_` say which trial and how many stand behind each.
     """
@@ -29,13 +31,23 @@ def build(records: Records) -> pd.DataFrame:
     if leaky is None or not common:
         return pd.DataFrame()
     wanted = [*KEYS, "attack_radius", "percent", *BEHIND]
-    without, having = (robust_accuracy(r, common)[wanted] for r in (records, leaky))
+    pair = _alike(records, leaky), _alike(leaky, records)
+    without, having = (robust_accuracy(r, common)[wanted] for r in pair)
     theirs = {name: f"leaky_{name}" for name in wanted if name not in KEYS}
     frame = without.merge(having.rename(columns=theirs), on=KEYS)
     difference = (frame["leaky_percent"] - frame["percent"]).round(2)
     front = [*KEYS, "percent", "leaky_percent", "difference"]
     frame = frame.assign(difference=difference)
     return frame[[*front, *(name for name in frame.columns if name not in front)]]
+
+
+def _alike(records: Records, others: Records) -> Records:
+    """Return the records of those trials that have a peer among others in all but the label."""
+    alike = ["dataset", "family", *REPETITION, "steps", "options"]
+    trials = records.trials.join(
+        others.trials, on=alike, how="semi", nulls_equal=True, maintain_order="left"
+    )
+    return replace(records, trials=trials, _made={})
 
 
 def layout(frame: pd.DataFrame) -> tuple[Block, ...]:

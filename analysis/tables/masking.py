@@ -24,24 +24,34 @@ MARGIN = 0.01  # accuracy by which the other attack must win to count
 def build(records: Records) -> pd.DataFrame:
     """Return per defense and pair of attacks how often the weaker one did more harm.
 
-    Compared on the same network: the one chosen for the stronger attack at that radius.
-    `masked_percent` is the share of choices where the other attack left the test accuracy more
-    than a point lower; a high share says that gradients mislead the stronger attack.
+    Compared on the same network: the one chosen for the stronger attack at that radius; where
+    several tie, the means over them. `masked_percent` is the share of choices where the other
+    attack left the test accuracy more than a point lower; a high share says that gradients
+    mislead the stronger attack.
     """
-    chosen = selected(records).drop_nulls("accuracy")
     keys = ["trial", "attack_grid_radius"]
+    choices = selected(records).with_row_index("choice").filter(pl.col("attack_grid_radius") > 0)
+    chosen = choices.select("choice", "defense", "attack", keys[1], pl.col("ties").alias("trial"))
     rows = (
-        records.test.join(chosen.select("trial").unique(), on="trial")
+        records.test.join(chosen.select("trial").explode("trial").unique(), on="trial")
         .join(records.cells.select("cell", *CELL).unique(), on="cell")
         .drop_nulls("accuracy")
     )
     parts = []
     for strong, weak in PAIRS:
-        other = rows.filter(pl.col("attack") == weak).select(*keys, other="accuracy")
+        own, other = (
+            rows.filter(pl.col("attack") == attack).select(*keys, pl.col("accuracy").alias(name))
+            for attack, name in ((strong, "own"), (weak, "other"))
+        )
+        lead = (pl.col("own") - pl.col("other")).mean().round(12)
         parts.append(
-            chosen.filter((pl.col("attack") == strong) & (pl.col("attack_grid_radius") > 0))
+            chosen.filter(pl.col("attack") == strong)
+            .explode("trial")
+            .join(own, on=keys)
             .join(other, on=keys)
-            .with_columns(other_attack=pl.lit(weak), lead=pl.col("accuracy") - pl.col("other"))
+            .group_by("choice", "defense", "attack")
+            .agg(lead.alias("lead"))
+            .with_columns(other_attack=pl.lit(weak))
         )
     frame = (
         pl.concat(parts)

@@ -29,7 +29,7 @@ from analysis.tables.cells import (
     radius_text,
     summarise,
 )
-from analysis.tables.robust import ATTACKS
+from analysis.weakest import ATTACKS
 
 TOLERANCE = 0.05  # of a radius, within which two balls are the same
 
@@ -87,6 +87,7 @@ def _summary(rows: pl.DataFrame, records: Records) -> pd.DataFrame:
         .agg(
             pl.col("accuracy", "num_samples", "trial").first(),
             pl.col("measured_radius").max(),
+            pl.col("tied", "tied_low", "tied_high").first(),
             pl.col("pixel_radius").first().alias("attack_radius"),
             pl.col("candidates").max(),
         )

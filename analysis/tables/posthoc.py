@@ -23,7 +23,7 @@ def build(records: Records) -> pd.DataFrame:
 
 def _rows(cell: RankTest) -> list[dict[str, object]]:
     ranks = cell.friedman.mean_ranks
-    apart, signed = nemenyi(ranks, len(cell.datasets)), wilcoxon(cell.scores)
+    apart, signed = nemenyi(ranks, len(cell.datasets)), wilcoxon(cell.ordinal)
     adjusted = holm(signed)
     return [
         {

@@ -11,8 +11,7 @@ import polars as pl
 from analysis import paper
 from analysis.artifact import Block, Table
 from analysis.names import NORMS, dataset_title
-from analysis.records import REPETITION, Records
-from analysis.select import selected
+from analysis.records import Records
 from analysis.tables.cells import (
     CellOf,
     accuracy_block,
@@ -22,9 +21,9 @@ from analysis.tables.cells import (
     percent_cell,
     summarise,
 )
+from analysis.weakest import PLACE, weakest
 
-ATTACKS = ("pgd-l2", "fgm-l2", "pgd-l1", "fgm-l1", "pgd-linf", "fgsm-linf")
-COLUMNS = ("attack_norm", "attack_grid_radius")
+COLUMNS = PLACE
 
 
 def robust_accuracy(
@@ -32,26 +31,13 @@ def robust_accuracy(
 ) -> pd.DataFrame:
     """Return per data set, norm, radius and defense the minimum over the norm's two attacks.
 
-    Each attack selects for itself; the minimum is that of the two test accuracies, and the
-    settings shown are those of the trial that has it. `attacks` says which were run.
+    As `weakest` has it, averaged over repetitions; the settings shown are those of the trial of
+    the weaker accuracy. `attacks` says which were run.
     """
-    within = sorted(datasets) if keys else None  # what all tables share is chosen once for all
-    tested = selected(records, "mlp", keys, within).filter(
-        pl.col("dataset").is_in(datasets) & pl.col("attack").is_in(ATTACKS)
-    )
     group = ["dataset", "defense", *keys, *COLUMNS]
-    weakest = (
-        tested.drop_nulls("accuracy")
-        .sort("accuracy", "attack")
-        .group_by(*group, *REPETITION)
-        .agg(
-            pl.col("accuracy", "attack_radius", "num_samples", "trial").first(),
-            pl.col("candidates").max(),
-            pl.col("attack").sort().str.join("+").alias("attacks"),
-        )
-    )
-    frame = summarise(weakest, records, "mlp", [*keys, *COLUMNS])
-    attacks = weakest.group_by(group).agg(pl.col("attacks").first()).to_pandas()
+    rows = weakest(records, datasets, keys)
+    frame = summarise(rows, records, "mlp", [*keys, *COLUMNS])
+    attacks = rows.group_by(group).agg(pl.col("attacks").first()).to_pandas()
     return frame.merge(attacks, on=group)
 
 

@@ -37,7 +37,8 @@ ABOVE, MASKED = "†", "‡"
 def build(records: Records) -> pd.DataFrame:
     """Return accuracies of the picked networks under every attack, per data set and radius.
 
-    Means over repetitions, in percent; `paper_percent` is the minimum over PGD and fast gradient.
+    Means over the repetitions attacked, in percent; `paper_percent` is the minimum over PGD and
+    fast gradient.
     `certified_above`: a certified accuracy exceeds the one under AutoAttack, which a sound bound
     cannot by more than sampling noise. `masked`: AutoAttack leaves over five points less than
     the paper's attacks, beyond sampling noise. `missing`: picked networks not attacked yet.
@@ -46,13 +47,21 @@ def build(records: Records) -> pd.DataFrame:
     if table.is_empty():
         return pd.DataFrame()
     noise = CERTAIN * pl.col("noise") + 1e-9
-    paper = pl.min_horizontal("pgd", "fgm")
+    both = pl.col("pgd").is_not_null() & pl.col("fgm").is_not_null()
+    paper = pl.when(both).then(pl.min_horizontal("pgd", "fgm"))
+    # Where some repetitions were attacked, all columns are means over those.
+    known = pl.col("strong").is_not_null()
+    counted = known | ~known.any().over(ARM)
+    means = (
+        (100 * pl.col(name).filter("counted").mean()).round(2).alias(f"{name}_percent")
+        for name in SHOWN
+    )
     frame = (
-        table.with_columns(paper=paper)
+        table.with_columns(paper=paper, counted=counted)
         .group_by(ARM)
         .agg(
             pl.col("attack_radius").first(),
-            *((100 * pl.col(name).mean()).round(2).alias(f"{name}_percent") for name in SHOWN),
+            *means,
             (pl.col("certified") > pl.col("strong") + noise).any().alias("certified_above"),
             (pl.col("paper") > pl.col("strong") + FLATTERED + noise).any().alias("masked"),
             pl.col("num_samples", "strong_samples").min(),

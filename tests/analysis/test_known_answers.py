@@ -10,14 +10,17 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+from matplotlib.colors import to_hex
 
 from analysis.artifact import Cell, tables
 from analysis.build import write_table
 from analysis.drawing import draw_figure
-from analysis.figures import pareto
+from analysis.figures import bounds, improvement, pareto
+from analysis.figures import certified as certified_figure
 from analysis.figures.differences import groups
 from analysis.figures.improvement import histogram
 from analysis.figures.pareto import efficient
+from analysis.names import style
 from analysis.pixels import PIXEL_SCALES
 from analysis.records import Records
 from analysis.tables import (
@@ -29,6 +32,7 @@ from analysis.tables import (
     pixel,
     robust,
     selection,
+    strong,
     table01,
     throughput,
 )
@@ -581,3 +585,131 @@ def test_points_of_unknown_cost_are_not_efficient() -> None:
     nan = float("nan")
     found = efficient(np.array([nan, 1.0, 1.0]), np.array([0.5, nan, 0.2]))
     assert found.tolist() == [False, False, True]
+
+
+def test_minimum_over_two_attacks_with_one_missing_is_missing() -> None:
+    records = records_of(
+        mnist("a", 0.9, 0.8, attack="pgd-l2"),
+        mnist("a", 0.9, None, attack="fgm-l2"),
+        mnist("b", 0.9, 0.7, attack="pgd-l2", defense="rub"),
+        mnist("b", 0.9, 0.6, attack="fgm-l2", defense="rub"),
+        mnist("c", 0.9, 0.9, attack="pgd-l2", defense="pgd-linf"),
+    )
+    row = one(robust.robust_accuracy(records, ["mnist"]))
+    assert (row["defense"], row["percent"], row["best"]) == ("rub", 60.0, True)
+
+
+def test_attack_that_nobody_ran_takes_no_part_in_the_minimum() -> None:
+    records = records_of(
+        mnist("a", 0.9, 0.8, attack="pgd-l2"),
+        mnist("a", 0.9, 0.7, attack="pgd-linf"),
+        mnist("a", 0.9, 0.6, attack="fgsm-linf"),
+    )
+    frame = robust.robust_accuracy(records, ["mnist"]).set_index("attack_norm")
+    assert frame["percent"].to_dict() == {"l2": 80.0, "linf": 60.0}
+    assert frame["attacks"].to_dict() == {"l2": "pgd-l2", "linf": "fgsm-linf+pgd-linf"}
+
+
+def test_improvement_of_nothing_is_no_improvement() -> None:
+    tests = {"iris": (0.7, 0.7), "wine": (0.8, 0.7), "glass": (0.6, 0.7), "ecoli": (None, 0.7)}
+    rows = [
+        rows_of(
+            f"{dataset}-{defense}", 0.5, test, dataset=dataset, defense=defense, attack="pgd-l2",
+            status="diverged" if test is None else "complete",
+        )
+        for dataset, pair in tests.items()
+        for defense, test in zip(("rub", "pgd-linf"), pair, strict=True)
+    ]  # fmt: skip
+    frame = improvement.improvements(records_of(*rows), "rub", "pgd-linf", "pgd-l2")
+    found = dict(zip(frame["dataset"], frame["improvement"], strict=True))
+    assert pd.isna(found.pop("ecoli"))
+    assert found == {"iris": 0.0, "wine": 10.0, "glass": -10.0}
+    figure = improvement._draw(frame, (0.01, 0.1, 1.0), "rub", "pgd-linf")
+    axes = figure.axes[1]
+    assert "3 of 4 data sets" in axes.get_title()
+    bars = {
+        (bar.get_x(), bar.get_height()): to_hex(bar.get_facecolor()).upper()
+        for bar in axes.patches
+        if bar.get_height()
+    }
+    ours = style("rub").color.upper()
+    # The bin from 0 holds nothing but the set without a difference, drawn over in white.
+    assert bars == {(-10.0, 1): "#BBBBBB", (0.0, 1): "#FFFFFF", (10.0, 1): ours}
+
+
+def test_clean_accuracy_counts_the_sets_where_nothing_finished() -> None:
+    records = records_of(
+        rows_of("a", 0.5, 0.90, attack_grid_radius=0.0, defense="rub"),
+        rows_of("b", 0.5, 0.80, attack_grid_radius=0.0),
+        rows_of("c", None, None, attack_grid_radius=0.0, defense="rub", dataset="wine",
+                status="diverged"),
+        rows_of("d", 0.5, 0.70, attack_grid_radius=0.0, dataset="wine"),
+    )  # fmt: skip
+    (block,) = clean.layout(clean.build(records))
+    assert block.rows[0].cells[0].text == "1 of 2"
+    assert block.rows[0].cells[1].text == "+10.00"
+
+
+def test_masking_compares_attacks_on_each_network_that_ties() -> None:
+    records = records_of(
+        rows_of("a", 0.5, 0.9, attack="pgd-linf"),
+        rows_of("b", 0.5, 0.5, attack="pgd-linf", learning_rate=1e-2),
+        rows_of("a", 0.5, 0.9, attack="fgsm-linf"),
+        rows_of("b", 0.5, 0.5, attack="fgsm-linf", learning_rate=1e-2),
+    )
+    assert one(masking.build(records))["largest_lead"] == 0
+
+
+@pytest.mark.parametrize("attacked", [0.85, 0.95])
+def test_strong_attack_stands_beside_the_one_network_it_was_run_on(attacked: float) -> None:
+    records = records_of(
+        rows_of("a", 0.5, 0.9, attack="pgd-linf"),
+        rows_of("b", 0.5, 0.5, attack="pgd-linf", learning_rate=1e-2),
+        rows_of("a", 0.5, 0.95, attack="fgsm-linf"),
+        rows_of("b", 0.5, 0.95, attack="fgsm-linf", learning_rate=1e-2),
+        rows_of("a", None, attacked, attack="autoattack-linf", attack_norm="linf")[1:],
+    )
+    row = one(strong.build(records))
+    assert (row["paper_percent"], row["strong_percent"]) == (90.0, 100 * attacked)
+
+
+def test_certified_curve_is_the_mean_of_the_networks_that_tie() -> None:
+    records = records_of(
+        rows_of("a", 0.5, 0.9, attack="certified-l1"),
+        rows_of("b", 0.5, 0.5, attack="certified-l1", learning_rate=1e-2),
+        rows_of("c", 0.4, 1.0, attack="certified-l1", learning_rate=1e-1),
+    )
+    assert one(certified_figure.build(records))["certified"] == 0.7
+
+
+def test_bounds_are_of_the_networks_that_tie() -> None:
+    records = records_of(
+        rows_of("a", 0.5, 0.6, attack="certified-l1"),
+        rows_of("b", 0.5, 0.4, attack="certified-l1", learning_rate=1e-2),
+        rows_of("a", 0.5, 0.9, attack="pgd-l1"),
+        rows_of("b", 0.5, 0.5, attack="pgd-l1", learning_rate=1e-2),
+    )
+    row = one(bounds.build(records))
+    assert (row["certified"], row["attacked"], row["repetitions"]) == (0.5, 0.7, 1)
+
+
+def test_marks_know_single_precision_from_a_difference() -> None:
+    single = float(np.float32(0.9))
+    records = records_of(
+        mnist("a", 0.5, 0.9, defense="rub"), mnist("b", 0.5, single, defense="nominal")
+    )
+    assert robust.robust_accuracy(records, ["mnist"])["best"].tolist() == [True, True]
+
+
+def test_attack_and_defense_of_the_users_own_appear(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    records = records_of(
+        rows_of("a", 0.9, 0.8, attack="pgd-linf", defense="my_own"),
+        rows_of("a", 0.9, 0.7, attack="square-linf", defense="my_own"),
+        rows_of("b", 0.9, 0.6, attack="square-linf"),
+    )
+    write_table(tables()["accuracy"], records, tmp_path)
+    text = (tmp_path / "accuracy.md").read_text()
+    assert "iris, square-linf" in text
+    assert "| my_own | **70.00** |" in text
+    frame = tables()["accuracy"].build(records)
+    assert dict(zip(frame["attacks"], frame["percent"], strict=True))["pgd-linf"] == 80.0

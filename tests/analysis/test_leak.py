@@ -74,3 +74,15 @@ def test_tables_of_leaky_records_alone_are_marked(tmp_path: Path) -> None:
         assert "LEAKY (the label is a feature). Adv" in (tmp_path / f"accuracy.{form}").read_text()
     write_table(tables()["accuracy"], records_of(rows_of("a", 0.5, 0.5)), tmp_path)
     assert "leaky" not in pd.read_csv(tmp_path / "accuracy.csv").columns
+
+
+def test_sides_are_compared_on_the_seeds_and_steps_that_both_have() -> None:
+    records = records_of(
+        rows_of("a", 0.6, 0.50, attack_grid_radius=0.0, seed=0),
+        rows_of("b", 0.6, 0.10, attack_grid_radius=0.0, seed=1),
+        rows_of("c", 0.6, 0.75, attack_grid_radius=0.0, seed=0, **LEAKY),
+        rows_of("d", 0.6, 0.50, attack_grid_radius=0.0, dataset="wine"),
+        rows_of("e", 0.6, 0.75, attack_grid_radius=0.0, dataset="wine", steps=500, **LEAKY),
+    )
+    (row,) = leak.build(records).to_dict("records")
+    assert (row["dataset"], row["percent"], row["leaky_percent"]) == ("iris", 50.0, 75.0)

@@ -6,6 +6,7 @@ import json
 import os
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -108,13 +109,19 @@ def test_folder_of_artifacts_holds_records_and_curves_side_by_side(tmp_path: Pat
     assert [p.name for p in source.curve_files] == ["curves.parquet"]
 
 
-def test_radii_equal_to_twelve_digits_are_one_cell() -> None:
+@pytest.mark.parametrize("radius", [0.1 + 0.2, float(np.float32(0.3))])
+def test_radii_equal_to_six_digits_are_one_cell(radius: float) -> None:
     records = records_of(
         rows_of("a", 0.5, 0.5, attack_grid_radius=0.3),
-        rows_of("b", 0.5, 0.5, attack_grid_radius=0.1 + 0.2, learning_rate=1e-2),
+        rows_of("b", 0.5, 0.5, attack_grid_radius=radius, learning_rate=1e-2),
     )
     assert records.test["cell"].n_unique() == 1
     assert records.test.height == 2
+
+
+def test_unknown_norm_is_refused() -> None:
+    with pytest.raises(ValueError, match="unknown attack_norm 'l0'; allowed: l2, l1, linf"):
+        records_of(rows_of("a", 0.5, 0.5, attack="pgd-l0", attack_norm="l0"))
 
 
 def test_leaky_and_clean_records_never_mix() -> None:
@@ -137,11 +144,6 @@ def test_records_that_are_all_leaky_are_marked() -> None:
     assert records.leaky
     assert records.with_label is None
     assert notes(records) == ["LEAKY: the label was kept as a feature of iris"]
-
-
-def test_two_versions_of_a_data_set_are_pointed_out() -> None:
-    records = records_of(rows_of("a", 0.5, 0.5), rows_of("b", 0.5, 0.5, dataset_hash="other"))
-    assert notes(records) == ["several versions of the data are mixed for: iris"]
 
 
 def numbers_of(records: Records) -> dict[str, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from analysis.ranks import attacked_accuracies, mean_ranks
+from analysis.ranks import attacked_accuracies, mean_ranks, rank_interval, rank_tests
 from analysis.stats import dense_ranks, mean_interval
 from analysis.summary import notes, ranking, text
 from tests.analysis.made_records import frame_of, records_of, rows_of
@@ -45,15 +45,15 @@ def test_mean_rank_uses_only_data_sets_where_every_defense_has_a_result() -> Non
     assert frame["present"].to_dict() == {"rub": 3, "pgd-linf": 3, "nominal": 2}
 
 
-def test_ranking_orders_by_mean_rank_over_pgd_alone() -> None:
+def test_ranking_orders_by_mean_rank_and_knows_no_certificate() -> None:
     frame = frame_of(
         *three_defenses("iris", 0.9, 0.8, 0.7),
         *three_defenses("wine", 0.6, 0.9, 0.5),
-        rows_of("iris-nominal", 0.5, 1.0, attack="fgsm-linf"),
         rows_of("iris-nominal", 0.5, 1.0, attack="certified-l1"),
+        rows_of("iris-nominal", 0.5, 1.0, attack="certified-linf"),
     )
     table = ranking(frame)
-    assert table["defense"].tolist() == ["pgd-linf", "rub", "nominal"]
+    assert table["defense"].tolist() == ["rub", "pgd-linf", "nominal"]
     assert table["mean_rank"].tolist() == [1.5, 1.5, 3.0]
     assert "PGD-L∞" in text(table)
 
@@ -72,3 +72,89 @@ def test_data_sets_left_out_of_the_ranks_are_named() -> None:
     assert note.startswith("ranks stand on as few as 1 of 2 data sets")
     assert note.endswith("there are results of Nominal on 1")
     assert notes(records_of(*three_defenses("iris", 0.9, 0.8, 0.7))) == []
+
+
+SETS = [f"set-{i}" for i in range(10)]
+
+
+def lost(dataset: str, defense: str, status: str = "diverged") -> list[dict[str, object]]:
+    return rows_of(
+        f"{dataset}-{defense}", None, None, dataset=dataset, defense=defense, status=status
+    )
+
+
+def diverging() -> list[list[dict[str, object]]]:
+    """RUB is best on four sets and has no finished network on the six others."""
+    made = []
+    for i, dataset in enumerate(SETS):
+        if i < 4:
+            made += three_defenses(dataset, 0.9, 0.8, 0.7)
+        else:
+            made += three_defenses(dataset, None, 0.8, 0.7)
+            made.append(lost(dataset, "rub", "failed" if i == 4 else "diverged"))
+    return made
+
+
+def test_defense_without_a_finished_network_ranks_last_there() -> None:
+    records = records_of(*diverging())
+    frame = mean_ranks(attacked_accuracies(records, records.datasets)).set_index("defense")
+    assert frame["mean_rank"].to_dict() == {
+        "rub": pytest.approx((4 * 1 + 6 * 3) / 10),
+        "pgd-linf": pytest.approx((4 * 2 + 6 * 1) / 10),
+        "nominal": pytest.approx((4 * 3 + 6 * 2) / 10),
+    }
+    assert set(frame["datasets"]) == {10}
+    assert frame["unfinished"].to_dict() == {"rub": 6, "pgd-linf": 0, "nominal": 0}
+    table = ranking(records)
+    assert table["defense"].tolist()[0] == "pgd-linf"
+    assert table.set_index("defense")["unfinished"].to_dict()["rub"] == 6
+    assert "last where no network finished: RUB (on 6 of 10)" in text(table)
+    assert any("rank" in note and "RUB on 6" in note for note in notes(records))
+    # Friedman's test sees the same order.
+    (test,) = rank_tests(records)
+    assert test.friedman.mean_ranks[list(test.defenses).index("rub")] == pytest.approx(2.2)
+
+
+def test_defenses_that_both_finish_nothing_tie_for_last() -> None:
+    rows = [
+        *three_defenses("iris", 0.9, None, None),
+        lost("iris", "pgd-linf"),
+        lost("iris", "nominal"),
+    ]
+    records = records_of(*rows, *three_defenses("wine", 0.9, 0.8, 0.7))
+    frame = mean_ranks(attacked_accuracies(records, records.datasets)).set_index("defense")
+    assert frame["mean_rank"].to_dict() == {"rub": 1.0, "pgd-linf": 2.0, "nominal": 2.5}
+
+
+def test_one_more_defense_on_one_set_changes_no_rank() -> None:
+    rows = [pair for dataset in SETS for pair in three_defenses(dataset, 0.9, 0.8, 0.7)]
+    extra = rows_of("extra", 0.9, 0.99, dataset=SETS[0], defense="my-own-defense")
+    before, after = records_of(*rows), records_of(*rows, extra)
+    columns = ["defense", "mean_rank", "ci_low", "ci_high", "datasets"]
+    one, two = (mean_ranks(attacked_accuracies(r, r.datasets)) for r in (before, after))
+    assert one[columns].equals(two[columns])
+    assert set(one["datasets"]) == {10}
+    table = ranking(after)
+    assert table[table["mean_rank"].notna()]["defense"].tolist() == ["rub", "pgd-linf", "nominal"]
+    assert "my-own-defense (on 1 of 10)" in text(table)
+    assert any("my-own-defense (1 of 10)" in note for note in notes(after))
+
+
+def test_defense_on_half_of_the_sets_is_ranked_on_those() -> None:
+    rows = [pair for dataset in SETS for pair in three_defenses(dataset, 0.9, 0.8, 0.7)]
+    half = [rows_of(f"x-{d}", 0.9, 0.99, dataset=d, defense="my-own") for d in SETS[:5]]
+    records = records_of(*rows, *half)
+    frame = mean_ranks(attacked_accuracies(records, records.datasets)).set_index("defense")
+    assert frame.loc["my-own", "mean_rank"] == 1
+    assert set(frame["datasets"]) == {5}
+    assert set(frame["total"]) == {10}
+    assert "5/10" in text(ranking(records))
+
+
+def test_interval_of_equal_ranks_is_clopper_and_pearsons() -> None:
+    # Ten data sets without another rank: the share of such is below 0.3085 (printed tables).
+    mean, low, high = rank_interval(np.tile([1.0, 3.0], (10, 1)))
+    assert mean.tolist() == [1.0, 3.0]
+    assert low == pytest.approx([1.0, 3 - 0.3085 * 2], abs=1e-3)
+    assert high[0] == pytest.approx(1 + 0.3085 * 1, abs=1e-3)
+    assert np.isnan(rank_interval(np.ones((1, 3)))[1]).all()

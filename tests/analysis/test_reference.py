@@ -109,7 +109,8 @@ def test_tables_3_to_5(
     dataset: str, rows: list[list[Row]], records: Records, tmp_path: Path
 ) -> None:
     expected = reference.robust(flat(rows, "mlp-3x200", dataset))
-    assert len(expected) == 3 * 3 * len(RADII)
+    # Now and then one of the two attacks has no test record, and the minimum is missing.
+    assert 0 <= 3 * 3 * len(RADII) - len(expected) <= 3
     assert written(f"table{NUMBERS[dataset]}", records, tmp_path, ROBUST) == expected
 
 

@@ -1,0 +1,217 @@
+"""The ranking that stands first: within a norm and a band of radii, with an interval and a test.
+
+Which defense is best depends on the radius, so a mean over all radii says what the grid of radii
+happens to be. Radii are put into bands; per data set the accuracies (minimum over PGD and fast
+gradient) are averaged over a band's radii, and ranked. Nothing is averaged over bands or norms.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import polars as pl
+
+from analysis.names import NORMS
+from analysis.posthoc import friedman, holm, pairs, wilcoxon
+from analysis.ranks import (
+    Comparison,
+    comparisons,
+    covered,
+    rank_interval,
+    with_unfinished,
+)
+from analysis.records import Records
+from analysis.select import mean_over_repetitions
+from analysis.stats import Array, dense_ranks
+from analysis.weakest import PLACE, weakest
+
+ANY = "any"  # the norm of radius 0, where all balls are a point
+LEVEL = 0.05  # below it a p counts
+_CLOSE = 1e-9  # relative, of a radius to a band's limit
+
+
+@dataclass(frozen=True)
+class Band:
+    """Grid radii above one and up to another, included."""
+
+    name: str
+    above: float
+    up_to: float
+
+    @property
+    def rule(self) -> str:
+        """The limits in words."""
+        if self.up_to == 0:
+            return "radius 0"
+        low = f"{self.above:g} < " if self.above > 0 else ""
+        high = "" if np.isinf(self.up_to) else f" <= {self.up_to:g}"
+        return f"{low}radius{high}"
+
+
+# Of the paper's 19 radii above 0, nine are small, four medium and seven large.
+BANDS = (
+    Band("clean", -1.0, 0.0),
+    Band("small", 0.0, 0.01),
+    Band("medium", 0.01, 1.0),
+    Band("large", 1.0, float("inf")),
+)
+KEYS = ("attack_norm", "band")
+COLUMNS = (
+    *(*KEYS, "defense", "place", "mean_rank", "ci_low", "ci_high", "mean_accuracy", "datasets"),
+    *("total", "run_on", "unfinished", "radii", "repetitions", "friedman_p", "holm_p"),
+    "attacks",
+)
+
+
+def ranking(records: Records) -> pd.DataFrame:
+    """Return each defense's mean rank across data sets, within every norm and band of radii.
+
+    Over the tabular data sets, the image ones where there are no others.
+
+    Returns:
+        Columns `COLUMNS`, best first within a norm and band; radius 0 has the norm `any`.
+        `mean_rank` is dense (1 is best) over the `datasets` of `total` data sets on which every
+        covered defense was run, `ci_low, ci_high` its 95% interval across them, and
+        `mean_accuracy` over those on which the defense finished; on `unfinished` it did not and
+        ranks last. `run_on` counts its data sets; a defense that is not covered has no rank.
+        `radii` and `repetitions` are the fewest averaged on a data set. `friedman_p` tests all
+        defenses, `holm_p` this one against the best (Wilcoxon, Holm's correction over all pairs).
+        `attacks` are those that the minimum is over, by data set where that differs.
+    """
+
+    def make() -> pd.DataFrame:
+        means = _band_means(records)
+        cells = {tuple(cell.place.values()): cell for cell in comparisons(means, KEYS)}
+        order = [(norm, band.name) for norm in (ANY, *NORMS) for band in BANDS]
+        rows = [row for key in order if key in cells for row in _rows(cells[key], means)]
+        frame = pd.DataFrame(rows, columns=list(COLUMNS))
+        return frame.assign(attacks=frame["attack_norm"].map(_attacks(records)))
+
+    return records.once("ranking by bands", make)
+
+
+def _ranked_datasets(records: Records) -> tuple[str, ...]:
+    return records.tabular_datasets or records.datasets
+
+
+def _attacks(records: Records) -> dict[str, str]:
+    """Return the attacks that the minima of a norm are over."""
+    rows = weakest(records, _ranked_datasets(records))
+    kinds = rows.group_by("attack_norm").agg(pl.col("attacks").unique().sort().str.join(" or "))
+    return dict(kinds.iter_rows())
+
+
+def _band_means(records: Records) -> pl.DataFrame:
+    """Return rows `dataset, defense, *KEYS, accuracy, radii, repetitions`.
+
+    The mean over a band's radii is over those that all covered defenses with a result share.
+    """
+    rows = weakest(records, _ranked_datasets(records))
+    means = mean_over_repetitions(rows, ("dataset", "defense", *PLACE))
+    rows = _banded(with_unfinished(means, records, PLACE))
+    ranked = rows.join(
+        covered(rows, KEYS).filter("covered").select(*KEYS, "defense"), on=[*KEYS, "defense"]
+    )
+    finished = ranked.drop_nulls("accuracy")
+    here = ["dataset", *KEYS]
+    shared = finished.filter(
+        pl.col("defense").n_unique().over(*here, "attack_grid_radius")
+        == pl.col("defense").n_unique().over(here)
+    )
+    averaged = shared.group_by(*here, "defense").agg(
+        pl.col("accuracy").mean().round(12), pl.len().alias("radii"), pl.col("repetitions").min()
+    )
+    others = pl.concat(
+        [
+            rows.join(ranked, on=[*here, "defense"], how="anti"),
+            ranked.filter(pl.col("accuracy").is_null()),
+        ]
+    )
+    rest = others.select(*here, "defense", "accuracy").unique([*here, "defense"])
+    return pl.concat([averaged, rest], how="diagonal").sort(*here, "defense")
+
+
+def _banded(rows: pl.DataFrame) -> pl.DataFrame:
+    """Add each row's `band`; at radius 0 all norms are one, and each defense is there once."""
+    radius = pl.col("attack_grid_radius")
+    banded = pl.concat(
+        [
+            rows.filter(
+                (radius > b.above * (1 + _CLOSE)) & (radius <= b.up_to * (1 + _CLOSE))
+            ).with_columns(band=pl.lit(b.name))
+            for b in BANDS
+        ]
+    )
+    clean = pl.col("band") == BANDS[0].name
+    once = (
+        banded.filter(clean)
+        .sort("attack_norm")
+        .unique(["dataset", "defense"], keep="first", maintain_order=True)
+    )
+    return pl.concat([once.with_columns(attack_norm=pl.lit(ANY)), banded.filter(~clean)])
+
+
+def _rows(cell: Comparison, means: pl.DataFrame) -> list[dict[str, object]]:
+    """Return the rows of one norm and band; one defense alone makes no ranking."""
+    if len(cell.defenses) < 2 or not cell.datasets:
+        return []
+    ranks = dense_ranks(cell.ordinal)
+    mean, low, high = rank_interval(ranks)
+    here = means.filter(
+        (pl.col("attack_norm") == cell.place["attack_norm"])
+        & (pl.col("band") == cell.place["band"])
+        & pl.col("dataset").is_in(cell.datasets)
+    )
+    order = np.argsort(mean, kind="stable")
+    overall, apart = _tests(cell, int(order[0]))
+    common = {
+        **cell.place,
+        "datasets": len(cell.datasets),
+        "total": cell.total,
+        "radii": here["radii"].min(),
+        "repetitions": here["repetitions"].min(),
+        "friedman_p": overall,
+    }
+    rows: list[dict[str, object]] = [
+        common
+        | {
+            "defense": cell.defenses[i],
+            "place": place,
+            "mean_rank": mean[i],
+            "ci_low": max(low[i], 1.0),
+            "ci_high": min(high[i], len(cell.defenses)),
+            "mean_accuracy": _mean_of_finished(cell.scores[:, i]),
+            "run_on": cell.run_on[i],
+            "unfinished": cell.unfinished[i],
+            "holm_p": apart[i],
+        }
+        for place, i in enumerate(order.tolist(), 1)
+    ]
+    left_out = ({**cell.place, "defense": d, "run_on": n} for d, n in cell.left_out.items())
+    return [*rows, *(row | {"total": cell.total} for row in left_out)]
+
+
+def _mean_of_finished(scores: Array) -> float:
+    finished = scores[~np.isnan(scores)]
+    return float(finished.mean()) if len(finished) else float("nan")
+
+
+def _tests(cell: Comparison, best: int) -> tuple[float, Array]:
+    """Return Friedman's p (NaN below 3 x 2) and Holm's p of every defense against the best."""
+    test = friedman(cell.ordinal)
+    adjusted = holm(wilcoxon(cell.ordinal))
+    against = np.full(len(cell.defenses), np.nan)
+    for (a, b), p in zip(pairs(len(cell.defenses)).tolist(), adjusted, strict=True):
+        if best in (a, b):
+            against[b if a == best else a] = p
+    return (float("nan") if test is None else test.p), against
+
+
+def verdict(friedman_p: float, holm_p: float) -> str:
+    """Say whether the best is ahead of another defense."""
+    if np.isnan(holm_p):
+        return "too few data sets"
+    differ = np.isnan(friedman_p) or friedman_p < LEVEL
+    return "ahead" if differ and holm_p < LEVEL else "not distinguishable"

@@ -1,0 +1,284 @@
+"""Protocols told apart: what differs in anything but the axes that are compared is not pooled.
+
+Selection is over network, learning rate, batch size, scaling and training grid radius, and seeds
+and splits repeat. All else that a trial was made and measured by is its protocol: steps, options,
+version of the data, the rules that turn grid radii into radii, samples evaluated, and whether it
+was made up. It is a mapping of fields to values; two agree where no field has two values.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from analysis.strong import PREFIX
+
+Field = tuple[str, str]  # (kind, what it is of): the radii of an attack, the data of a split
+Fields = Mapping[Field, str]
+
+STEPS, OPTIONS, SIMULATED = "steps", "options", "simulated"
+DATA, TRAINING_RADII, ATTACK_RADII = "data", "training radii", "attack radii"
+VALIDATION_SAMPLES, TEST_SAMPLES = "validation samples", "test samples"
+_OF_ONE_SET = (DATA, TRAINING_RADII, VALIDATION_SAMPLES, TEST_SAMPLES)
+NAMED = 3  # data sets that a note names
+_CLOSE = 1e-4  # of two ratios of radii, relative
+_GROUP = ("dataset", "family")
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """Trials of one data set and family that agree.
+
+    Attributes:
+        number: 1 for the one that most trials of all have, which is analysed unless told else.
+        trials: how many follow it.
+        differs: what sets it apart from number 1, empty for that.
+    """
+
+    dataset: str
+    family: str
+    number: int
+    trials: int
+    differs: tuple[str, ...]
+
+
+def tell_apart(
+    trials: pl.DataFrame, values: pl.DataFrame, cells: pl.DataFrame
+) -> tuple[pl.DataFrame, tuple[Protocol, ...]]:
+    """Return the trials with the number of their `protocol`, and all protocols.
+
+    Args:
+        trials: one row per trial, with `family` and a known `num_features`.
+        values: rows `trial, cell, attack_radius, accuracy, num_samples, is_test`.
+        cells: `cell, attack, attack_grid_radius`.
+    """
+    signed = _signatures(trials, values, cells)
+    counts = (
+        signed.signatures.join(trials.select("trial", *_GROUP, "status"), on="trial")
+        .group_by(*_GROUP, "signature")
+        .agg((pl.col("status") == "complete").sum().alias("complete"), pl.len().alias("trials"))
+        .sort(*_GROUP, "signature")
+    )
+    overall: Counter[frozenset[tuple[Field, str]]] = Counter()
+    rows = [(row, signed.fields(row["signature"])) for row in counts.to_dicts()]
+    for row, fields in rows:
+        overall[_common(fields)] += row["complete"]
+    groups: dict[tuple[str, str], list[tuple[dict[str, object], Fields]]] = {}
+    for row, fields in rows:
+        groups.setdefault((row["dataset"], row["family"]), []).append((row, fields))
+    numbers, protocols = [], []
+    for (dataset, family), members in groups.items():
+        members.sort(key=lambda m: (-overall[_common(m[1])], *_fewest_last(m[0]), _text(m[1])))
+        agreed = list(_merged(members))
+        for number, (fields, own) in enumerate(agreed, 1):
+            differs = _differences(fields, agreed[0][0]) if number > 1 else ()
+            size = sum(int(str(row["trials"])) for row in own)
+            protocols.append(Protocol(dataset, family, number, size, differs))
+            numbers += [(dataset, family, row["signature"], number) for row in own]
+    schema = {**dict.fromkeys((*_GROUP, "signature"), pl.String), "protocol": pl.Int64}
+    lookup = pl.DataFrame(numbers, schema=schema, orient="row")
+    numbered = trials.join(signed.signatures, on="trial", how="left", maintain_order="left").join(
+        lookup, on=[*_GROUP, "signature"], how="left", maintain_order="left"
+    )
+    return numbered.drop("signature"), tuple(protocols)
+
+
+def notes(protocols: Iterable[Protocol], analysed: int) -> list[str]:
+    """Return a line on each protocol that is not analysed, and how to choose it."""
+    alike: dict[tuple[int, tuple[str, ...]], list[Protocol]] = {}
+    for protocol in protocols:
+        if protocol.number not in (1, analysed) or protocol.number == analysed != 1:
+            alike.setdefault((protocol.number, protocol.differs), []).append(protocol)
+    lines = []
+    for (number, differs), group in sorted(alike.items()):
+        what = f"{sum(p.trials for p in group)} trials of {_names(p.dataset for p in group)}"
+        how = ", ".join(differs)
+        if number == analysed:
+            lines.append(f"analysed are {what} by protocol {number}: {how}; all others are apart")
+        else:
+            lines.append(
+                f"{what} follow another protocol and are apart: {how}; protocol={number} "
+                "analyses them"
+            )
+    return lines
+
+
+def mixture(trials: pl.DataFrame) -> list[str]:
+    """Say, if so, that steps or options differ between data sets that ranks put together."""
+    lines = []
+    for name in (STEPS, OPTIONS):
+        sets = trials.group_by(name).agg(pl.col("dataset").unique().sort()).sort(name)
+        if sets.height > 1:
+            each = (f"{value} on {_names(names)}" for value, names in sets.iter_rows())
+            lines.append(f"{name} differ between data sets: {'; '.join(each)}")
+    return lines
+
+
+def _names(datasets: Iterable[str]) -> str:
+    names = sorted(set(datasets))
+    return ", ".join(names) if len(names) <= NAMED else f"{len(names)} data sets"
+
+
+def _fewest_last(row: Mapping[str, object]) -> tuple[int, int]:
+    return -int(str(row["complete"])), -int(str(row["trials"]))
+
+
+def _text(fields: Fields) -> str:
+    return repr(sorted(fields.items()))
+
+
+def _common(fields: Fields) -> frozenset[tuple[Field, str]]:
+    """Return the fields that sweeps share across data sets."""
+    return frozenset(item for item in fields.items() if item[0][0] not in _OF_ONE_SET)
+
+
+def _merged(
+    members: Iterable[tuple[dict[str, object], Fields]],
+) -> Iterator[tuple[Fields, list[dict[str, object]]]]:
+    """Yield the fields and members of each protocol: a member joins the first it agrees with."""
+    found: list[tuple[dict[Field, str], list[dict[str, object]]]] = []
+    for row, fields in members:
+        for agreed, own in found:
+            if all(agreed.get(name, value) == value for name, value in fields.items()):
+                agreed.update(fields)
+                own.append(row)
+                break
+        else:
+            found.append((dict(fields), [row]))
+    yield from found
+
+
+def _differences(fields: Fields, first: Fields) -> tuple[str, ...]:
+    """Return each difference in words, those of several attacks or splits as one."""
+    told = {
+        f"{kind} {value}, not {first[kind, of]}": None
+        for (kind, of), value in sorted(fields.items())
+        if first.get((kind, of), value) != value
+    }
+    return tuple(told)
+
+
+@dataclass(frozen=True)
+class _Signed:
+    """Every trial's signature: the numbers of its items, each a field with its value."""
+
+    signatures: pl.DataFrame
+    items: list[tuple[str, str, str]]
+
+    def fields(self, signature: str) -> Fields:
+        found = (self.items[int(number)] for number in signature.split("-"))
+        return {(kind, of): value for kind, of, value in found}
+
+
+def _signatures(trials: pl.DataFrame, values: pl.DataFrame, cells: pl.DataFrame) -> _Signed:
+    rows = pl.concat([_of_training(trials), _of_evaluation(trials, values, cells)])
+    known = rows.select("kind", "of", "value").unique().sort("kind", "of", "value")
+    numbered = rows.join(known.with_row_index("item"), on=["kind", "of", "value"])
+    signatures = (
+        numbered.sort("trial", "item")
+        .group_by("trial", maintain_order=True)
+        .agg(pl.col("item").cast(pl.String).str.join("-").alias("signature"))
+    )
+    return _Signed(signatures, known.rows())
+
+
+def _items(frame: pl.DataFrame, kind: str, of: pl.Expr, value: pl.Expr) -> pl.DataFrame:
+    return frame.select(
+        "trial",
+        kind=pl.lit(kind),
+        of=of.cast(pl.String),
+        value=value.cast(pl.String).fill_null("null"),
+    )
+
+
+def _rule(low: pl.Expr, high: pl.Expr) -> pl.Expr:
+    """Name the rule by which radii follow from grid radii, from the ratio of the two."""
+    root = pl.col("num_features").cast(pl.Float64).sqrt()
+
+    def near(value: pl.Expr) -> pl.Expr:
+        return ((low - value).abs() <= _CLOSE * value) & ((high - value).abs() <= _CLOSE * value)
+
+    return (
+        pl.when(near(pl.lit(1.0)))
+        .then(pl.lit("as in the grid"))
+        .when(near(root))
+        .then(pl.lit("times sqrt(D)"))
+        .when((high - low).abs() <= _CLOSE * high.abs())
+        .then(pl.format("times {}", low.round_sig_figs(4)))
+        .otherwise(pl.lit("by no one rule"))
+    )
+
+
+def _of_training(trials: pl.DataFrame) -> pl.DataFrame:
+    ratio = pl.col("train_radius") / pl.col("grid_radius")
+    none = pl.lit("")
+    return pl.concat(
+        [
+            _items(trials, STEPS, none, pl.col("steps")),
+            _items(trials, OPTIONS, none, pl.col("options")),
+            _items(trials, SIMULATED, none, pl.col("simulated")),
+            _items(trials, DATA, pl.col("split_seed"), pl.col("dataset_hash")),
+            _items(
+                trials.filter(pl.col("grid_radius") > 0),
+                TRAINING_RADII,
+                pl.col("defense"),
+                _rule(ratio, ratio),
+            ),
+        ]
+    )
+
+
+def _of_evaluation(
+    trials: pl.DataFrame, values: pl.DataFrame, cells: pl.DataFrame
+) -> pl.DataFrame:
+    found = _measured(values, cells).join(
+        trials.select("trial", "num_features", "split_seed"), on="trial"
+    )
+    of_split = pl.format("{}, split {}", "attack", "split_seed")
+    low, high = pl.col("fewest").cast(pl.String), pl.col("most").cast(pl.String)
+    samples = pl.when(low == high).then(low).otherwise(pl.format("{} to {}", low, high))
+    balls = found.filter(pl.col("low").is_not_null())
+    counted = found.filter(pl.col("most").is_not_null())
+    rule = _rule(pl.col("low"), pl.col("high"))
+    parts = [
+        _items(balls, ATTACK_RADII, pl.format("{}, {}", "attack", "is_test"), rule),
+        _items(counted.filter("is_test"), TEST_SAMPLES, of_split, samples),
+        _items(counted.filter(~pl.col("is_test")), VALIDATION_SAMPLES, of_split, samples),
+    ]
+    return pl.concat(parts)
+
+
+def _measured(values: pl.DataFrame, cells: pl.DataFrame) -> pl.DataFrame:
+    """Return per trial, attack and split the span of radius over grid radius, and of samples.
+
+    Strong attacks are left out: they are made of chosen networks, on samples of their own.
+    """
+    known = cells.unique("cell").filter(~pl.col("attack").str.starts_with(PREFIX))
+    known = known.with_columns(code=pl.col("attack").rank("dense").cast(pl.Int64))
+    most = cells["cell"].max()
+    size = 1 + (most if isinstance(most, int) else 0)
+    code, grid = np.full(size, -1, dtype=np.int64), np.full(size, np.nan)
+    code[known["cell"].to_numpy()] = known["code"].to_numpy()
+    grid[known["cell"].to_numpy()] = known["attack_grid_radius"].to_numpy()
+    cell = values["cell"].to_numpy()
+    in_grid = np.where(grid > 0, grid, np.nan)[cell]
+    ratio = pl.Series(values["attack_radius"].to_numpy() / in_grid)
+    rows = values.select(
+        "trial", "is_test", "num_samples", "accuracy", code=pl.Series(code[cell]), ratio=ratio
+    )
+    samples = pl.col("num_samples").filter(pl.col("accuracy").is_not_null())
+    return (
+        rows.filter(pl.col("code") >= 0)
+        .group_by("trial", "code", "is_test")
+        .agg(
+            pl.col("ratio").fill_nan(None).min().alias("low"),
+            pl.col("ratio").fill_nan(None).max().alias("high"),
+            samples.min().alias("fewest"),
+            samples.max().alias("most"),
+        )
+        .join(known.select("code", "attack").unique(), on="code")
+    )

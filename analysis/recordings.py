@@ -1,0 +1,112 @@
+"""What was recorded more than once counts once: recordings -> trials, and their values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from analysis.gather import Gathered
+from sweep.schema import STATUSES
+
+SAME = 1e-6  # accuracies closer than this are equal: some were written as float32
+NAMED = 3  # trials that a note names
+_PLACE = ("trial", "cell", "is_test")
+
+
+@dataclass(frozen=True)
+class Numbered:
+    """Trials and the trial of every recording that counts.
+
+    Attributes:
+        trials: one row per trial, numbered by `trial` in tie order.
+        trial_of: `recording, trial, turn`; of what two recordings hold, the lower turn counts.
+        repeated: recordings beyond the first of their trial.
+    """
+
+    trials: pl.DataFrame
+    trial_of: pl.DataFrame
+    repeated: int
+
+
+def number(recordings: pl.DataFrame) -> Numbered:
+    """Return one row per trial: a finished recording comes before others, then by pack id.
+
+    Recordings of a trial that ended alike add to one another: one may have been evaluated under
+    more attacks than the other.
+    """
+    rank = pl.col("status").replace_strict({s: i for i, s in enumerate(STATUSES)})
+    preferred = recordings.sort(rank, "pack_id").with_row_index("turn")
+    trials = (
+        preferred.unique(subset="trial_id", keep="first", maintain_order=True)
+        .drop("turn")
+        .sort("grid_radius", "learning_rate", "trial_id")
+        .with_row_index("trial")
+    )
+    trial_of = preferred.select("recording", "turn", "trial_id", "status").join(
+        trials.select("trial_id", "status", "trial"), on=["trial_id", "status"]
+    )
+    repeated = recordings.height - trials.height
+    return Numbered(trials, trial_of.select("recording", "trial", "turn"), repeated)
+
+
+def values_of(rows: Gathered, numbered: Numbered, cells: pl.DataFrame) -> pl.DataFrame:
+    """Return every row's values under its trial and cell; `turn` orders what is there twice."""
+    values = rows.values
+    highest = values["recording"].max()
+    lookup = np.full((2, 1 + (highest if isinstance(highest, int) else 0)), -1, dtype=np.int64)
+    known = numbered.trial_of.filter(pl.col("recording") < lookup.shape[1])
+    for line, name in enumerate(("trial", "turn")):
+        lookup[line, known["recording"].to_numpy()] = known[name].to_numpy()
+    recording = values["recording"].to_numpy()
+    trial = lookup[0][recording]
+    cell = cells["cell"].to_numpy()[values["place"].to_numpy()]
+    found = values.drop("recording", "place").select(
+        pl.Series("trial", trial), pl.Series("cell", cell), pl.all()
+    )
+    if numbered.repeated:
+        found = found.with_columns(pl.Series("turn", lookup[1][recording]))
+    kept = found if (trial >= 0).all() else found.filter(pl.col("trial") >= 0)
+    return kept.with_columns(pl.col("trial").cast(pl.UInt32))
+
+
+def once(values: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return the values with one row per trial, cell and split, and the rows that were left out.
+
+    Of several the first in turn that has an accuracy counts. The rows left out have `differs`:
+    another accuracy, radius or number of samples than the row that counts.
+    """
+    most = values["cell"].max()
+    width = 1 + (most if isinstance(most, int) else 0)
+    place = (pl.col("trial").cast(pl.Int64) * width + pl.col("cell")) * 2 + pl.col("is_test")
+    if values.select(place.n_unique()).item() == values.height:
+        return values.drop("turn", strict=False), values.clear().with_columns(differs=False)
+    turns = ["turn"] if "turn" in values.columns else []
+    ordered = values.sort(pl.col("accuracy").is_null(), *turns, maintain_order=True)
+    numbers = ordered.with_columns(copy=pl.int_range(pl.len()).over(_PLACE))
+    first = numbers.filter(pl.col("copy") == 0).drop("copy", *turns)
+    again = numbers.filter(pl.col("copy") > 0).join(first, on=_PLACE, suffix="_first")
+
+    def apart(name: str) -> pl.Expr:
+        return ((pl.col(name) - pl.col(f"{name}_first")).abs() > SAME).fill_null(False)
+
+    differs = apart("accuracy") | apart("attack_radius") | apart("num_samples")
+    return first, again.with_columns(differs=differs)
+
+
+def repetition_notes(repeated: int, again: pl.DataFrame, trials: pl.DataFrame) -> tuple[str, ...]:
+    """Say what was recorded more than once, and which trials' recordings differ."""
+    notes = []
+    if repeated:
+        notes.append(f"{repeated} repeated recordings of a trial were left out")
+    elif again.height:
+        notes.append(f"{again.height} rows were read twice and count once")
+    other = trials.join(again.filter("differs"), on="trial", how="semi")["trial_id"].sort()
+    if len(other):
+        named = ", ".join(other.head(NAMED)) + (", ..." if len(other) > NAMED else "")
+        notes.append(
+            f"{len(other)} trials are recorded twice with different numbers, of which the first "
+            f"pack's count: {named}"
+        )
+    return tuple(notes)

@@ -1,0 +1,148 @@
+"""What differs in anything but what is compared is kept apart, named, and can be chosen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from analysis.load import from_frame
+from analysis.make_tables import main
+from analysis.records import Records
+from analysis.select import selected
+from analysis.summary import notes, ranking
+from tests.analysis.made_records import frame_of, rows_of
+
+Rows = list[dict[str, object]]
+ATTACKS = ("pgd-l1", "fgm-l1", "pgd-linf", "fgsm-linf")
+
+
+def sweep(
+    name: str, value: float, datasets: int = 3, rates: int = 2, **more: object
+) -> list[Rows]:
+    """Trials of two defenses under four attacks; `value` is the test accuracy of all."""
+    return [
+        rows_of(
+            f"{name}-{dataset}-{defense}-{rate}", value, value, dataset=f"set-{dataset}",
+            defense=defense, learning_rate=10.0**-rate, attack=attack,
+            **({"grid_radius": 0.5, "train_radius": 1.0} if defense == "rub" else {}) | more,
+        )
+        for dataset in range(datasets)
+        for defense in ("rub", "nominal")
+        for rate in range(rates)
+        for attack in ATTACKS
+    ]  # fmt: skip
+
+
+def load(*parts: list[Rows], protocol: int = 1) -> Records:
+    return from_frame(frame_of(*(pair for part in parts for pair in part)), protocol)
+
+
+OTHERS = {
+    "steps": {"steps": 500},
+    "options": {"options": '{"restarts":5}'},
+    "version of the data": {"dataset_hash": "d1"},
+    "made up": {"simulated": True},
+    "samples": {"num_samples": 50},
+    "training radii": {"grid_radius": 0.5, "train_radius": 0.5},
+}
+
+
+@pytest.mark.parametrize("other", OTHERS.values(), ids=list(OTHERS))
+def test_trials_of_another_protocol_do_not_compete(other: dict[str, object]) -> None:
+    main_sweep, less = sweep("a", 0.5), sweep("b", 0.9, rates=1, **other)
+    less = [pair for pair in less if "train_radius" not in other or pair[0]["defense"] == "rub"]
+    records, alone = load(main_sweep, less), load(main_sweep)
+    assert records.trials["trial_id"].sort().equals(alone.trials["trial_id"].sort())
+    assert selected(records)["accuracy"].unique().to_list() == [0.5]
+    assert ranking(records).equals(ranking(alone))
+    (note,) = notes(records)
+    assert f"{len({p[0]['trial_id'] for p in less})} trials of set-0, set-1, set-2" in note
+    assert note.endswith("protocol=2 analyses them")
+    assert notes(alone) == []
+
+
+def test_unscaled_radii_do_not_compete() -> None:
+    scaled = sweep("a", 0.5)
+    unscaled = [
+        [{**row, "attack_radius": row["attack_grid_radius"]} for row in pair]
+        for pair in sweep("b", 0.9, rates=1, train_radius=0.5)
+    ]
+    records = load(scaled, unscaled)
+    assert set(selected(records)["accuracy"]) == {0.5}
+    (note,) = notes(records)
+    assert "attack radii as in the grid, not times sqrt(D)" in note
+    chosen = load(scaled, unscaled, protocol=2)
+    assert set(selected(chosen)["accuracy"]) == {0.9}
+    assert notes(chosen)[0].startswith("analysed are 6 trials")
+
+
+def test_protocol_is_the_one_that_most_trials_have_over_all_data_sets() -> None:
+    # On the first set the short sweep has more trials, over all of them the long one.
+    records = load(
+        sweep("long", 0.5, datasets=4),
+        sweep("short", 0.9, datasets=1, rates=4, steps=500),
+    )
+    assert set(records.trials["steps"]) == {5000}
+
+
+def test_data_sets_of_unlike_steps_are_pointed_out() -> None:
+    records = load(
+        sweep("a", 0.5, datasets=2),
+        [[{**r, "dataset": "other"} for r in p] for p in sweep("b", 0.5, datasets=1, steps=500)],
+    )
+    assert notes(records) == ["steps differ between data sets: 500 on other; 5000 on set-0, set-1"]
+
+
+def test_splits_have_data_of_their_own() -> None:
+    records = load(sweep("a", 0.5), sweep("b", 0.6, split_seed=1, dataset_hash="d1"))
+    assert set(records.trials["split_seed"]) == {0, 1}
+    assert notes(records) == []
+
+
+def test_attack_that_some_trials_lack_is_no_other_protocol() -> None:
+    whole = sweep("a", 0.5)
+    less = [p for p in sweep("b", 0.6, seed=1) if p[0]["attack"] != "fgm-l1"]
+    assert notes(load(whole, less)) == []
+
+
+def test_radii_in_single_precision_follow_the_same_rule() -> None:
+    root = float(pl.Series([7.0], dtype=pl.Float32).sqrt().cast(pl.Float64)[0])
+    half = [
+        [{**r, "attack_radius": root * 0.1} if r["attack_norm"] == "l1" else r for r in pair]
+        for pair in sweep("b", 0.6, seed=1, num_features=7)
+    ]
+    assert notes(load(sweep("a", 0.5, num_features=7), half)) == []
+
+
+def test_diverged_trials_have_no_samples_and_stay() -> None:
+    lost = [
+        [{**r, "accuracy": None, "status": "failed", "num_samples": 0} for r in pair]
+        for pair in sweep("b", 0.6, rates=1, batch_size=32)
+    ]
+    records = load(sweep("a", 0.5), lost)
+    assert records.trials.filter(pl.col("status") == "failed").height == 6
+    assert not any("protocol" in note for note in notes(records))
+
+
+def test_leaky_trials_have_protocols_of_their_own() -> None:
+    leaky = sweep("b", 0.9, leaky=True, dataset_hash="leaky")
+    records = load(sweep("a", 0.5), leaky)
+    assert records.with_label is not None
+    assert not any("protocol" in note for note in notes(records))
+
+
+def test_unknown_protocol_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    frame_of(*sweep("a", 0.5), *sweep("b", 0.9, rates=1, steps=500)).to_parquet(
+        tmp_path / "p0.parquet", index=False
+    )
+    out = [f"records={tmp_path}", f"out={tmp_path / 'out'}", "only=accuracy"]
+    for wrong, message in (("3", "protocols 1 to 2"), ("0", "allowed: 1, 2"), ("x", "allowed")):
+        assert main([*out, f"protocol={wrong}"]) == 2
+        error = capsys.readouterr().err
+        assert message in error
+        assert error.count("\n") == 1
+    assert main([*out, "protocol=2"]) == 0
+    assert "steps 500, not 5000" in capsys.readouterr().out
+    assert pl.read_csv(tmp_path / "out" / "accuracy.csv")["percent"].unique().to_list() == [90.0]
