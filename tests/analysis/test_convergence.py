@@ -89,3 +89,11 @@ def test_cells_at_chance_are_printed_apart() -> None:
     shown = dict(zip(block.columns, (cell.text for cell in block.rows[0].cells), strict=True))
     assert shown["none converged"] == shown["of these at chance"] == "1"
     assert (shown["rates converged, %"], shown["rates at chance, %"]) == ("0", "100")
+
+
+# Two classes and 100 samples, 70% of one class: 72% and no more is that class and some luck.
+@pytest.mark.parametrize(("level", "converged"), [(0.72, False), (0.73, True)])
+def test_two_points_above_the_largest_class_is_converged(level: float, converged: bool) -> None:
+    settled = accuracy_curve("a", 1e-3, *[level] * 5)
+    rows = majority("constant-prediction", 0.0)
+    assert one(convergence.build(with_curves(*settled, rows=rows)))["converged"] == converged
