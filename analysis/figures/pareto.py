@@ -136,7 +136,7 @@ def draw(frame: pd.DataFrame) -> Canvas:
             norm = attack.split("-")[1]
             axes.set_title(rf"PGD-${norm_symbol(norm)}$, $\rho={radius:g}$")
             sizes = [_size(size) for size in rows.loc[rows["compared"], "pack_size"].unique()]
-            axes.set_xlabel(", ".join(["training seconds per network", *sizes]))
+            axes.set_xlabel(", ".join(["seconds per network", *sizes]))
             if rows.empty:
                 nothing(axes)
                 continue
@@ -171,8 +171,8 @@ FIGURE = Figure(
     name="pareto",
     title="What robustness costs",
     caption="Mean adversarial accuracy across data sets against training time per network, a "
-    "pack's time shared among its networks. Only packs of one size are compared: hollow marks "
-    "are defenses that were trained in packs of another. The grey line joins the compared "
+    "pack's time shared among its networks. Only packs of one size are compared: a defense that "
+    "was trained in others has their size beside its name. The grey line joins the compared "
     "defenses that no other beats at no higher cost.",
     build=build,
     draw=draw,

@@ -1,6 +1,7 @@
 """Write made-up records.
 
     python -m analysis.simulate out=results              # the paper's 45,472 trials
+    python -m analysis.simulate out=results size=dozen   # the 936 trials of uci_small
     python -m analysis.simulate out=results size=small   # five data sets, seconds
 
 They follow a smooth law (skill of the data set, half-life radius of the defense) with binomial

@@ -162,7 +162,29 @@ def small_blocks() -> tuple[Block, ...]:
     return (tabular, vision, cnn)
 
 
-SIZES: dict[str, Callable[[], tuple[Block, ...]]] = {"paper": paper_blocks, "small": small_blocks}
+def dozen_blocks() -> tuple[Block, ...]:
+    """The 936 trials of uci_small: twelve tabular data sets, whose tests of ranks are exact."""
+    return (
+        Block(
+            _uci_tasks(12),
+            ("mlp-3x200",),
+            UCI_DEFENSES,
+            (32,),
+            ("standardized",),
+            (*ATTACKS, CERTIFIED),
+            (0.0, 0.001, 0.01, 0.1, 0.3, 0.5, 1.0, 2.0, 5.0, 10.0),
+            (1e-3, 1e-2, 0.1, 0.3, 1.0),
+            (1e-2, 1e-3, 1e-4),
+            steps=500,
+        ),
+    )
+
+
+SIZES: dict[str, Callable[[], tuple[Block, ...]]] = {
+    "paper": paper_blocks,
+    "dozen": dozen_blocks,
+    "small": small_blocks,
+}
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ def build(records: Records) -> pd.DataFrame:
 
     A trial has settled if its validation accuracies in the last fifth of training, the last two
     measurements at least, all exist and lie within two points of one another. It is at chance
-    if it settled no higher than `chance` and what may be the luck of so few samples, and
+    if it settled no higher than what may be the luck of `chance` (see `chance_levels`), and
     converged if it settled higher. Trials measured less than twice say nothing and are left
     out. `converged`: whether any rate of the cell did; `at_chance`: whether none did and some
     rate settled at chance.
@@ -36,7 +36,7 @@ def build(records: Records) -> pd.DataFrame:
     since = pl.min_horizontal((1 - LAST) * step.max(), step.top_k(2).min())
     late = pl.col("value").filter(step >= since).fill_nan(None)
     settled = (late.null_count() == 0) & (late.max() - late.min() <= SPREAD + 1e-9)
-    above = pl.col("level") > pl.col("chance") + pl.col("luck")
+    above = pl.col("level") > pl.col("luck") + 1e-9
     return (
         measured.group_by("trial_id", *CELL)
         .agg(
@@ -50,7 +50,7 @@ def build(records: Records) -> pd.DataFrame:
         .with_columns(above=above.fill_null(True))  # where chance is unknown
         .group_by(CELL)
         .agg(
-            pl.col("chance").first(),
+            pl.col("chance", "luck").first(),
             pl.len().alias("learning_rates"),
             (pl.col("settled") & pl.col("above")).sum().alias("learning_rates_converged"),
             (pl.col("settled") & ~pl.col("above")).sum().alias("learning_rates_at_chance"),
@@ -67,10 +67,11 @@ def chance_levels(records: Records) -> pl.DataFrame:
     """Return per data set what a network reaches that tells no example from another.
 
     Returns:
-        Rows `dataset, chance, luck`: `chance` is one over the number of classes or, where it is
+        Rows `dataset, chance, luck`. `chance` is one over the number of classes or, where it is
         higher, the clean validation accuracy of a trial that says one class to everything (the
-        share of the largest class, once some trial says that one). `luck` is two standard
-        errors of it on the validation samples, two points at least. Null where nothing is known.
+        share of the largest class, once some trial says that one). `luck` is the accuracy that
+        must be exceeded: two standard errors (at least two points) above the one, whose samples
+        vary, or two points above the other, if higher. Null where nothing is known.
     """
     classes = records.trials.group_by("dataset").agg(
         pl.col("num_classes").filter(pl.col("num_classes") > 0).max().alias("classes")
@@ -82,13 +83,17 @@ def chance_levels(records: Records) -> pl.DataFrame:
         .group_by("dataset")
         .agg(pl.col("clean").max().alias("one_class"))
     )
-    chance = pl.col("chance")
-    error = (chance * (1 - chance) / pl.col("num_samples")).sqrt()
+    guess = 1 / pl.col("classes")
+    error = (guess * (1 - guess) / pl.col("num_samples")).sqrt()
+    lucky = guess + pl.max_horizontal(pl.lit(SPREAD), ERRORS * error)
     return (
         classes.join(samples, on="dataset", how="left")
         .join(constant, on="dataset", how="left")
-        .with_columns(chance=pl.max_horizontal(1 / pl.col("classes"), "one_class"))
-        .select("dataset", "chance", luck=pl.max_horizontal(pl.lit(SPREAD), ERRORS * error))
+        .select(
+            "dataset",
+            chance=pl.max_horizontal(guess, "one_class"),
+            luck=pl.max_horizontal(lucky, pl.col("one_class") + SPREAD),
+        )
     )
 
 
@@ -163,9 +168,9 @@ TABLE = Table(
     title="Cells in which no learning rate converged",
     caption="Cells of data set, network, defense, training radius, batch size, scaling and seed. "
     "A trial converged if its validation accuracies in the last fifth of training (at least the "
-    "last two) lie within two points, above chance: above one over the number of classes, and "
-    "above the accuracy of any trial on the data set that says one class to everything, by more "
-    "than two standard errors (at least two points). The CSV lists every cell.",
+    "last two) lie within two points, above chance: over two standard errors (at least two "
+    "points) above one over the number of classes, and over two points above any trial on the "
+    "data set that says one class to everything. The CSV lists every cell.",
     build=build,
     layout=layout,
 )

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import scipy.stats
 
+from analysis.artifact import figures, tables
 from analysis.figures import differences
+from analysis.load import load
+from analysis.locate import locate
 from analysis.posthoc import friedman
 from analysis.records import Records
+from analysis.simulate.__main__ import write
 from analysis.tables import friedman as table
 from analysis.tables import posthoc
 from tests.analysis.made_records import records_of, rows_of
@@ -95,6 +100,22 @@ def test_posthoc_enumerates_no_sign_flips(n: int, monkeypatch: pytest.MonkeyPatc
     assert frame["nemenyi_p"].between(0, 1).all()
     assert frame["holm_p"].isna().all() if n < 6 else frame["holm_p"].between(0, 1).all()
     assert (frame["holm_p"].dropna() >= frame["wilcoxon_p"].dropna()).all()
+
+
+@pytest.mark.slow
+def test_everything_of_twelve_data_sets_enumerates_no_sign_flips(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert write(tmp_path, "dozen")[0] == 936
+    for name in ("permutation_test", "wilcoxon", "friedmanchisquare"):
+        monkeypatch.setattr(scipy.stats, name, refuse)
+    records = load(locate((), "", tmp_path), allow_simulated=True)
+    for name, artifact in (tables() | figures()).items():
+        frame = artifact.build(records)
+        if name == "posthoc":
+            assert set(frame["datasets"]) == {12}
+            assert len(frame) == 3 * 10 * 15
+            assert frame["wilcoxon_p"].between(0, 1).all()
 
 
 @pytest.mark.parametrize("n", [2, 4, 12, 46])

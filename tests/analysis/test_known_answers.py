@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,10 +11,9 @@ import polars as pl
 import pytest
 from matplotlib.colors import to_hex
 
-from analysis.artifact import Cell, tables
+from analysis.artifact import tables
 from analysis.build import write_table
-from analysis.drawing import draw_figure
-from analysis.figures import bounds, improvement, pareto
+from analysis.figures import bounds, improvement
 from analysis.figures import certified as certified_figure
 from analysis.figures.differences import groups
 from analysis.figures.improvement import histogram
@@ -156,64 +154,6 @@ def test_throughput_averages_data_sets_not_trials() -> None:
     assert (packed["batches_per_second_mean"], packed["pack_size"]) == (900.0, 4)
 
 
-def speeds(*packs: tuple[str, int, float]) -> Records:
-    """Return one trial of each pack: defense, size, rate."""
-    return records_of(
-        *(
-            rows_of(str(i), 0.5, 0.5, defense=name, pack_size=size, train_steps_per_second=rate)
-            for i, (name, size, rate) in enumerate(packs)
-        )
-    )
-
-
-def printed_speeds(records: Records) -> dict[str, dict[str, str]]:
-    table = tables()["table2"]
-    (block,) = table.layout(table.build(records))
-    return {
-        row.label: dict(zip(block.columns, (cell.text for cell in row.cells), strict=True))
-        for row in block.rows
-    }
-
-
-def test_packs_of_different_sizes_are_never_averaged() -> None:
-    frame = throughput.batches_per_second(
-        speeds(("rub", 4, 100.0), ("rub", 77, 900.0), ("nominal", 7, 500.0)), ["iris"]
-    )
-    rates = frame.set_index(["defense", "pack_size"])["batches_per_second_mean"].to_dict()
-    assert rates == {("rub", 4): 100.0, ("rub", 77): 900.0, ("nominal", 7): 500.0}
-
-
-def test_rates_stand_side_by_side_only_in_packs_of_one_size() -> None:
-    records = speeds(
-        *(("rub", 1, 9.0), ("rub", 4, 100.0), ("rub", 77, 900.0)),
-        *(("nominal", 7, 500.0), ("nominal", 4, 300.0), ("pgd-linf", 77, 50.0)),
-    )
-    shown = printed_speeds(records)
-    assert shown["RUB"]["packs of 77: mean"] == "900.0"
-    assert shown["PGD-L∞"]["packs of 77: mean"] == "50.0"
-    assert shown["Nominal"]["packs of 77: mean"] == "–"
-    assert shown["Nominal"]["packs of 4: mean"] == "300.0"
-    assert "packs of 7: mean" not in shown["Nominal"]  # the CSV has it
-    assert (shown["RUB"]["single: mean"], shown["Nominal"]["single: mean"]) == ("9.0", "–")
-
-
-def test_papers_rates_are_compared_within_a_size() -> None:
-    table = tables()["table2"]
-    assert table.compare is not None
-    records = speeds(("rub", 1, 10.0), ("rub", 4, 100.0), ("rub", 77, 900.0))
-    (block,) = table.compare(table.build(records))
-    assert block.columns[2:] == (
-        "ours single over it",
-        "ours in packs of 77 over it",
-        "ours in packs of 4 over it",
-    )
-
-
-def test_without_larger_packs_only_single_networks_are_printed() -> None:
-    shown = printed_speeds(speeds(("rub", 1, 9.0)))
-    assert set(shown["RUB"]) == {"single: mean", "deviation", "data sets"}
-
-
 def test_clean_accuracy_is_compared_with_nominal_on_the_same_data_set() -> None:
     records = records_of(
         rows_of("a", 0.5, 0.90, attack_grid_radius=0.0, defense="rub"),
@@ -289,56 +229,6 @@ def test_pixel_radii_never_flatter_a_standardised_network() -> None:
     assert set(frame["attack_grid_radius"]) == {0.1, 0.3}
 
 
-def scaled(name: str, radius: float, test: float, scaling: str, **values: object) -> list[dict]:
-    place = {"attack": "pgd-linf", "attack_grid_radius": radius, "scaling": scaling}
-    trial = f"{name}-{scaling}"
-    return mnist(trial, test, test, defense=name, **{**place, **values})
-
-
-def pixel_cells(records: Records) -> dict[str, tuple[Cell, ...]]:
-    blocks = pixel.layout(pixel.build(records))
-    return {row.label: row.cells for block in blocks for row in block.rows}
-
-
-def test_larger_ball_in_pixels_is_given_beside_the_columns_and_marks_nothing() -> None:
-    records = records_of(
-        scaled("rub", 0.1, 0.6, "unit"),
-        scaled("nominal", 0.1, 0.9, "standardized"),  # 0.030 in pixels
-        scaled("nominal", 1.0, 0.7, "standardized"),  # 0.301: three times 0.1
-    )
-    frame = pixel.build(records)
-    near = frame[frame["attack_grid_radius"] == 0.1].set_index("defense")
-    assert near["same_ball"].to_dict() == {"rub": True, "nominal": False}
-    assert not near["best"].any()
-    assert not near["near_best"].any()
-    shown = pixel_cells(records)
-    assert shown["Nominal"][0] == Cell("70.00 at 0.30")
-    assert shown["RUB"][0] == Cell("60.00")
-
-
-@pytest.mark.parametrize(("scale", "same"), [(0.1, True), (0.104, True), (0.106, False)])
-def test_balls_within_five_percent_are_the_same(scale: float, same: bool) -> None:
-    records = records_of(
-        scaled("rub", 0.1, 0.6, "unit"),
-        scaled("nominal", 0.1, 0.9, "standardized"),
-        scaled("nominal", 1.0, 0.7, "standardized"),
-    )
-    origin = replace(records.provenance, manifests=({"pixel_scales": {"mnist": scale}},))
-    frame = pixel.build(replace(records, provenance=origin))
-    row = one(frame, attack_grid_radius=0.1, defense="nominal")
-    assert (row["same_ball"], row["best"]) == (same, same)
-    assert row["measured_radius"] == pytest.approx(scale)
-
-
-def test_balls_of_no_radius_are_the_same() -> None:
-    records = records_of(
-        scaled("rub", 0.0, 0.9, "unit"), scaled("nominal", 0.0, 0.8, "standardized")
-    )
-    frame = pixel.build(records)
-    assert frame["same_ball"].all()
-    assert frame.set_index("defense")["best"].to_dict() == {"rub": True, "nominal": False}
-
-
 def test_manifest_states_the_pixel_scale_of_its_images() -> None:
     values = {"attack": "pgd-linf", "scaling": "standardized"}
     records = records_of(
@@ -405,87 +295,6 @@ def test_trial_without_late_measurements_has_not_converged() -> None:
 
 
 # Three classes and 100 samples: two standard errors of chance are 9.4 points.
-@pytest.mark.parametrize("level", [1 / 3, 0.3, 0.42])
-def test_curve_that_is_flat_at_chance_has_not_converged(level: float) -> None:
-    flat = accuracy_curve("a", 1e-3, level, level, level + 0.001, level, level)
-    row = one(convergence.build(with_curves(*flat)))
-    assert (row["learning_rates_converged"], row["learning_rates_at_chance"]) == (0, 1)
-    assert (row["converged"], row["at_chance"]) == (False, True)
-    assert row["chance"] == pytest.approx(1 / 3)
-
-
-def test_curve_that_falls_back_to_chance_has_not_converged() -> None:
-    fallen = accuracy_curve("a", 1.0, 0.8, 0.6, 0.33, 0.33, 0.33, 0.33)
-    assert one(convergence.build(with_curves(*fallen)))["at_chance"]
-
-
-def test_cell_with_one_rate_above_chance_has_converged() -> None:
-    flat, settled = accuracy_curve("a", 1.0, *[0.33] * 5), accuracy_curve("b", 1e-3, *[0.5] * 5)
-    row = one(convergence.build(with_curves(*flat, *settled)))
-    assert (row["learning_rates_converged"], row["learning_rates_at_chance"]) == (1, 1)
-    assert (row["converged"], row["at_chance"]) == (True, False)
-
-
-def test_curve_that_still_moves_is_not_at_chance() -> None:
-    row = one(convergence.build(with_curves(*accuracy_curve("a", 1e-6, 0.1, 0.2, 0.3))))
-    assert (row["converged"], row["at_chance"]) == (False, False)
-
-
-def majority(flags: str, *radii: float, accuracy: float = 0.7) -> list[list[dict[str, object]]]:
-    """A trial that says the larger of two classes, 70% of the samples, at every radius."""
-    return [
-        rows_of("a", accuracy, 0.5, num_classes=2, flags=flags, attack_grid_radius=radius)
-        for radius in radii
-    ]
-
-
-@pytest.mark.parametrize(
-    ("rows", "chance"),
-    [
-        (majority("constant-prediction", 0.0), 0.7),
-        (majority("", 0.0, 0.1, 10.0), 0.7),  # nothing moves it
-        (majority("", 0.0, 0.1, 1.0), 0.5),  # a good network may survive that
-        (majority("no-gradient", 0.0, 10.0), 0.5),  # PGD had nothing to follow
-        (majority("constant-prediction", 0.0, accuracy=0.3), 0.5),  # the smaller class
-        (majority("not-decreasing", 0.0), 0.5),
-    ],
-)
-def test_share_of_the_largest_class_is_chance_where_a_trial_says_nothing_else(
-    rows: list[list[dict[str, object]]], chance: float
-) -> None:
-    flat = accuracy_curve("a", 1e-3, *[0.7] * 5)
-    row = one(convergence.build(with_curves(*flat, rows=rows)))
-    assert row["chance"] == pytest.approx(chance)
-    assert row["at_chance"] == (chance == 0.7)
-    assert row["converged"] == (chance != 0.7)
-
-
-def test_unknown_number_of_classes_leaves_the_rule_of_settling() -> None:
-    flat = accuracy_curve("a", 1e-3, *[0.1] * 5)
-    rows = [rows_of("a", 0.5, 0.5, num_classes=0)]
-    row = one(convergence.build(with_curves(*flat, rows=rows)))
-    assert row["converged"]
-    assert pd.isna(row["chance"])
-
-
-def test_nan_in_a_curve_is_a_measurement_that_does_not_exist() -> None:
-    lost = accuracy_curve("a", 1e-3, 0.9, 0.9, 0.9, 0.9, float("nan"))
-    assert not one(convergence.build(with_curves(*lost)))["converged"]
-
-
-def test_measurements_two_points_apart_have_settled_whatever_the_rounding() -> None:
-    edge = accuracy_curve("a", 1e-3, 0.5, 0.6, 0.7, 0.90, 0.92)
-    assert one(convergence.build(with_curves(*edge)))["converged"]
-
-
-def test_cells_at_chance_are_printed_apart() -> None:
-    flat = accuracy_curve("a", 1.0, *[0.33] * 5)
-    (block,) = convergence.layout(convergence.build(with_curves(*flat)))
-    shown = dict(zip(block.columns, (cell.text for cell in block.rows[0].cells), strict=True))
-    assert shown["none converged"] == shown["of these at chance"] == "1"
-    assert (shown["rates converged, %"], shown["rates at chance, %"]) == ("0", "100")
-
-
 def test_bound_rate_is_the_share_of_checks_that_held() -> None:
     fixed = {"quantity": "bound_holds", "norm": "linf", "radius": 0.1, "defense": "arub-linf"}
     frame = table01.build(
@@ -512,79 +321,6 @@ def test_groups_join_ranks_closer_than_the_difference() -> None:
 def test_efficient_points_are_those_nobody_beats() -> None:
     cost, gain = pd.Series([1.0, 2.0, 3.0, 2.0]), pd.Series([0.5, 0.4, 0.9, 0.6])
     assert efficient(cost.to_numpy(), gain.to_numpy()).tolist() == [True, False, True, True]
-
-
-def trained(*packs: tuple[str, str, int, float, float]) -> Records:
-    """Return one trial of each pack: data set, defense, size, seconds per network, accuracy."""
-    return records_of(
-        *(
-            rows_of(
-                str(i), accuracy, accuracy, dataset=dataset, defense=name, pack_size=size,
-                train_seconds=seconds, attack_grid_radius=0.1,
-            )
-            for i, (dataset, name, size, seconds, accuracy) in enumerate(packs)
-        )
-    )  # fmt: skip
-
-
-def test_only_packs_of_one_size_are_called_efficient() -> None:
-    # Alone, nominal takes longer than RUB in a large pack; together it takes a tenth.
-    frame = pareto.build(
-        trained(
-            ("iris", "nominal", 1, 50.0, 0.5),
-            ("iris", "nominal", 77, 1.0, 0.5),
-            ("iris", "rub", 77, 10.0, 0.9),
-            ("iris", "pgd-linf", 7, 0.1, 0.95),
-        )
-    ).set_index("defense")
-    assert frame["pack_size"].to_dict() == {"nominal": 77, "rub": 77, "pgd-linf": 7}
-    assert frame["seconds"].to_dict() == {"nominal": 1.0, "rub": 10.0, "pgd-linf": 0.1}
-    assert frame["compared"].to_dict() == {"nominal": True, "rub": True, "pgd-linf": False}
-    assert frame["efficient"].to_dict() == {"nominal": True, "rub": True, "pgd-linf": False}
-
-
-def test_costs_are_means_over_the_data_sets_that_all_share() -> None:
-    frame = pareto.build(
-        trained(
-            ("iris", "nominal", 4, 1.0, 0.5),
-            ("iris", "rub", 4, 2.0, 0.9),
-            ("mice", "rub", 4, 900.0, 0.9),
-            ("mice", "nominal", 9, 800.0, 0.5),
-        )
-    ).set_index("defense")
-    assert frame["seconds"].to_dict() == {"nominal": 1.0, "rub": 2.0}
-
-
-def test_defenses_without_a_common_size_are_not_compared(tmp_path: Path) -> None:
-    records = trained(("iris", "nominal", 7, 1.0, 0.5), ("mice", "nominal", 7, 1.0, 0.5),
-                      ("iris", "rub", 77, 2.0, 0.9), ("mice", "rub", 77, 2.0, 0.9))  # fmt: skip
-    frame = pareto.build(records).set_index("defense")
-    assert frame["compared"].sum() == 1
-    assert frame["pack_size"].to_dict() == {"nominal": 7, "rub": 77}
-    draw_figure("pareto", pareto.build(records), tmp_path)
-
-
-def test_figure_of_costs_states_the_size_of_the_packs() -> None:
-    records = trained(("iris", "nominal", 77, 1.0, 0.5), ("iris", "rub", 77, 2.0, 0.9),
-                      ("iris", "pgd-linf", 7, 2.0, 0.9))  # fmt: skip
-    canvas = pareto.draw(pareto.build(records))
-    labels = [text.get_text() for text in canvas.legends[0].get_texts()]
-    assert [text for text in labels if "packs of 7)" in text] == [r"PGD-$L_{\infty}$ (packs of 7)"]
-    assert canvas.axes[1].get_xlabel() == "training seconds per network, packs of 77"
-
-
-@pytest.mark.parametrize("seconds", [0.0, float("inf"), -1.0])
-def test_times_that_are_none_cost_nothing_and_stay_out(seconds: float) -> None:
-    frame = pareto.build(
-        trained(("iris", "nominal", 4, seconds, 0.5), ("iris", "rub", 4, 2.0, 0.9))
-    )
-    assert frame["defense"].to_list() == ["rub"]
-
-
-def test_points_of_unknown_cost_are_not_efficient() -> None:
-    nan = float("nan")
-    found = efficient(np.array([nan, 1.0, 1.0]), np.array([0.5, nan, 0.2]))
-    assert found.tolist() == [False, False, True]
 
 
 def test_minimum_over_two_attacks_with_one_missing_is_missing() -> None:
