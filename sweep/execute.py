@@ -73,6 +73,7 @@ def sweep(
         check_uri(config.tracking.uri)
     with locked(folder.path):
         files.remove_temporaries(folder.path)
+        store.set_damaged_aside(folder)
         store.consolidate(folder)
         plan = make_plan(parts)
         commit = provenance.git_commit()

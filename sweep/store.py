@@ -7,17 +7,20 @@ results/<experiment>/checkpoints/                packs in training (`sweep.check
 results/<experiment>/logs/                       one line per pack, tracebacks of failures
 
 A pack's files are renamed into place, so a file that exists is complete. A trial is recorded by
-the whole file that holds it.
+the whole file that holds it. Every file carries a checksum of all its bytes (`sweep.checksum`),
+which every reader compares before it believes a value: a start of a sweep those of all records and
+of its own other tables, MLflow and the analysis those of what they show.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -25,8 +28,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from sweep import files, schema
-from sweep.errors import SchemaError
+from sweep import checksum, files, output, schema
+from sweep.errors import DamagedError, SchemaError
 
 FAILED = "failed"
 
@@ -76,13 +79,64 @@ class Folder:
 
     def record_files(self) -> list[Path]:
         """All packs' records, in a fixed order."""
-        return sorted((self.path / "records").glob("[!.]*.parquet"))
+        return self.tables("records")
+
+    def tables(self, kind: str) -> list[Path]:
+        """The files of one kind of table (records, curves, strong), in a fixed order."""
+        return sorted((self.path / kind).glob("[!.]*.parquet"))
 
 
 def write_table(path: Path, table: pa.Table) -> None:
-    """Write a Parquet file atomically."""
+    """Write a Parquet file with its checksum, atomically."""
     with files.atomic(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd", use_dictionary=True)
+        write_checked(temporary, table)
+
+
+def write_checked(path: Path, table: pa.Table) -> None:
+    """Write a Parquet file with a checksum of each page, and one of the whole."""
+    pq.write_table(table, path, compression="zstd", use_dictionary=True, write_page_checksum=True)
+    checksum.add(path)
+
+
+def read_table(path: Path) -> pa.Table:
+    """Read a Parquet file whose bytes are those that were written.
+
+    Raises:
+        DamagedError: they are not.
+        FileNotFoundError: it is not there.
+    """
+    check(path)
+    with _reading(path):
+        return pq.read_table(path, page_checksum_verification=True, partitioning=None)
+
+
+def check(path: Path) -> None:
+    """Read the whole file and compare its checksum, if it has one.
+
+    Raises:
+        DamagedError: the file is no longer what was written.
+        FileNotFoundError: it is not there.
+    """
+    reason = checksum.damage(path)
+    if reason is not None:
+        raise DamagedError(f"{path}: is damaged ({reason})")
+
+
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Name the file whose content stops the reader of Parquet; files of old have no checksum."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None:  # the operating system's: the file may be sound
+            raise
+        raise DamagedError(f"{path}: is damaged ({_first_line(error)})") from None
+    except (pa.ArrowException, ValueError) as error:
+        raise DamagedError(f"{path}: is damaged ({_first_line(error)})") from None
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
 
 
 def write_pack(folder: Folder, pack_id: str, records: pa.Table, curves: pa.Table) -> None:
@@ -93,10 +147,14 @@ def write_pack(folder: Folder, pack_id: str, records: pa.Table, curves: pa.Table
 
 
 def statuses(path: Path) -> dict[str, str]:
-    """Trial id -> status of one records file, reading only what that takes.
+    """Trial id -> status of one records file.
+
+    All bytes are read for the checksum, about 3 per record; only these two columns are decoded.
 
     Raises:
         SchemaError: the file has another schema version.
+        DamagedError: it does not hold what was written.
+        FileNotFoundError: it is not there.
     """
     stat = path.stat()
     return dict(_read_statuses(path, stat.st_mtime_ns, stat.st_size))
@@ -105,10 +163,18 @@ def statuses(path: Path) -> dict[str, str]:
 # A start looks three times: for what is superseded, what is finished, and what MLflow lacks.
 @lru_cache(maxsize=200_000)
 def _read_statuses(path: Path, written_ns: int, size: int) -> tuple[tuple[str, str], ...]:
+    check(path)
+    with _reading(path):
+        return _decoded_statuses(path)
+
+
+def _decoded_statuses(path: Path) -> tuple[tuple[str, str], ...]:
     footer = pq.read_metadata(path)
     _check_version(path, footer)
     wanted = ["trial_id", "status"]
-    with pq.ParquetFile(path, metadata=footer, read_dictionary=wanted) as parquet:
+    with pq.ParquetFile(
+        path, metadata=footer, read_dictionary=wanted, page_checksum_verification=True
+    ) as parquet:
         table = parquet.read(wanted, use_threads=False).unify_dictionaries()
     trials, status = (table[name].combine_chunks() for name in ("trial_id", "status"))
     codes = [column.indices.to_numpy() for column in (trials, status)]
@@ -116,6 +182,9 @@ def _read_statuses(path: Path, written_ns: int, size: int) -> tuple[tuple[str, s
     changes = (np.diff(codes[0], prepend=-1) != 0) | (np.diff(codes[1], prepend=-1) != 0)
     at = np.flatnonzero(changes)
     names, outcomes = trials.dictionary.to_pylist(), status.dictionary.to_pylist()
+    for outcome in outcomes:
+        if outcome not in schema.STATUSES:
+            raise ValueError(f"status {outcome!r}; known: {', '.join(schema.STATUSES)}")
     pairs = zip(codes[0][at].tolist(), codes[1][at].tolist(), strict=True)
     return tuple((names[trial], outcomes[outcome]) for trial, outcome in pairs)
 
@@ -138,20 +207,75 @@ def _check_version(path: Path, footer: pq.FileMetaData) -> None:
 
 
 def scan(paths: Iterable[Path]) -> dict[Path, dict[str, str]]:
-    """The statuses of many records files.
+    """The statuses of many records files; damaged ones are left out, and named once.
 
     Raises:
         SchemaError: a file has another schema version.
     """
     paths = list(paths)
     with ThreadPoolExecutor(max_workers=4) as pool:
-        return dict(zip(paths, pool.map(statuses, paths), strict=True))
+        found = zip(paths, pool.map(_sound_statuses, paths), strict=True)
+        return {path: trials for path, trials in found if trials is not None}
+
+
+def _sound_statuses(path: Path) -> dict[str, str] | None:
+    try:
+        return statuses(path)
+    except FileNotFoundError:  # another experiment's driver has just tidied up
+        return None
+    except DamagedError as error:
+        output.warn_once(f"{error}; what it held counts as not trained")
+        return None
+
+
+_CONSEQUENCES = {
+    "records": "what it held is trained again",
+    "curves": "what was measured while its trials trained is lost, their records are not",
+    "strong": "sweep/strong.py attacks its network again",
+}
+
+
+def set_damaged_aside(folder: Folder) -> int:
+    """Rename damaged files so that no one reads them, and say so.
+
+    These are records of every experiment under the root, as all of them tell what is finished, and
+    this experiment's other tables. The caller holds the experiment's lock.
+
+    Returns:
+        How many files.
+    """
+    damaged = 0
+    for kind, consequence in _CONSEQUENCES.items():
+        is_records = kind == "records"
+        paths = _all_records(folder.root) if is_records else folder.tables(kind)
+        with ThreadPoolExecutor(max_workers=4) as pool:
+            problems = list(pool.map(partial(_problem, statuses if is_records else check), paths))
+        for path, problem in zip(paths, problems, strict=True):
+            if problem is not None:
+                kept = files.set_aside(path)
+                output.warn(f"{problem}; it is kept as {kept.name}, and {consequence}")
+                damaged += 1
+    return damaged
+
+
+def _problem(read: Callable[[Path], object], path: Path) -> str | None:
+    try:
+        read(path)
+    except FileNotFoundError:  # another experiment's driver has just tidied up
+        return None
+    except DamagedError as error:
+        return str(error)
+    return None
+
+
+def _all_records(root: Path) -> list[Path]:
+    return sorted(root.glob("*/records/[!.]*.parquet"))
 
 
 def finished(root: Path) -> dict[str, str]:
     """Trial id -> status of every trial that any experiment has finished; failed ones left out."""
     found: dict[str, str] = {}
-    for file_statuses in scan(sorted(root.glob("*/records/[!.]*.parquet"))).values():
+    for file_statuses in scan(_all_records(root)).values():
         found |= {trial: status for trial, status in file_statuses.items() if status != FAILED}
     return found
 
@@ -177,9 +301,9 @@ def consolidate(folder: Folder) -> int:
         lost = [trial for trial in trials if best[trial][2] != path]
         dropped += len(lost)
         if len(lost) == len(trials):
-            path.unlink()
+            path.unlink(missing_ok=True)
         elif lost:
-            table = pq.read_table(path)
+            table = read_table(path)
             keep = pc.invert(pc.is_in(table["trial_id"], value_set=pa.array(lost)))
             write_table(path, table.filter(keep))
     return dropped

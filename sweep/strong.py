@@ -86,7 +86,8 @@ def _jobs(made: plan.Plan) -> Iterator[tuple[Job, Mapping[str, list[Row]]]]:
     paths = made.folder.record_files()
     if not paths:
         raise UserError(f"{made.folder.path}: no records; run the sweep first")
-    records = pl.concat([pl.read_parquet(path) for path in paths])
+    tables = (pl.from_arrow(store.read_table(path)) for path in paths)
+    records = pl.concat([table for table in tables if isinstance(table, pl.DataFrame)])
     device = local_device(made.config.ray)
     for part in made.parts:
         picked: dict[str, list[Row]] = {}

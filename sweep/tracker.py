@@ -183,6 +183,7 @@ def main(argv: Sequence[str]) -> int:
 def _sync_folder(folder: store.Folder, uri: str) -> int:
     from sweep.tracking.connection import connect  # slow to import
 
+    store.set_damaged_aside(folder)
     store.consolidate(folder)
     return sync(connect(uri, folder.experiment, folder.root), folder.record_files())
 

@@ -68,11 +68,12 @@ def test_only_composition_imports_hydra() -> None:
 def test_analysis_reads_records_and_nothing_else_of_the_sweep(path: Path) -> None:
     assert not tops(path) & {"torch", "ray", "hydra", "omegaconf", "mlflow", "robust"}
     of_sweep = {name for name in imported(path) if name.split(".")[0] == "sweep"} - {"sweep"}
-    assert all(name.startswith("sweep.schema") for name in of_sweep)
+    assert all(name.startswith(("sweep.schema", "sweep.checksum")) for name in of_sweep)
 
 
-def test_schema_is_a_leaf() -> None:
-    assert not tops(ROOT / "sweep" / "schema.py")
+@pytest.mark.parametrize("name", ["schema", "checksum"])
+def test_what_analysis_reads_of_the_sweep_is_a_leaf(name: str) -> None:
+    assert not tops(ROOT / "sweep" / f"{name}.py")
 
 
 def test_worker_knows_nothing_of_ray_or_mlflow() -> None:

@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol
 
-import pyarrow.parquet as pq
 from mlflow import MlflowClient
 
 from sweep.headline import PackRun, TrialRun
+from sweep.store import write_checked
 
 PARENT_TAG = "mlflow.parentRunId"
 FINGERPRINT_TAG = "records_fingerprint"
@@ -37,7 +37,7 @@ class Backend(Protocol):
 def upload(client: MlflowClient, run_id: str, trial: TrialRun) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / ARTIFACT
-        pq.write_table(trial.rows, path)
+        write_checked(path, trial.rows)
         client.log_artifact(run_id, str(path))
 
 

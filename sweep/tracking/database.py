@@ -11,7 +11,6 @@ from typing import Any
 from urllib.parse import urlparse
 from urllib.request import url2pathname
 
-import pyarrow.parquet as pq
 from mlflow import MlflowClient
 from mlflow.store.tracking import DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH
 from mlflow.store.tracking.dbmodels import models
@@ -20,6 +19,7 @@ from sqlalchemy import Table, insert, select
 
 from sweep.files import TEMPORARY
 from sweep.headline import PackRun, TrialRun
+from sweep.store import write_checked
 from sweep.tracking.backend import ARTIFACT, FINGERPRINT_TAG, PARENT_TAG, STATUS, seconds, upload
 
 
@@ -148,7 +148,7 @@ class Database:
         if location.scheme in ("", "file"):
             folder = Path(url2pathname(location.path)) / run_id / "artifacts"
             folder.mkdir(parents=True)
-            pq.write_table(trial.rows, folder / ARTIFACT)
+            write_checked(folder / ARTIFACT, trial.rows)
         else:
             upload(self.client, run_id, trial)
 
