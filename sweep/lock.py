@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -11,9 +12,12 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
-from sweep.errors import LockedError
+from sweep import output
+from sweep.errors import LockedError, StorageError
 
 NAME = ".lock"
+# What file systems answer that have no locks.
+_NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
 
 
 @contextlib.contextmanager
@@ -23,17 +27,29 @@ def locked(folder: Path) -> Iterator[None]:
     The operating system releases the lock when its holder dies, however it dies, so a dead
     holder's lock is taken over. The file itself only says who holds it.
 
+    Some file systems of clusters have no locks (Lustre without `flock`, some NFS). There the block
+    runs with a warning: two drivers at once would train packs twice and keep one record of each,
+    so nothing is lost but time, while without sweeps on such file systems all would be.
+
     Raises:
         LockedError: another driver holds it; the message says which process, where, since when.
+        StorageError: the lock file cannot be opened.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / NAME
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    descriptor = _open(path)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise LockedError(_held_message(folder, path)) from None
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise
+            output.warn(
+                f"{folder}: its file system has no locks ({error.strerror}), so nothing stops a "
+                "second sweep of this name; start only one at a time"
+            )
         holder = {
             "pid": os.getpid(),
             "host": socket.gethostname(),
@@ -46,11 +62,21 @@ def locked(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
+def _open(path: Path) -> int:
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise StorageError(
+            f"{path}: cannot be opened ({error.strerror}); it must be a file that this user may "
+            "write: move it away"
+        ) from None
+
+
 def _held_message(folder: Path, path: Path) -> str:
     try:
         holder = json.loads(path.read_text(encoding="utf-8"))
         who = f"process {holder['pid']} on {holder['host']} since {holder['started']}"
-    except (ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         who = "a process that is just starting"
     return (
         f"experiment {folder.name!r} is being run by {who} (lock {path}); "

@@ -22,7 +22,7 @@ if sys.path and Path(sys.path[0] or ".").resolve() == _ROOT / "sweep":
 if __name__ == "__main__":  # a Ctrl-C while the imports below take their seconds
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
-from sweep import compose, ray_start  # noqa: E402
+from sweep import compose, output, ray_start  # noqa: E402
 from sweep.errors import UserError  # noqa: E402
 
 _USAGE_ERROR = 2
@@ -80,6 +80,7 @@ def _leave(code: int) -> NoReturn:
 
 
 if __name__ == "__main__":
+    output.outlive_readers()
     # `docker stop` and batch systems ask with SIGTERM; a shell's background job ignores SIGINT.
     signal.signal(signal.SIGTERM, _interrupt)
     signal.signal(signal.SIGINT, _interrupt)

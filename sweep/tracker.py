@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import sys
 import threading
@@ -12,7 +13,7 @@ from urllib.error import URLError
 from urllib.parse import urlparse
 from urllib.request import urlopen
 
-from sweep import store
+from sweep import output, store
 from sweep.errors import TrackingError, UserError
 from sweep.headline import fingerprint, read_pack
 from sweep.lock import locked
@@ -113,7 +114,8 @@ class Tracker:
         self._queue.put(None)
         self._thread.join(_PATIENCE_S)
         if self._thread.is_alive():
-            print("MLflow: logging what it still lacks ...", flush=True)
+            with contextlib.suppress(OSError):
+                print("MLflow: logging what it still lacks ...", flush=True)
             self._thread.join()
         if self.error is None and not resync:
             return True
@@ -157,10 +159,9 @@ class Tracker:
 
     def _warn(self, error: Exception) -> None:
         self.error = " ".join(str(error).split())[:300] or type(error).__name__
-        print(
-            f"warning: MLflow was not brought up to date ({self.error}); the sweep goes on, "
-            f"and `{SYNC_COMMAND}` logs what is missing",
-            file=sys.stderr,
+        output.warn(
+            f"MLflow was not brought up to date ({self.error}); the sweep goes on, "
+            f"and `{SYNC_COMMAND}` logs what is missing"
         )
 
 
@@ -174,7 +175,7 @@ def main(argv: Sequence[str]) -> int:
         for folder in _folders(root, options["experiment"]):
             with locked(folder.path):
                 print(f"{folder.experiment}: {_sync_folder(folder, options['uri'])} packs logged")
-    except (UserError, ValueError) as error:
+    except (UserError, ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0
