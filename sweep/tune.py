@@ -6,6 +6,8 @@ Only these two modules and `sweep.local_ray` import Ray.
 from __future__ import annotations
 
 import importlib
+import os
+import re
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -21,9 +23,11 @@ from sweep import output
 from sweep.errors import RayError, UserError
 from sweep.worker import Job, Summary, one_line, run_pack
 
-# In Tune's account of a worker that was killed or crashed, and of one that Ray killed for memory.
-_DEATHS = ("ActorDiedError", "WorkerCrashedError", "NodeDiedError", "OutOfMemoryError")
-_MEMORY = ("OutOfMemoryError", "running low on memory")
+# What Ray says of a worker that was killed or crashed, and of one that it killed for memory.
+_DEATHS = ("The actor died unexpectedly", "The worker died unexpectedly", "ActorDiedError")
+_MEMORY = ("running low on memory", "memory usage threshold", "OutOfMemoryError")
+_FAILURE = r"^Failure # \d+ \(occurred at .*\)$"
+_UNKNOWN = "no error was reported"
 
 
 class Listener(Protocol):
@@ -128,21 +132,31 @@ class _Forward(tune.Callback):  # type: ignore[misc]
         self._pass_on(lambda: self.listener.lost(self._job(trial), _reason(details), details))
 
     def _count_death(self, trial: Any, details: str) -> None:
-        if any(name in details for name in _DEATHS):
+        if _killed(details):
             self._pass_on(lambda: self.listener.died(self._job(trial)))
 
 
 def _details(tune_trial: Any) -> str:
-    return str(tune_trial.get_error() or "no error was reported")
+    """What is known of the last failure; Tune's file, in which it notes them, holds all."""
+    try:
+        text = Path(tune_trial.error_file or os.devnull).read_text(encoding="utf-8")
+    except OSError:  # Tune could not write it
+        text = ""
+    return re.split(_FAILURE, text, flags=re.MULTILINE)[-1].strip() or _UNKNOWN
+
+
+def _killed(details: str) -> bool:
+    """Whether the worker was killed or crashed, rather than raised an error."""
+    return details == _UNKNOWN or any(text in details for text in (*_DEATHS, *_MEMORY))
 
 
 def _reason(details: str) -> str:
-    """One line of the last error that Tune kept of a trial."""
+    """One line of a failure."""
     if any(text in details for text in _MEMORY):
         return "the worker process was killed because the machine's memory ran out"
-    if any(name in details for name in _DEATHS):
+    if any(text in details for text in _DEATHS):
         return "the worker process died"
-    return [line.strip() for line in details.splitlines() if line.strip()][-1]
+    return details.splitlines()[-1].strip()
 
 
 def run(jobs: Sequence[Job], ray_config: sweep_config.Ray, listener: Listener) -> None:

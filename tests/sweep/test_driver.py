@@ -253,6 +253,43 @@ class Listener:
         return hear
 
 
+KILLED = (
+    "The actor died unexpectedly before finishing this task.\n\tpid: 7\nWorker exited: (1) OOM"
+)
+FOR_MEMORY = "Task was killed due to the node running low on memory.\nMemory on the node was full"
+RAISED = "ray::step()\n  File x, line 1\nValueError: made up"
+
+
+def failure(number: int, text: str) -> str:
+    """What Tune appends to a trial's file of errors."""
+    return f"Failure # {number} (occurred at 2026-01-01_00-00-00)\n{text}\n"
+
+
+@pytest.mark.parametrize(
+    ("texts", "reason", "killed"),
+    [
+        ([KILLED], "the worker process died", True),
+        ([FOR_MEMORY], "the worker process was killed because the machine's memory ran out", True),
+        ([RAISED], "ValueError: made up", False),
+        ([KILLED, RAISED], "ValueError: made up", False),
+        ([RAISED, KILLED], "the worker process died", True),
+        ([], "no error was reported", True),
+    ],
+)
+def test_last_failure_of_a_worker_is_told_from_those_before(
+    texts: list[str], reason: str, killed: bool, job: Job, tmp_path: Path
+) -> None:
+    listener, path = Listener("nothing"), tmp_path / "error.txt"
+    said: list[str] = []
+    listener.__dict__["retried"] = lambda _, error: said.append(error)
+    if texts:
+        path.write_text("".join(failure(i, text) for i, text in enumerate(texts, 1)))
+    tune_trial = SimpleNamespace(config={"job": 0}, error_file=str(path))
+    _Forward([job], listener).on_trial_recover(1, [], tune_trial)
+    assert said == [reason]
+    assert ("died" in listener.heard) == killed
+
+
 EVENTS = {
     "started": "on_trial_start",
     "finished": "on_trial_complete",
@@ -266,18 +303,19 @@ EVENTS = {
 def test_event_that_fails_is_not_taken_for_the_packs_failure(
     event: str,
     job: Job,
+    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(output, "_said", set())
     listener = Listener(event)
     forward = _Forward([job], listener)
-    details = "Failure # 1 (occurred at ...)\nray.exceptions.ActorDiedError: it died"
+    error_file = tmp_path / "error.txt"
+    error_file.write_text(failure(1, KILLED))
     tune_trial = SimpleNamespace(
         config={"job": 0},
         last_result={"summary": vars(run_pack(job))},
-        get_error=lambda: details,
-        get_pickled_error=lambda: None,
+        error_file=str(error_file),
     )
     for _ in range(2):
         getattr(forward, EVENTS[event])(1, [], tune_trial)
