@@ -39,6 +39,23 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def write_first(path: Path, text: str) -> None:
+    """Write a text file atomically unless there is one: of several writers, the first wins."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{TEMPORARY}{secrets.token_hex(4)}-{path.name}")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        _flush(temporary)
+        try:
+            path.hardlink_to(temporary)
+        except FileExistsError:
+            return
+        except OSError:  # a file system without links; two writers at once are very unlikely
+            temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
 def set_aside(path: Path) -> Path:
     """Rename a file or folder beside itself, to a name that no one looks for; return that."""
     kept = path.with_name(f"{path.name}{ASIDE}")

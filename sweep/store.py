@@ -1,5 +1,6 @@
 """Where records lie and which trials they complete.
 
+results/.id                                      tells this folder from others (`results_id`)
 results/<experiment>/records/<pack_id>.parquet   one row per trial x split x attack x radius
 results/<experiment>/curves/<pack_id>.parquet    what was measured while training
 results/<experiment>/manifest.json               what the last command asked for
@@ -16,6 +17,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
+import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -29,9 +32,29 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from sweep import checksum, files, output, schema
-from sweep.errors import DamagedError, SchemaError
+from sweep.errors import DamagedError, SchemaError, StorageError
 
 FAILED = "failed"
+
+
+def results_id(root: Path) -> str:
+    """The id of a results folder, made once: it tells the folder's MLflow runs from others'.
+
+    Raises:
+        StorageError: the file does not hold an id.
+        OSError: it cannot be written or read.
+    """
+    path = root / ".id"
+    if not path.exists():
+        files.write_first(path, secrets.token_hex(16) + "\n")
+    text = path.read_bytes().strip() if path.is_file() else b""
+    if re.fullmatch(rb"[0-9a-f]{32}", text) is None:
+        raise StorageError(
+            f"{path}: must hold the id of this results folder, 32 hexadecimal digits, and holds "
+            f"{text[:40].decode(errors='replace')!r}; restore it, or delete it: all records are "
+            "then logged to MLflow anew, and the runs of before stay there"
+        )
+    return text.decode()
 
 
 def arrow_schema(columns: Mapping[str, tuple[str, bool]]) -> pa.Schema:

@@ -61,6 +61,8 @@ def check_uri(uri: str) -> None:
 def sync(backend: Backend, paths: Iterable[Path]) -> int:
     """Make MLflow show exactly these records files: log what it lacks, delete what is stale.
 
+    Of the runs that are there, only those of the same results folder are touched.
+
     Returns:
         How many packs were logged.
     """
@@ -70,6 +72,8 @@ def sync(backend: Backend, paths: Iterable[Path]) -> int:
         if wanted.pop(found, None) is None:
             stale.append(parent)
     backend.delete(stale)
+    for found in backend.unclaimed():
+        wanted.pop(found, None)
     for path in wanted.values():
         backend.log(read_pack(path))
     if wanted:
