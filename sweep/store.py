@@ -3,7 +3,7 @@
 results/.id                                      tells this folder from others (`results_id`)
 results/<experiment>/records/<pack_id>.parquet   one row per trial x split x attack x radius
 results/<experiment>/curves/<pack_id>.parquet    what was measured while training
-results/<experiment>/manifest.json               what the last command asked for
+results/<experiment>/manifest.json               what the commands under this name asked for
 results/<experiment>/checkpoints/                packs in training (`sweep.checkpoints`)
 results/<experiment>/logs/                       one line per pack, tracebacks of failures
 
@@ -33,6 +33,7 @@ import pyarrow.parquet as pq
 
 from sweep import checksum, files, output, schema
 from sweep.errors import DamagedError, SchemaError, StorageError
+from sweep.trial import NUMERICS_VERSION
 
 FAILED = "failed"
 
@@ -92,7 +93,7 @@ class Folder:
 
     @property
     def manifest(self) -> Path:
-        """What the last command asked for."""
+        """What the commands under this name asked for."""
         return self.path / "manifest.json"
 
     @property
@@ -342,22 +343,80 @@ def write_manifest(
     pixel_scales: Mapping[str, float],
     overrides: Sequence[str],
 ) -> None:
-    """Write down what this command asks for, before anything is trained.
+    """Write down what this command asks for, beside what others asked for under this name.
+
+    Trials of another version of training and evaluation are kept apart: they are not comparable.
 
     Args:
+        trial_ids: of this command's grid; the manifest has those of all.
         pixel_scales: image set -> mean deviation of a standardised image, in pixels from 0 to 1.
         overrides: the arguments of sweep/run.py, which complete what is missing when given again.
     """
-    trial_ids = list(trial_ids)
+    before, asked = _read_manifest(folder.manifest), list(trial_ids)
+    same = before.get("numerics_version") == NUMERICS_VERSION
+    known, older = _texts(before, "trial_ids"), _texts(before, "older_trial_ids")
+    ids = list(dict.fromkeys([*(known if same else ()), *asked]))
+    command = {
+        "overrides": list(overrides),
+        "git_commit": git_commit,
+        "created": datetime.now().astimezone().isoformat(timespec="seconds"),
+        "num_trials": len(asked),
+        "numerics_version": NUMERICS_VERSION,
+    }
     manifest = {
         "experiment": folder.experiment,
         "config": config,
         "git_commit": git_commit,
-        "created": datetime.now().astimezone().isoformat(timespec="seconds"),
-        "num_trials": len(trial_ids),
-        "trial_ids": trial_ids,
-        "data_hashes": data_hashes,
-        "pixel_scales": pixel_scales,
+        "created": command["created"],
+        "numerics_version": NUMERICS_VERSION,
+        "num_trials": len(ids),
+        "trial_ids": ids,
+        "older_trial_ids": list(dict.fromkeys([*older, *(() if same else known)])),
+        "data_hashes": {**_mapping(before, "data_hashes"), **data_hashes},
+        "pixel_scales": {**_mapping(before, "pixel_scales"), **pixel_scales},
         "overrides": list(overrides),
+        "commands": [*_other_commands(before, command), command],
     }
     files.write_text(folder.manifest, json.dumps(manifest, indent=1) + "\n")
+
+
+def _read_manifest(path: Path) -> Mapping[str, object]:
+    """The manifest that is there; a damaged one is set aside."""
+    try:
+        manifest = json.loads(path.read_bytes()) if path.is_file() else {}
+        if isinstance(manifest, dict):
+            return manifest
+        problem = "it is no mapping"
+    except ValueError as error:
+        problem = str(error)
+    output.warn(
+        f"{path}: is damaged ({problem}) and is kept as {files.set_aside(path).name}; tables show "
+        "what is asked for from now on"
+    )
+    return {}
+
+
+def _texts(manifest: Mapping[str, object], key: str) -> list[str]:
+    values = manifest.get(key)
+    return [str(value) for value in values] if isinstance(values, list) else []
+
+
+def _mapping(manifest: Mapping[str, object], key: str) -> Mapping[str, object]:
+    value = manifest.get(key)
+    return value if isinstance(value, dict) else {}
+
+
+def _other_commands(
+    before: Mapping[str, object], command: Mapping[str, object]
+) -> list[Mapping[str, object]]:
+    """The commands of before, without earlier times of this one."""
+    commands = before.get("commands")
+    if not isinstance(commands, list):  # of a version that kept the last command only
+        alone = {key: before[key] for key in command if key in before}
+        commands = [alone] if alone else []
+    same = ("overrides", "numerics_version")
+    return [
+        other
+        for other in commands
+        if isinstance(other, dict) and any(other.get(key) != command[key] for key in same)
+    ]
