@@ -73,8 +73,9 @@ def sweep(
     _check_writable(folder)
     if config.tracking.enabled:
         check_uri(config.tracking.uri)
-    with _storage(folder), locked(folder.path):
-        files.remove_temporaries(folder.path)
+    with _storage(folder), locked(folder.path) as alone:
+        if alone:
+            files.remove_temporaries(folder.path)
         store.set_damaged_aside(folder)
         store.consolidate(folder)
         plan = make_plan(parts)

@@ -21,15 +21,16 @@ _NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.
 
 
 @contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock while the block runs.
+def locked(folder: Path) -> Iterator[bool]:
+    """Hold the folder's lock while the block runs; say whether there is one to hold.
 
     The operating system releases the lock when its holder dies, however it dies, so a dead
     holder's lock is taken over. The file itself only says who holds it.
 
     Some file systems of clusters have no locks (Lustre without `flock`, some NFS). There the block
-    runs with a warning: two drivers at once would train packs twice and keep one record of each,
-    so nothing is lost but time, while without sweeps on such file systems all would be.
+    runs with a warning: two drivers at once train packs twice and keep one record of each, so what
+    is lost is time, while a refusal would rule these file systems out. The caller must then leave
+    alone what another driver may be writing.
 
     Raises:
         LockedError: another driver holds it; the message says which process, where, since when.
@@ -41,11 +42,13 @@ def locked(folder: Path) -> Iterator[None]:
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            held = True
         except BlockingIOError:
             raise LockedError(_held_message(folder, path)) from None
         except OSError as error:
             if error.errno not in _NO_LOCKS:
                 raise
+            held = False
             output.warn(
                 f"{folder}: its file system has no locks ({error.strerror}), so nothing stops a "
                 "second sweep of this name; start only one at a time"
@@ -57,7 +60,7 @@ def locked(folder: Path) -> Iterator[None]:
         }
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, json.dumps(holder).encode(), 0)
-        yield
+        yield held
     finally:
         os.close(descriptor)
 

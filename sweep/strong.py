@@ -26,9 +26,19 @@ from robust.blocks import Points  # noqa: E402
 from robust.evaluate import correct, survivors  # noqa: E402
 from robust.invariant import Sandwich, reports  # noqa: E402
 from robust.networks.linearization import Network  # noqa: E402
-from sweep import autoattack, compose, datasets, evaluation, plan, schema, store, training  # noqa: E402
+from sweep import (  # noqa: E402
+    autoattack,
+    compose,
+    datasets,
+    evaluation,
+    output,
+    plan,
+    schema,
+    store,
+    training,
+)
 from sweep.calibration import Rates  # noqa: E402
-from sweep.errors import UserError  # noqa: E402
+from sweep.errors import DamagedError, UserError  # noqa: E402
 from sweep.provenance import git_commit, local_device  # noqa: E402
 from sweep.worker import Job  # noqa: E402
 
@@ -86,8 +96,7 @@ def _jobs(made: plan.Plan) -> Iterator[tuple[Job, Mapping[str, list[Row]]]]:
     paths = made.folder.record_files()
     if not paths:
         raise UserError(f"{made.folder.path}: no records; run the sweep first")
-    tables = (pl.from_arrow(store.read_table(path)) for path in paths)
-    records = pl.concat([table for table in tables if isinstance(table, pl.DataFrame)])
+    records = pl.concat([_read(path) for path in paths])
     device = local_device(made.config.ray)
     for part in made.parts:
         picked: dict[str, list[Row]] = {}
@@ -100,6 +109,15 @@ def _jobs(made: plan.Plan) -> Iterator[tuple[Job, Mapping[str, list[Row]]]]:
         alone = plan.Plan(made.name, (again,), {})
         for task in plan.make_tasks(alone, Rates(), git_commit=git_commit(), device=device):
             yield task.job, picked
+
+
+def _read(path: Path) -> pl.DataFrame:
+    try:
+        table = pl.from_arrow(store.read_table(path))
+    except DamagedError as error:
+        raise UserError(f"{error}; run the sweep again, which trains what it held") from None
+    assert isinstance(table, pl.DataFrame)
+    return table
 
 
 def _path(folder: store.Folder, trial_id: str) -> Path:
@@ -157,4 +175,5 @@ def _attacked(job: Job, net: Network, data: datasets.Dataset, pick: Row) -> Row:
 
 
 if __name__ == "__main__":
+    output.outlive_readers()
     sys.exit(main(sys.argv[1:]))

@@ -115,17 +115,21 @@ class Tracker:
         Returns:
             Whether MLflow has all records.
         """
+        if self.started:
+            self._finish_queue()
+            if self.error is None and not resync:
+                return True
+        self.error = None
+        self._try_sync(self.folder.record_files())
+        return self.error is None
+
+    def _finish_queue(self) -> None:
         self._queue.put(None)
         self._thread.join(_PATIENCE_S)
         if self._thread.is_alive():
             with contextlib.suppress(OSError):
                 print("MLflow: logging what it still lacks ...", flush=True)
             self._thread.join()
-        if self.error is None and not resync:
-            return True
-        self.error = None
-        self._try_sync(self.folder.record_files())
-        return self.error is None
 
     def _work(self) -> None:
         backend = self._try_sync(self._existing)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 from collections import Counter
 from collections.abc import Callable
@@ -174,8 +176,7 @@ def test_whatever_fails_around_packs_costs_no_record_and_is_said_once(
 ) -> None:
     if "tracker" in what:
         small = replace(small, tracking=replace(small.tracking, enabled=True))
-        monkeypatch.setattr(Tracker, "close", lambda self, resync: True)
-        monkeypatch.setattr(Tracker, "start", lambda self: None)
+        monkeypatch.setattr(Tracker, "_try_sync", lambda self, paths: None)
     if what == "order":  # the start has its own
         small_driver = driver(small)
         monkeypatch.setattr(store, "consolidate", failing)
@@ -188,6 +189,21 @@ def test_whatever_fails_around_packs_costs_no_record_and_is_said_once(
     error = capsys.readouterr().err
     assert error.count("No space left") == 1
     assert error.count("\n") == 1
+
+
+def test_file_that_another_driver_writes_stays_where_there_are_no_locks(
+    small: SweepConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_locks(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    theirs = store.Folder(Path(small.paths.results), "small").records("x")
+    theirs = theirs.with_name(f".tmp-1234-{theirs.name}")
+    theirs.parent.mkdir(parents=True)
+    theirs.write_text("half")
+    assert execute.sweep([small]) == 0
+    assert theirs.read_text() == "half"
 
 
 def test_log_on_a_full_disk_does_not_stop_training(

@@ -65,10 +65,8 @@ def test_sweep_goes_on_with_a_warning_where_there_are_no_locks(
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(fcntl, "flock", no_locks)
-    entered = []
-    with locked(tmp_path):
-        entered.append(True)
-    assert entered
+    with locked(tmp_path) as held:
+        assert not held
     error = capsys.readouterr().err
     assert str(tmp_path) in error
     assert os.strerror(number) in error
@@ -105,5 +103,6 @@ def test_damaged_lock_file_of_a_holder_does_not_hide_that_it_is_held(
 
 def test_lock_is_free_again_after_use(tmp_path: Path) -> None:
     for _ in range(2):
-        with locked(tmp_path):
+        with locked(tmp_path) as held:
+            assert held
             assert str(os.getpid()) in (tmp_path / ".lock").read_text()
