@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from sweep.store import read_table
+from sweep.parquet import read_table
 from sweep.trial import content_hash
 
 _PARAMETERS = (

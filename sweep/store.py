@@ -15,11 +15,10 @@ of its own other tables, MLflow and the analysis those of what they show.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
@@ -31,8 +30,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from sweep import checksum, files, output, schema
+from sweep import files, output, schema
 from sweep.errors import DamagedError, SchemaError, StorageError
+from sweep.parquet import check, reading
+from sweep.parquet import read_table as read_table
+from sweep.parquet import write_table as write_table
 from sweep.trial import NUMERICS_VERSION
 
 FAILED = "failed"
@@ -110,59 +112,6 @@ class Folder:
         return sorted((self.path / kind).glob("[!.]*.parquet"))
 
 
-def write_table(path: Path, table: pa.Table) -> None:
-    """Write a Parquet file with its checksum, atomically."""
-    with files.atomic(path) as temporary:
-        write_checked(temporary, table)
-
-
-def write_checked(path: Path, table: pa.Table) -> None:
-    """Write a Parquet file with a checksum of each page, and one of the whole."""
-    pq.write_table(table, path, compression="zstd", use_dictionary=True, write_page_checksum=True)
-    checksum.add(path)
-
-
-def read_table(path: Path) -> pa.Table:
-    """Read a Parquet file whose bytes are those that were written.
-
-    Raises:
-        DamagedError: they are not.
-        FileNotFoundError: it is not there.
-    """
-    check(path)
-    with _reading(path):
-        return pq.read_table(path, page_checksum_verification=True, partitioning=None)
-
-
-def check(path: Path) -> None:
-    """Read the whole file and compare its checksum, if it has one.
-
-    Raises:
-        DamagedError: the file is no longer what was written.
-        FileNotFoundError: it is not there.
-    """
-    reason = checksum.damage(path)
-    if reason is not None:
-        raise DamagedError(f"{path}: is damaged ({reason})")
-
-
-@contextlib.contextmanager
-def _reading(path: Path) -> Iterator[None]:
-    """Name the file whose content stops the reader of Parquet; files of old have no checksum."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno is not None:  # the operating system's: the file may be sound
-            raise
-        raise DamagedError(f"{path}: is damaged ({_first_line(error)})") from None
-    except (pa.ArrowException, ValueError) as error:
-        raise DamagedError(f"{path}: is damaged ({_first_line(error)})") from None
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-
-
 def write_pack(folder: Folder, pack_id: str, records: pa.Table, curves: pa.Table) -> None:
     """Write a pack's two tables; the records last, as they say that the pack is finished."""
     if curves.num_rows:
@@ -188,7 +137,7 @@ def statuses(path: Path) -> dict[str, str]:
 @lru_cache(maxsize=200_000)
 def _read_statuses(path: Path, written_ns: int, size: int) -> tuple[tuple[str, str], ...]:
     check(path)
-    with _reading(path):
+    with reading(path):
         return _decoded_statuses(path)
 
 

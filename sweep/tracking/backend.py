@@ -10,7 +10,7 @@ from typing import Protocol
 from mlflow import MlflowClient
 
 from sweep.headline import PackRun, TrialRun
-from sweep.store import write_checked
+from sweep.parquet import write_checked
 
 PARENT_TAG = "mlflow.parentRunId"
 FINGERPRINT_TAG = "records_fingerprint"

@@ -21,7 +21,8 @@ from sqlalchemy.orm import aliased
 
 from sweep.files import TEMPORARY
 from sweep.headline import PackRun, TrialRun
-from sweep.store import results_id, write_checked
+from sweep.parquet import write_checked
+from sweep.store import results_id
 from sweep.tracking.backend import (
     ARTIFACT,
     FINGERPRINT_TAG,

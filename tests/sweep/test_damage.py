@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -143,6 +145,24 @@ def test_damaged_file_is_named_set_aside_and_trained_again(
     kept = path.with_name(f"{path.name}.damaged")
     assert kept.read_bytes() == broken
     assert not path.exists()
+
+
+def test_file_that_the_disk_does_not_give_is_named_and_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It may be sound: a network file system says the same when its server is slow."""
+    path = write(store.Folder(tmp_path, "other"), "a", table(trials()[:1]))
+
+    def broken(*_: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(checksum, "_digest", broken)
+    argv = [*SMALL, f"paths.results={tmp_path}", "tracking.enabled=false", "simulate=true"]
+    assert run.main(argv) == 2
+    error = capsys.readouterr().err
+    assert str(path) in error
+    assert error.count("\n") == 1
+    assert path.exists()
 
 
 def test_folder_called_like_records_is_set_aside(
