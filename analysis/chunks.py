@@ -20,6 +20,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from analysis.sound import check, named
 from sweep.schema import RECORD_COLUMNS
 
 # Columns that records made elsewhere may lack, and what stands for them.
@@ -192,13 +193,14 @@ def _chunk(batch: pa.RecordBatch, constants: Mapping[str, object]) -> Chunk:
 
 
 def _file(path: Path, datasets: Collection[str] | None) -> Iterator[Chunk]:
-    try:
+    check(path)
+    with named(path):
         metadata = pq.read_metadata(path)
         names = metadata.schema.names
         strings = [name for name in _STRINGS if name in names]
-        file = pq.ParquetFile(path, metadata=metadata, read_dictionary=strings)
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{path} cannot be read as Parquet: {error}") from error
+        file = pq.ParquetFile(
+            path, metadata=metadata, read_dictionary=strings, page_checksum_verification=True
+        )
     defaults = _absent(str(path), names)
     present = [name for name in RECORD_COLUMNS if name in names]
     for group in range(metadata.num_row_groups):
@@ -206,7 +208,12 @@ def _file(path: Path, datasets: Collection[str] | None) -> Iterator[Chunk]:
         if datasets is not None and constants.get("dataset", ANY) not in (ANY, *datasets):
             continue
         wanted = [name for name in present if name not in constants]
-        for batch in file.iter_batches(_ROWS, [group], wanted, use_threads=False):
+        batches = file.iter_batches(_ROWS, [group], wanted, use_threads=False)
+        while True:
+            with named(path):
+                batch = next(batches, None)
+            if batch is None:
+                break
             chunk = _chunk(batch, constants)
             kept = chunk if datasets is None else chunk.where(datasets)
             if kept is not None and kept.size:

@@ -27,7 +27,19 @@ def commands(
     """
     if not manifests:
         return [_command(script, part, None) for part in name.split("+")]
-    return [_command(script, str(m.get("experiment")), m.get("overrides")) for m in manifests]
+    return [
+        _command(script, str(manifest.get("experiment")), overrides)
+        for manifest in manifests
+        for overrides in _overrides(manifest)
+    ]
+
+
+def _overrides(manifest: Mapping[str, object]) -> list[object]:
+    """Return the arguments of each command of a manifest whose trials count."""
+    kept, version = manifest.get("commands"), manifest.get("numerics_version")
+    if not isinstance(kept, list) or not kept:
+        return [manifest.get("overrides")]
+    return [c.get("overrides") for c in kept if c.get("numerics_version") == version]
 
 
 def _command(script: str, experiment: str, overrides: object) -> str:

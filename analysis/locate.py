@@ -42,7 +42,13 @@ def locate(experiments: Sequence[str], records: str, results: Path) -> Source:
 
 def _parquet_files(folder: Path) -> tuple[Path, ...]:
     # Writers use hidden or differently named temporary files until a pack is whole.
-    return tuple(sorted(p for p in folder.rglob("*.parquet") if not p.name.startswith((".", "_"))))
+    found = (p for p in folder.rglob("*.parquet") if not p.name.startswith((".", "_")))
+    return tuple(sorted(p for p in found if not _set_aside(p.relative_to(folder))))
+
+
+def _set_aside(path: Path) -> bool:
+    """Tell whether a file lies in a folder that a sweep took for a damaged file and renamed."""
+    return any(part.endswith(".damaged") for part in path.parts)
 
 
 def _from_path(path: Path) -> Source:
@@ -93,11 +99,21 @@ def _latest(results: Path) -> str:
 
 
 def _manifests(folders: Sequence[Path]) -> tuple[Mapping[str, object], ...]:
-    return tuple(
-        json.loads((folder / "manifest.json").read_text())
-        for folder in folders
-        if (folder / "manifest.json").is_file()
-    )
+    paths = (folder / "manifest.json" for folder in folders)
+    return tuple(_manifest(path) for path in paths if path.is_file())
+
+
+def _manifest(path: Path) -> Mapping[str, object]:
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        manifest = error
+    if not isinstance(manifest, dict) or not isinstance(manifest.get("trial_ids", []), list):
+        raise ValueError(
+            f"{path} is no manifest of a sweep (damaged?); run the sweep's command again, or move "
+            "it away, and all records of its folder count"
+        )
+    return manifest
 
 
 def _from_experiments(names: Sequence[str], results: Path) -> Source:

@@ -9,6 +9,8 @@ import polars as pl
 import pyarrow.parquet as pq
 
 from analysis.chunks import TYPES
+from analysis.sound import check, named
+from sweep import checksum
 from sweep.schema import CURVE_COLUMNS
 
 _CASTS = pl.ScanCastOptions(integer_cast="upcast", float_cast="upcast")
@@ -20,10 +22,9 @@ def columns_of(file: Path) -> tuple[str, ...]:
     Raises:
         ValueError: the file cannot be read as Parquet.
     """
-    try:
+    check(file)
+    with named(file):
         return tuple(str(name) for name in pq.read_schema(file).names)
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{file} cannot be read as Parquet: {error}") from error
 
 
 def is_curve_file(file: Path) -> bool:
@@ -45,5 +46,8 @@ def scan_curves(files: Sequence[Path]) -> pl.LazyFrame:
         missing = [name for name in types if name not in present]
         if missing:
             raise ValueError(f"{file} is no curve file: it lacks {', '.join(missing)}")
+        if not checksum.covered(file):  # polars, later, would not name the file that stops it
+            with named(file):
+                pq.read_table(file, page_checksum_verification=True, partitioning=None)
     rows = pl.scan_parquet(list(files), extra_columns="ignore", cast_options=_CASTS)
     return rows.select(pl.col(name).cast(dtype) for name, dtype in types.items())

@@ -10,8 +10,18 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from sweep import output
+
 # Operations per second assumed before anything was measured: one core of a laptop.
 _DEFAULT_RATE = 2e10
+# What a line of the log holds; those of older versions lack some of it.
+_NAMES = ("device", "dataset", "network", "defense")
+_COUNTS = ("trials", "failed", "batch_size", "trained_together")
+_AMOUNTS = (
+    *("seconds", "train_seconds", "evaluation_seconds", "train_flops", "evaluation_flops"),
+    *("predicted_seconds", "beside_seconds"),
+)
+_MOST = 1e30  # neither NaN nor infinite
 
 
 @dataclass(frozen=True)
@@ -41,7 +51,10 @@ def learn(root: Path, device: str) -> Rates:
     lines = [
         line
         for line in _lines(root)
-        if line["device"] == device and not line["failed"] and "beside_seconds" in line
+        if line["device"] == device
+        and line.get("failed") == 0
+        and all(name in line for name in ("defense", *_AMOUNTS))
+        and line["seconds"] > 0
     ]
     if not lines:
         return Rates()
@@ -76,7 +89,9 @@ def splits(root: Path, device: str) -> dict[tuple[str, str, str, int], int]:
     found: dict[tuple[str, str, str, int], int] = {}
     for line in _lines(root):
         together = line.get("trained_together", 0)
-        if line["device"] == device and 0 < together < line["trials"]:
+        if line["device"] != device or not all(name in line for name in (*_NAMES, *_COUNTS)):
+            continue
+        if 0 < together < line["trials"]:
             kind = line["dataset"], line["network"], line["defense"], line["batch_size"]
             found[kind] = min(together, found.get(kind, together))
     return found
@@ -84,8 +99,32 @@ def splits(root: Path, device: str) -> dict[tuple[str, str, str, int], int]:
 
 def _lines(root: Path) -> Iterable[dict[str, Any]]:
     for path in sorted(root.glob("*/logs/packs.jsonl")):
-        for text in path.read_text(encoding="utf-8").splitlines():
-            try:
-                yield json.loads(text)
-            except ValueError:  # a line that a killed driver left half-written
-                continue
+        try:
+            content = path.read_bytes() if path.is_file() else b""
+        except OSError as error:
+            output.warn_once(f"{path}: cannot be read ({error.strerror}) and teaches no speeds")
+            continue
+        read = [_line(text) for text in content.splitlines() if text.strip()]
+        lines = [line for line in read if line is not None]
+        if len(lines) < len(read):
+            skipped = len(read) - len(lines)
+            output.warn_once(f"{path}: {skipped} damaged lines of speeds are left out")
+        yield from lines
+
+
+def _line(text: bytes) -> dict[str, Any] | None:
+    """A pack's line; None where it is damaged, as by a killed driver, or none that we wrote."""
+    try:
+        line = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(line, dict):
+        return None
+    names = all(isinstance(line[name], str) for name in _NAMES if name in line)
+    counts = all(type(line[name]) is int and line[name] >= 0 for name in _COUNTS if name in line)
+    amounts = all(
+        type(line[name]) in (int, float) and 0 <= line[name] <= _MOST
+        for name in _AMOUNTS
+        if name in line
+    )
+    return line if "device" in line and names and counts and amounts else None

@@ -26,6 +26,10 @@ class StorageError(UserError):
     """Records cannot be written."""
 
 
+class DamagedError(UserError):
+    """A file of records does not hold what was written to it."""
+
+
 class TrackingError(UserError):
     """MLflow cannot be used."""
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from sweep import (
     checkpoints,
     files,
     log,
+    output,
     provenance,
     ray_environment,
     report,
@@ -23,7 +25,7 @@ from sweep import (
 )
 from sweep.config import SweepConfig
 from sweep.dry_run import show
-from sweep.errors import StorageError
+from sweep.errors import StorageError, UserError
 from sweep.lock import locked
 from sweep.overhead import SlotTime
 from sweep.plan import Plan, Task, learn_memory, make_plan, make_tasks
@@ -73,18 +75,19 @@ def sweep(parts: Sequence[SweepConfig], overrides: Sequence[str] = ()) -> int:
         ray_environment.check_temporary_folder(config.ray)
     if config.tracking.enabled:
         check_uri(config.tracking.uri)
-    with locked(folder.path):
-        files.remove_temporaries(folder.path)
+    with _storage(folder), locked(folder.path) as alone:
+        if alone:
+            files.remove_temporaries(folder.path)
+        store.set_damaged_aside(folder)
         store.consolidate(folder)
         plan = make_plan(parts)
         commit = provenance.git_commit()
         tasks, _ = plan_tasks(plan, commit, probe=True)
-        checkpoints.remove_stale(plan.folder, (task.job.pack for task in tasks))
+        checkpoints.remove_stale(plan.folder, store.finished(folder.root))
         _write_manifest(plan, commit, overrides)
-        print(_opening(plan, tasks), flush=True)
         driver = Driver(plan, tasks)
         try:
-            driver.run()
+            driver.run(_opening(plan, tasks))
             return driver.close()
         finally:
             driver.wait_for_ray()
@@ -106,6 +109,19 @@ def _opening(plan: Plan, tasks: Sequence[Task]) -> str:
         return f"{plan.name}: all {total:,} trials are complete; nothing to train"
     before = f", {complete:,} of {total:,} complete before" if complete else ""
     return f"{plan.name}: {total - complete:,} trials in {len(tasks):,} packs{before}"
+
+
+@contextlib.contextmanager
+def _storage(folder: store.Folder) -> Iterator[None]:
+    """End in one line where the results folder cannot be used any more."""
+    try:
+        yield
+    except OSError as error:
+        where = folder.path if error.filename is None else error.filename
+        raise StorageError(
+            f"{where}: {worker.one_line(error)}; what is finished is recorded, and the same "
+            "command completes the rest once this is mended"
+        ) from error
 
 
 def _check_writable(folder: store.Folder) -> None:
@@ -159,9 +175,12 @@ class Driver:
         tracking = plan.config.tracking
         self.tracker = Tracker(plan.folder, tracking.uri) if tracking.enabled else None
         self._ray: RayStart | None = None
+        self.failed = 0  # trials
+        self._missing: set[str] = set()
 
-    def run(self) -> None:
-        """Run every pack; return when all are recorded."""
+    def run(self, opening: str) -> None:
+        """Say what is to be done and do it; return when every pack is recorded."""
+        self._try("progress", lambda: print(opening, flush=True))
         if not self.tasks:
             self._log_to_mlflow()
             return
@@ -200,46 +219,86 @@ class Driver:
         if self.tracker is not None and not self.tracker.started:
             self.tracker.start()
 
+    def _try(self, what: str, action: Callable[..., object], *arguments: object) -> None:
+        """Do what training can go on without; say once what is missing then."""
+        try:
+            action(*arguments)
+        except UserError:
+            raise
+        except Exception as error:  # a log, a display: never worth a pack
+            if what not in self._missing:
+                self._missing.add(what)
+                output.warn(f"{what}: {worker.one_line(error)}; the sweep goes on without")
+
     def started(self, job: Job) -> None:
         """A worker began with the pack."""
-        self.progress.started(job)
+        self._try("progress", self.progress.started, job)
         self.slot_time.started(job.pack.pack_id)
         if self.slot_time.full():  # not before: importing MLflow would hold up the workers' start
-            self._log_to_mlflow()
+            self._try("MLflow", self._log_to_mlflow)
 
     def finished(self, job: Job, summary: Summary) -> None:
-        """The pack's records are on disk, or could not be written."""
+        """The pack's records are on disk, or could not be written.
+
+        Raises:
+            StorageError: they could not.
+        """
         if summary.unwritten is not None:
-            raise StorageError(
-                f"{self.plan.folder.path}: records cannot be written ({summary.unwritten}); "
-                "make room there and run the same command again, which trains what is missing"
-            )
-        self.progress.finished(job, summary)
-        useful = summary.train_seconds + summary.evaluation_seconds
+            raise self._unwritten(summary.unwritten)
+        self.failed += summary.failed
+        self._try("progress", self.progress.finished, job, summary)
+        useful = 0.0 if summary.found else summary.train_seconds + summary.evaluation_seconds
         beside = self.slot_time.finished(job.pack.pack_id, useful)
-        log.append(self.plan.folder, self.tasks[job.pack.pack_id], summary, beside)
+        if not summary.found:
+            task = self.tasks[job.pack.pack_id]
+            self._try("the log of packs", log.append, self.plan.folder, task, summary, beside)
         if self.tracker is not None:
-            self._log_to_mlflow()
-            self.tracker.add(self.plan.folder.records(job.pack.pack_id))
+            self._try("MLflow", self._log_to_mlflow)
+            self._try("MLflow", self.tracker.add, self.plan.folder.records(job.pack.pack_id))
+
+    def _unwritten(self, reason: str) -> StorageError:
+        return StorageError(
+            f"{self.plan.folder.path}: records cannot be written ({reason}); "
+            "make room there and run the same command again, which trains what is missing"
+        )
+
+    def died(self, job: Job) -> None:
+        """The pack's worker was killed: the next one must know."""
+        self._try("counts of deaths", checkpoints.add_death, self.plan.folder, job.pack)
 
     def retried(self, job: Job, error: str) -> None:
         """The pack's worker died; Ray tries it again."""
-        self.progress.retried(job, error)
+        self._try("progress", self.progress.retried, job, error)
         self.slot_time.retried(job.pack.pack_id)
 
     def lost(self, job: Job, error: str, details: str) -> None:
-        """The pack's worker died again and again: record its trials as failed."""
-        self.finished(job, worker.record_failure(job, error, details))
+        """The pack's worker died again and again: record as failed what it has no records of.
+
+        Raises:
+            StorageError: the records cannot be written.
+        """
+        try:
+            summary = worker.record_failure(job, error, details)
+        except OSError as unwritten:
+            raise self._unwritten(worker.one_line(unwritten)) from None
+        self.finished(job, summary)
 
     def close(self) -> int:
         """Wait for MLflow, print how it went, return the exit code."""
-        progress = self.progress
-        dropped = store.consolidate(self.plan.folder)
-        if self.tracker is not None and not self.tracker.close(resync=dropped > 0):
-            print(f"MLflow lacks some of these trials; `{SYNC_COMMAND}` logs them")
+        dropped: list[int] = []
+        self._try(
+            "order among records", lambda: dropped.append(store.consolidate(self.plan.folder))
+        )
+        if self.tracker is not None and not self.tracker.close(resync=dropped != [0]):
+            self._try(
+                "progress", print, f"MLflow lacks some of these trials; `{SYNC_COMMAND}` logs them"
+            )
+        self._try("the account at the end", self._tell)
+        return 1 if self.failed else 0
+
+    def _tell(self) -> None:
         if self.tasks:
-            print(report.counts(progress, self.slot_time))
+            print(report.counts(self.progress, self.slot_time))
             print(report.results(self.plan), end="")
-        lines = [*report.failures(self.plan, progress), *report.where(self.plan)]
+        lines = [*report.failures(self.plan, self.progress), *report.where(self.plan)]
         print("\n".join(lines), flush=True)
-        return 1 if progress.failed else 0

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
 TEMPORARY = ".tmp-"
+ASIDE = ".damaged"
+# What file systems answer that cannot flush a folder.
+_NO_FOLDER_FLUSH = (errno.EINVAL, errno.ENOTSUP, errno.EACCES)
 
 
 @contextlib.contextmanager
@@ -24,7 +28,7 @@ def atomic(path: Path) -> Iterator[Path]:
         yield temporary
         _flush(temporary)
         temporary.replace(path)
-        _flush(path.parent)
+        _flush_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -35,12 +39,51 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def write_first(path: Path, text: str) -> None:
+    """Write a text file atomically unless there is one: of several writers, the first wins."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{TEMPORARY}{secrets.token_hex(4)}-{path.name}")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        _flush(temporary)
+        try:
+            path.hardlink_to(temporary)
+        except FileExistsError:
+            return
+        except OSError:  # a file system without links; two writers at once are very unlikely
+            temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def set_aside(path: Path) -> Path:
+    """Rename a file or folder beside itself, to a name that no one looks for; return that."""
+    kept = path.with_name(f"{path.name}{ASIDE}")
+    number = 1
+    while kept.exists():
+        number += 1
+        kept = path.with_name(f"{path.name}.{number}{ASIDE}")
+    return path.rename(kept)
+
+
 def remove_temporaries(folder: Path) -> int:
-    """Delete what killed processes left half-written; return how many files."""
-    left = list(folder.rglob(f"{TEMPORARY}*"))
+    """Delete what killed processes left half-written; return how many files.
+
+    Folders of such a name are not ours, and stay.
+    """
+    left = [path for path in folder.rglob(f"{TEMPORARY}*") if not path.is_dir()]
     for path in left:
         path.unlink(missing_ok=True)
     return len(left)
+
+
+def _flush_folder(path: Path) -> None:
+    """Flush the new name of a file, which is there whether or not that can be done."""
+    try:
+        _flush(path)
+    except OSError as error:
+        if error.errno not in _NO_FOLDER_FLUSH:
+            raise
 
 
 def _flush(path: Path) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from sweep.parquet import read_table
 from sweep.trial import content_hash
 
 _PARAMETERS = (
@@ -54,7 +54,7 @@ def fingerprint(statuses: Mapping[str, str]) -> str:
 
 def read_pack(path: Path) -> PackRun:
     """Read a pack's records file."""
-    table = pq.read_table(path)
+    table = read_table(path)
     trials = tuple(_trial_run(rows) for rows in _by_trial(table))
     first = {name: table[name][0].as_py() for name in table.column_names}
     same = ("pack_id", "dataset", "dataset_hash", "network", "defense", "batch_size", "scaling")

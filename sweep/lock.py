@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -11,29 +12,47 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
-from sweep.errors import LockedError
+from sweep import output
+from sweep.errors import LockedError, StorageError
 
 NAME = ".lock"
+# What file systems answer that have no locks.
+_NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
 
 
 @contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock while the block runs.
+def locked(folder: Path) -> Iterator[bool]:
+    """Hold the folder's lock while the block runs; say whether there is one to hold.
 
     The operating system releases the lock when its holder dies, however it dies, so a dead
     holder's lock is taken over. The file itself only says who holds it.
 
+    Some file systems of clusters have no locks (Lustre without `flock`, some NFS). There the block
+    runs with a warning: two drivers at once train packs twice and keep one record of each, so what
+    is lost is time, while a refusal would rule these file systems out. The caller must then leave
+    alone what another driver may be writing.
+
     Raises:
         LockedError: another driver holds it; the message says which process, where, since when.
+        StorageError: the lock file cannot be opened.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / NAME
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    descriptor = _open(path)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            held = True
         except BlockingIOError:
             raise LockedError(_held_message(folder, path)) from None
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise
+            held = False
+            output.warn(
+                f"{folder}: its file system has no locks ({error.strerror}), so nothing stops a "
+                "second sweep of this name; start only one at a time"
+            )
         holder = {
             "pid": os.getpid(),
             "host": socket.gethostname(),
@@ -41,16 +60,26 @@ def locked(folder: Path) -> Iterator[None]:
         }
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, json.dumps(holder).encode(), 0)
-        yield
+        yield held
     finally:
         os.close(descriptor)
+
+
+def _open(path: Path) -> int:
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise StorageError(
+            f"{path}: cannot be opened ({error.strerror}); it must be a file that this user may "
+            "write: move it away"
+        ) from None
 
 
 def _held_message(folder: Path, path: Path) -> str:
     try:
         holder = json.loads(path.read_text(encoding="utf-8"))
         who = f"process {holder['pid']} on {holder['host']} since {holder['started']}"
-    except (ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         who = "a process that is just starting"
     return (
         f"experiment {folder.name!r} is being run by {who} (lock {path}); "

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict
 from datetime import datetime
+from typing import BinaryIO
 
 from sweep.plan import Task
 from sweep.store import Folder
@@ -22,5 +24,14 @@ def append(folder: Folder, task: Task, summary: Summary, beside: float) -> None:
         "predicted_seconds": task.seconds,
     }
     folder.logs.mkdir(parents=True, exist_ok=True)
-    with (folder.logs / "packs.jsonl").open("a", encoding="utf-8") as file:
-        file.write(json.dumps(line) + "\n")
+    with (folder.logs / "packs.jsonl").open("ab+") as file:
+        # What a full disk left of the line before must not take this one with it.
+        apart = b"\n" if _ends_within_a_line(file) else b""
+        file.write(apart + json.dumps(line).encode() + b"\n")
+
+
+def _ends_within_a_line(file: BinaryIO) -> bool:
+    if not file.seekable() or file.seek(0, os.SEEK_END) == 0:
+        return False
+    file.seek(-1, os.SEEK_END)
+    return file.read(1) != b"\n"

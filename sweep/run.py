@@ -39,7 +39,7 @@ if __name__ == "__main__":
     # A Ctrl-C while the imports below take their seconds.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
-from sweep import compose  # noqa: E402
+from sweep import compose, output  # noqa: E402
 from sweep.errors import UserError  # noqa: E402
 from sweep.uri import redacted  # noqa: E402
 
@@ -118,6 +118,7 @@ def _leave(code: int) -> NoReturn:
 
 def command(argv: Sequence[str]) -> NoReturn:
     """Run what the command line asks for and end the process."""
+    output.outlive_readers()
     # `docker stop` and batch systems ask with SIGTERM; a shell's background job ignores SIGINT.
     signal.signal(signal.SIGTERM, _interrupt)
     signal.signal(signal.SIGINT, _interrupt)

@@ -1,23 +1,28 @@
 """Where records lie and which trials they complete.
 
+results/.id                                      tells this folder from others (`results_id`)
 results/<experiment>/records/<pack_id>.parquet   one row per trial x split x attack x radius
 results/<experiment>/curves/<pack_id>.parquet    what was measured while training
-results/<experiment>/manifest.json               what the last command asked for
+results/<experiment>/manifest.json               what the commands under this name asked for
 results/<experiment>/checkpoints/                packs in training (`sweep.checkpoints`)
 results/<experiment>/logs/                       one line per pack, tracebacks of failures
 
 A pack's files are renamed into place, so a file that exists is complete. A trial is recorded by
-the whole file that holds it.
+the whole file that holds it. Every file carries a checksum of all its bytes (`sweep.checksum`),
+which every reader compares before it believes a value: a start of a sweep those of all records and
+of its own other tables, MLflow and the analysis those of what they show.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import re
+import secrets
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -25,10 +30,34 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from sweep import files, schema
-from sweep.errors import SchemaError
+from sweep import files, output, schema
+from sweep.errors import DamagedError, SchemaError, StorageError
+from sweep.parquet import check, reading
+from sweep.parquet import read_table as read_table
+from sweep.parquet import write_table as write_table
+from sweep.trial import NUMERICS_VERSION
 
 FAILED = "failed"
+
+
+def results_id(root: Path) -> str:
+    """The id of a results folder, made once: it tells the folder's MLflow runs from others'.
+
+    Raises:
+        StorageError: the file does not hold an id.
+        OSError: it cannot be written or read.
+    """
+    path = root / ".id"
+    if not path.exists():
+        files.write_first(path, secrets.token_hex(16) + "\n")
+    text = path.read_bytes().strip() if path.is_file() else b""
+    if re.fullmatch(rb"[0-9a-f]{32}", text) is None:
+        raise StorageError(
+            f"{path}: must hold the id of this results folder, 32 hexadecimal digits, and holds "
+            f"{text[:40].decode(errors='replace')!r}; restore it, or delete it: all records are "
+            "then logged to MLflow anew, and the runs of before stay there"
+        )
+    return text.decode()
 
 
 def arrow_schema(columns: Mapping[str, tuple[str, bool]]) -> pa.Schema:
@@ -66,7 +95,7 @@ class Folder:
 
     @property
     def manifest(self) -> Path:
-        """What the last command asked for."""
+        """What the commands under this name asked for."""
         return self.path / "manifest.json"
 
     @property
@@ -76,13 +105,11 @@ class Folder:
 
     def record_files(self) -> list[Path]:
         """All packs' records, in a fixed order."""
-        return sorted((self.path / "records").glob("[!.]*.parquet"))
+        return self.tables("records")
 
-
-def write_table(path: Path, table: pa.Table) -> None:
-    """Write a Parquet file atomically."""
-    with files.atomic(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd", use_dictionary=True)
+    def tables(self, kind: str) -> list[Path]:
+        """The files of one kind of table (records, curves, strong), in a fixed order."""
+        return sorted((self.path / kind).glob("[!.]*.parquet"))
 
 
 def write_pack(folder: Folder, pack_id: str, records: pa.Table, curves: pa.Table) -> None:
@@ -93,10 +120,14 @@ def write_pack(folder: Folder, pack_id: str, records: pa.Table, curves: pa.Table
 
 
 def statuses(path: Path) -> dict[str, str]:
-    """Trial id -> status of one records file, reading only what that takes.
+    """Trial id -> status of one records file.
+
+    All bytes are read for the checksum, about 3 per record; only these two columns are decoded.
 
     Raises:
         SchemaError: the file has another schema version.
+        DamagedError: it does not hold what was written.
+        FileNotFoundError: it is not there.
     """
     stat = path.stat()
     return dict(_read_statuses(path, stat.st_mtime_ns, stat.st_size))
@@ -105,10 +136,18 @@ def statuses(path: Path) -> dict[str, str]:
 # A start looks three times: for what is superseded, what is finished, and what MLflow lacks.
 @lru_cache(maxsize=200_000)
 def _read_statuses(path: Path, written_ns: int, size: int) -> tuple[tuple[str, str], ...]:
+    check(path)
+    with reading(path):
+        return _decoded_statuses(path)
+
+
+def _decoded_statuses(path: Path) -> tuple[tuple[str, str], ...]:
     footer = pq.read_metadata(path)
     _check_version(path, footer)
     wanted = ["trial_id", "status"]
-    with pq.ParquetFile(path, metadata=footer, read_dictionary=wanted) as parquet:
+    with pq.ParquetFile(
+        path, metadata=footer, read_dictionary=wanted, page_checksum_verification=True
+    ) as parquet:
         table = parquet.read(wanted, use_threads=False).unify_dictionaries()
     trials, status = (table[name].combine_chunks() for name in ("trial_id", "status"))
     codes = [column.indices.to_numpy() for column in (trials, status)]
@@ -116,6 +155,9 @@ def _read_statuses(path: Path, written_ns: int, size: int) -> tuple[tuple[str, s
     changes = (np.diff(codes[0], prepend=-1) != 0) | (np.diff(codes[1], prepend=-1) != 0)
     at = np.flatnonzero(changes)
     names, outcomes = trials.dictionary.to_pylist(), status.dictionary.to_pylist()
+    for outcome in outcomes:
+        if outcome not in schema.STATUSES:
+            raise ValueError(f"status {outcome!r}; known: {', '.join(schema.STATUSES)}")
     pairs = zip(codes[0][at].tolist(), codes[1][at].tolist(), strict=True)
     return tuple((names[trial], outcomes[outcome]) for trial, outcome in pairs)
 
@@ -138,20 +180,75 @@ def _check_version(path: Path, footer: pq.FileMetaData) -> None:
 
 
 def scan(paths: Iterable[Path]) -> dict[Path, dict[str, str]]:
-    """The statuses of many records files.
+    """The statuses of many records files; damaged ones are left out, and named once.
 
     Raises:
         SchemaError: a file has another schema version.
     """
     paths = list(paths)
     with ThreadPoolExecutor(max_workers=4) as pool:
-        return dict(zip(paths, pool.map(statuses, paths), strict=True))
+        found = zip(paths, pool.map(_sound_statuses, paths), strict=True)
+        return {path: trials for path, trials in found if trials is not None}
+
+
+def _sound_statuses(path: Path) -> dict[str, str] | None:
+    try:
+        return statuses(path)
+    except FileNotFoundError:  # another experiment's driver has just tidied up
+        return None
+    except DamagedError as error:
+        output.warn_once(f"{error}; what it held counts as not trained")
+        return None
+
+
+_CONSEQUENCES = {
+    "records": "what it held is trained again",
+    "curves": "what was measured while its trials trained is lost, their records are not",
+    "strong": "sweep/strong.py attacks its network again",
+}
+
+
+def set_damaged_aside(folder: Folder) -> int:
+    """Rename damaged files so that no one reads them, and say so.
+
+    These are records of every experiment under the root, as all of them tell what is finished, and
+    this experiment's other tables. The caller holds the experiment's lock.
+
+    Returns:
+        How many files.
+    """
+    damaged = 0
+    for kind, consequence in _CONSEQUENCES.items():
+        is_records = kind == "records"
+        paths = _all_records(folder.root) if is_records else folder.tables(kind)
+        with ThreadPoolExecutor(max_workers=4) as pool:
+            problems = list(pool.map(partial(_problem, statuses if is_records else check), paths))
+        for path, problem in zip(paths, problems, strict=True):
+            if problem is not None:
+                kept = files.set_aside(path)
+                output.warn(f"{problem}; it is kept as {kept.name}, and {consequence}")
+                damaged += 1
+    return damaged
+
+
+def _problem(read: Callable[[Path], object], path: Path) -> str | None:
+    try:
+        read(path)
+    except FileNotFoundError:  # another experiment's driver has just tidied up
+        return None
+    except DamagedError as error:
+        return str(error)
+    return None
+
+
+def _all_records(root: Path) -> list[Path]:
+    return sorted(root.glob("*/records/[!.]*.parquet"))
 
 
 def finished(root: Path) -> dict[str, str]:
     """Trial id -> status of every trial that any experiment has finished; failed ones left out."""
     found: dict[str, str] = {}
-    for file_statuses in scan(sorted(root.glob("*/records/[!.]*.parquet"))).values():
+    for file_statuses in scan(_all_records(root)).values():
         found |= {trial: status for trial, status in file_statuses.items() if status != FAILED}
     return found
 
@@ -177,9 +274,9 @@ def consolidate(folder: Folder) -> int:
         lost = [trial for trial in trials if best[trial][2] != path]
         dropped += len(lost)
         if len(lost) == len(trials):
-            path.unlink()
+            path.unlink(missing_ok=True)
         elif lost:
-            table = pq.read_table(path)
+            table = read_table(path)
             keep = pc.invert(pc.is_in(table["trial_id"], value_set=pa.array(lost)))
             write_table(path, table.filter(keep))
     return dropped
@@ -196,24 +293,82 @@ def write_manifest(
     overrides: Sequence[str],
     labels: Mapping[str, str],
 ) -> None:
-    """Write down what this command asks for, before anything is trained.
+    """Write down what this command asks for, beside what others asked for under this name.
+
+    Trials of another version of training and evaluation are kept apart: they are not comparable.
 
     Args:
+        trial_ids: of this command's grid; the manifest has those of all.
         pixel_scales: image set -> mean deviation of a standardised image, in pixels from 0 to 1.
         overrides: the arguments of sweep/run.py, which complete what is missing when given again.
         labels: what defenses and attacks are called in print, by name.
     """
-    trial_ids = list(trial_ids)
+    before, asked = _read_manifest(folder.manifest), list(trial_ids)
+    same = before.get("numerics_version") == NUMERICS_VERSION
+    known, older = _texts(before, "trial_ids"), _texts(before, "older_trial_ids")
+    ids = list(dict.fromkeys([*(known if same else ()), *asked]))
+    command = {
+        "overrides": list(overrides),
+        "git_commit": git_commit,
+        "created": datetime.now().astimezone().isoformat(timespec="seconds"),
+        "num_trials": len(asked),
+        "numerics_version": NUMERICS_VERSION,
+    }
     manifest = {
         "experiment": folder.experiment,
         "config": config,
         "git_commit": git_commit,
-        "created": datetime.now().astimezone().isoformat(timespec="seconds"),
-        "num_trials": len(trial_ids),
-        "trial_ids": trial_ids,
-        "data_hashes": data_hashes,
-        "pixel_scales": pixel_scales,
+        "created": command["created"],
+        "numerics_version": NUMERICS_VERSION,
+        "num_trials": len(ids),
+        "trial_ids": ids,
+        "older_trial_ids": list(dict.fromkeys([*older, *(() if same else known)])),
+        "data_hashes": {**_mapping(before, "data_hashes"), **data_hashes},
+        "pixel_scales": {**_mapping(before, "pixel_scales"), **pixel_scales},
         "overrides": list(overrides),
-        "labels": labels,
+        "labels": {**_mapping(before, "labels"), **labels},
+        "commands": [*_other_commands(before, command), command],
     }
     files.write_text(folder.manifest, json.dumps(manifest, indent=1) + "\n")
+
+
+def _read_manifest(path: Path) -> Mapping[str, object]:
+    """The manifest that is there; a damaged one is set aside."""
+    try:
+        manifest = json.loads(path.read_bytes()) if path.is_file() else {}
+        if isinstance(manifest, dict):
+            return manifest
+        problem = "it is no mapping"
+    except ValueError as error:
+        problem = str(error)
+    output.warn(
+        f"{path}: is damaged ({problem}) and is kept as {files.set_aside(path).name}; tables show "
+        "what is asked for from now on"
+    )
+    return {}
+
+
+def _texts(manifest: Mapping[str, object], key: str) -> list[str]:
+    values = manifest.get(key)
+    return [str(value) for value in values] if isinstance(values, list) else []
+
+
+def _mapping(manifest: Mapping[str, object], key: str) -> Mapping[str, object]:
+    value = manifest.get(key)
+    return value if isinstance(value, dict) else {}
+
+
+def _other_commands(
+    before: Mapping[str, object], command: Mapping[str, object]
+) -> list[Mapping[str, object]]:
+    """The commands of before, without earlier times of this one."""
+    commands = before.get("commands")
+    if not isinstance(commands, list):  # of a version that kept the last command only
+        alone = {key: before[key] for key in command if key in before}
+        commands = [alone] if alone else []
+    same = ("overrides", "numerics_version")
+    return [
+        other
+        for other in commands
+        if isinstance(other, dict) and any(other.get(key) != command[key] for key in same)
+    ]

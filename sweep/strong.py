@@ -27,9 +27,19 @@ from robust.blocks import Points  # noqa: E402
 from robust.evaluate import correct, survivors  # noqa: E402
 from robust.invariant import Sandwich, reports  # noqa: E402
 from robust.networks.linearization import Network  # noqa: E402
-from sweep import autoattack, compose, datasets, evaluation, plan, schema, store, training  # noqa: E402
+from sweep import (  # noqa: E402
+    autoattack,
+    compose,
+    datasets,
+    evaluation,
+    output,
+    plan,
+    schema,
+    store,
+    training,
+)
 from sweep.calibration import Rates  # noqa: E402
-from sweep.errors import UserError  # noqa: E402
+from sweep.errors import DamagedError, UserError  # noqa: E402
 from sweep.provenance import git_commit, local_device  # noqa: E402
 from sweep.trial import Trial  # noqa: E402
 from sweep.uri import redacted  # noqa: E402
@@ -106,7 +116,7 @@ def _records(made: plan.Plan) -> pl.DataFrame:
     if not paths:
         raise UserError(f"{made.folder.path}: no records; run the sweep first")
     # Files from before a column was recorded lack it.
-    found = pl.concat([pl.read_parquet(path) for path in paths], how="diagonal")
+    found = pl.concat([_read(path) for path in paths], how="diagonal")
     asked = [trial.trial_id for trial in made.trials]
     records = found.filter(pl.col("trial_id").is_in(asked))
     if records.is_empty():
@@ -156,7 +166,16 @@ def _ball(row: Row) -> tuple[str, float]:
 
 def _attacked_before(folder: store.Folder, trial: Trial) -> list[Row]:
     path = _path(folder, trial.trial_id)
-    return pl.read_parquet(path).to_dicts() if path.exists() else []
+    return _read(path).to_dicts() if path.exists() else []
+
+
+def _read(path: Path) -> pl.DataFrame:
+    try:
+        table = pl.from_arrow(store.read_table(path))
+    except DamagedError as error:
+        raise UserError(f"{error}; run the sweep again, which trains what it held") from None
+    assert isinstance(table, pl.DataFrame)
+    return table
 
 
 def _path(folder: store.Folder, trial_id: str) -> Path:
@@ -217,4 +236,5 @@ def _attacked(job: Job, net: Network, data: datasets.Dataset, pick: Row) -> Row:
 
 
 if __name__ == "__main__":
+    output.outlive_readers()
     sys.exit(main(sys.argv[1:]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import sys
 import threading
@@ -13,7 +14,7 @@ from urllib.error import HTTPError
 from urllib.parse import urlparse
 from urllib.request import urlopen
 
-from sweep import store
+from sweep import output, store
 from sweep.errors import TrackingError, UserError
 from sweep.headline import fingerprint, read_pack
 from sweep.lock import locked
@@ -79,6 +80,8 @@ def _check_server(uri: str, shown: str, advice: str) -> None:
 def sync(backend: Backend, paths: Iterable[Path]) -> int:
     """Make MLflow show exactly these records files: log what it lacks, delete what is stale.
 
+    Of the runs that are there, only those of the same results folder are touched.
+
     Returns:
         How many packs were logged.
     """
@@ -88,6 +91,8 @@ def sync(backend: Backend, paths: Iterable[Path]) -> int:
         if wanted.pop(found, None) is None:
             stale.append(parent)
     backend.delete(stale)
+    for found in backend.unclaimed():
+        wanted.pop(found, None)
     for path in wanted.values():
         backend.log(read_pack(path))
     if wanted:
@@ -129,16 +134,21 @@ class Tracker:
         Returns:
             Whether MLflow has all records.
         """
-        self._queue.put(None)
-        self._thread.join(_PATIENCE_S)
-        if self._thread.is_alive():
-            print("MLflow: logging what it still lacks ...", flush=True)
-            self._thread.join()
-        if self.error is None and not resync:
-            return True
+        if self.started:
+            self._finish_queue()
+            if self.error is None and not resync:
+                return True
         self.error = None
         self._try_sync(self.folder.record_files())
         return self.error is None
+
+    def _finish_queue(self) -> None:
+        self._queue.put(None)
+        self._thread.join(_PATIENCE_S)
+        if self._thread.is_alive():
+            with contextlib.suppress(OSError):
+                print("MLflow: logging what it still lacks ...", flush=True)
+            self._thread.join()
 
     def _work(self) -> None:
         backend = self._try_sync(self._existing)
@@ -176,10 +186,9 @@ class Tracker:
 
     def _warn(self, error: Exception) -> None:
         self.error = redacted(" ".join(str(error).split()))[:300] or type(error).__name__
-        print(
-            f"warning: MLflow was not brought up to date ({self.error}); the sweep goes on, "
-            f"and `{SYNC_COMMAND}` logs what is missing",
-            file=sys.stderr,
+        output.warn(
+            f"MLflow was not brought up to date ({self.error}); the sweep goes on, "
+            f"and `{SYNC_COMMAND}` logs what is missing"
         )
 
 
@@ -193,7 +202,7 @@ def main(argv: Sequence[str]) -> int:
         for folder in _folders(root, options["experiment"]):
             with locked(folder.path):
                 print(f"{folder.experiment}: {_sync_folder(folder, options['uri'])} packs logged")
-    except (UserError, ValueError) as error:
+    except (UserError, ValueError, OSError) as error:
         print(f"error: {redacted(str(error))}", file=sys.stderr)
         return 2
     return 0
@@ -202,6 +211,7 @@ def main(argv: Sequence[str]) -> int:
 def _sync_folder(folder: store.Folder, uri: str) -> int:
     from sweep.tracking.connection import connect  # slow to import
 
+    store.set_damaged_aside(folder)
     store.consolidate(folder)
     return sync(connect(uri, folder.experiment, folder.root), folder.record_files())
 

@@ -67,6 +67,26 @@ def measure_within_memory(
     )
 
 
+def measure_after_deaths(
+    pack: Pack, data: Dataset, settings: Settings, on_step: OnStep | None = None, deaths: int = 0
+) -> Measured:
+    """Train and evaluate a pack whose worker was killed so many times before, in parts.
+
+    The kernel kills a process for its memory without a word, so every death that is not explained
+    counts as one for memory: the pack is halved for each. Only after the first, a pack that has a
+    checkpoint goes on from it as it is: it had room for its training until then.
+    """
+    checkpoint = _checkpoint(pack, settings)
+    begun = checkpoint is not None and checkpoint.path.exists()
+    if len(pack) == 1 or deaths == 0 or (deaths == 1 and begun):
+        return measure_within_memory(pack, data, settings, on_step)
+    half = len(pack) // 2
+    return records.join(
+        measure_after_deaths(Pack(pack.trials[:half]), data, settings, on_step, deaths - 1),
+        measure_after_deaths(Pack(pack.trials[half:]), data, settings, on_step, deaths - 1),
+    )
+
+
 def out_of_memory(error: BaseException) -> bool:
     """Whether an error says that the device's memory is full."""
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):

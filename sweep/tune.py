@@ -6,9 +6,11 @@ Only these two modules and `sweep.local_ray` import Ray.
 from __future__ import annotations
 
 import importlib
+import os
+import re
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,10 +19,15 @@ import ray
 from ray import tune
 
 from sweep import config as sweep_config
+from sweep import output
 from sweep.errors import RayError, UserError
-from sweep.worker import Job, Summary, run_pack
+from sweep.worker import Job, Summary, one_line, run_pack
 
-_DEATH = "ActorDiedError"  # in Tune's account of a worker that was killed or crashed
+# What Ray says of a worker that was killed or crashed, and of one that it killed for memory.
+_DEATHS = ("The actor died unexpectedly", "The worker died unexpectedly", "ActorDiedError")
+_MEMORY = ("running low on memory", "memory usage threshold", "OutOfMemoryError")
+_FAILURE = r"^Failure # \d+ \(occurred at .*\)$"
+_UNKNOWN = "no error was reported"
 
 
 class Listener(Protocol):
@@ -31,6 +38,9 @@ class Listener(Protocol):
 
     def finished(self, job: Job, summary: Summary) -> None:
         """The pack's records are on disk."""
+
+    def died(self, job: Job) -> None:
+        """The pack's worker was killed; called before `retried` or `lost`."""
 
     def retried(self, job: Job, error: str) -> None:
         """The pack's worker died; it is tried again."""
@@ -68,7 +78,10 @@ class PackTrainable(tune.Trainable):  # type: ignore[misc]
 
 
 class _Forward(tune.Callback):  # type: ignore[misc]
-    """Passes Tune's events on to a listener."""
+    """Passes Tune's events on to a listener.
+
+    Tune would take an error raised here for the pack's own, and run the pack again.
+    """
 
     def __init__(self, jobs: Sequence[Job], listener: Listener) -> None:
         self.jobs = jobs
@@ -83,17 +96,25 @@ class _Forward(tune.Callback):  # type: ignore[misc]
         job: int = tune_trial.config["job"]
         return self.jobs[job]
 
+    def _pass_on(self, event: Callable[[], None]) -> None:
+        try:
+            event()
+        except UserError as error:  # the sweep cannot go on: see `on_step_end`
+            self.error = self.error or error
+        except Exception as error:
+            output.warn_once(f"news of a pack was lost ({one_line(error)}); the sweep goes on")
+
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self.listener.started(self._job(trial))
+        self._pass_on(lambda: self.listener.started(self._job(trial)))
 
     def on_trial_complete(
         self, iteration: int, trials: list[Any], trial: Any, **info: Any
     ) -> None:
-        # Tune would take an error raised here for the pack's own, and run the pack again.
-        try:
-            self.listener.finished(self._job(trial), Summary(**trial.last_result["summary"]))
-        except UserError as error:
-            self.error = error
+        self._pass_on(
+            lambda: self.listener.finished(
+                self._job(trial), Summary(**trial.last_result["summary"])
+            )
+        )
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         """End the sweep where its listener cannot go on: Tune lets errors through here."""
@@ -101,22 +122,41 @@ class _Forward(tune.Callback):  # type: ignore[misc]
             raise self.error
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self.listener.retried(self._job(trial), _reason(_details(trial)))
+        details = _details(trial)
+        self._count_death(trial, details)
+        self._pass_on(lambda: self.listener.retried(self._job(trial), _reason(details)))
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         details = _details(trial)
-        self.listener.lost(self._job(trial), _reason(details), details)
+        self._count_death(trial, details)
+        self._pass_on(lambda: self.listener.lost(self._job(trial), _reason(details), details))
+
+    def _count_death(self, trial: Any, details: str) -> None:
+        if _killed(details):
+            self._pass_on(lambda: self.listener.died(self._job(trial)))
 
 
 def _details(tune_trial: Any) -> str:
-    return str(tune_trial.get_error() or "no error was reported")
+    """What is known of the last failure; Tune's file, in which it notes them, holds all."""
+    try:
+        text = Path(tune_trial.error_file or os.devnull).read_text(encoding="utf-8")
+    except OSError:  # Tune could not write it
+        text = ""
+    return re.split(_FAILURE, text, flags=re.MULTILINE)[-1].strip() or _UNKNOWN
+
+
+def _killed(details: str) -> bool:
+    """Whether the worker was killed or crashed, rather than raised an error."""
+    return details == _UNKNOWN or any(text in details for text in (*_DEATHS, *_MEMORY))
 
 
 def _reason(details: str) -> str:
-    """One line of the last error that Tune kept of a trial."""
-    if _DEATH in details:
+    """One line of a failure."""
+    if any(text in details for text in _MEMORY):
+        return "the worker process was killed because the machine's memory ran out"
+    if any(text in details for text in _DEATHS):
         return "the worker process died"
-    return [line.strip() for line in details.splitlines() if line.strip()][-1]
+    return details.splitlines()[-1].strip()
 
 
 def run(jobs: Sequence[Job], ray_config: sweep_config.Ray, listener: Listener) -> None:

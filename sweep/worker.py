@@ -7,13 +7,16 @@ import traceback
 from dataclasses import dataclass
 from pathlib import Path
 
+import pyarrow as pa
 import torch
 
-from sweep import checkpoints, datasets, records, simulate, store
+from sweep import checkpoints, datasets, files, output, records, simulate, store
 from sweep.datasets import DatasetInfo
+from sweep.errors import DamagedError
 from sweep.packing import Pack
 from sweep.records import Measured
-from sweep.training import OnStep, Settings, measure_within_memory
+from sweep.store import FAILED
+from sweep.training import OnStep, Settings, measure_after_deaths
 
 
 @dataclass(frozen=True)
@@ -46,10 +49,14 @@ class Summary:
     trained_together: int = 0  # fewer than `trials` where memory did not hold all at once
     error: str | None = None  # of failed trials
     unwritten: str | None = None  # why the records could not be written
+    found: bool = False  # the records were there: nothing was trained
 
 
 def run_pack(job: Job, on_step: OnStep | None = None) -> Summary:
     """Run a pack and write its records; whatever goes wrong inside is recorded, not raised.
+
+    A pack that has finished records is not trained again: its worker died, or was not heard, after
+    they were written.
 
     Args:
         job: the pack, its data set and the settings.
@@ -68,19 +75,25 @@ def run_pack(job: Job, on_step: OnStep | None = None) -> Summary:
 
 
 def _run_and_write(job: Job, on_step: OnStep | None, started: float) -> Summary:
+    before = _finished_before(job)
+    if len(before) == len(job.pack):
+        _remove_checkpoints(job)
+        return _summary_of_records(job, started)
+    pack, settings = job.pack, job.settings
     try:
         measured = _measure(job, on_step)
+        table = records.build_records(
+            pack, job.info, settings.evaluation, settings.origin, measured
+        )
+        curves = records.build_curves(pack, settings.origin, measured)
     except Exception as exception:  # one pack's failure must not stop the sweep
         return record_failure(job, one_line(exception), traceback.format_exc(), started)
-    pack, settings = job.pack, job.settings
-    store.write_pack(
-        folder(job),
-        pack.pack_id,
-        records.build_records(pack, job.info, settings.evaluation, settings.origin, measured),
-        records.build_curves(pack, settings.origin, measured),
-    )
-    checkpoints.remove_finished(folder(job), pack)
     status = measured.status
+    failed = {t.trial_id for t, s in zip(pack.trials, status, strict=True) if s == FAILED}
+    store.write_pack(
+        folder(job), pack.pack_id, _keep_finished(job, table, failed & before), curves
+    )
+    _remove_checkpoints(job)
     return _finish(
         job,
         started - measured.seconds_before,
@@ -97,17 +110,87 @@ def _run_and_write(job: Job, on_step: OnStep | None, started: float) -> Summary:
 
 
 def record_failure(job: Job, error: str, details: str, started: float | None = None) -> Summary:
-    """Record every trial of a pack as failed; the traceback goes to a file of its own."""
+    """Record every trial of a pack as failed; the traceback goes to a file of its own.
+
+    Records of the pack that hold a finished trial stay as they are.
+
+    Returns:
+        How the pack stands in its records.
+
+    Raises:
+        OSError: the records cannot be written.
+    """
     pack, settings = job.pack, job.settings
-    log = folder(job).logs / f"{pack.pack_id}.txt"
-    log.parent.mkdir(parents=True, exist_ok=True)
-    log.write_text(details, encoding="utf-8")
+    started = time.perf_counter() if started is None else started
+    _keep_details(job, details)
+    if _finished_before(job):
+        return _summary_of_records(job, started, error)
     table = records.build_failed_records(
         pack, job.info, settings.evaluation, settings.origin, error
     )
     store.write_table(folder(job).records(pack.pack_id), table)
-    started = time.perf_counter() if started is None else started
     return _finish(job, started, failed=len(pack), error=error)
+
+
+def _keep_details(job: Job, details: str) -> None:
+    log = folder(job).logs / f"{job.pack.pack_id}.txt"
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.write_text(details, encoding="utf-8")
+    except OSError as error:  # the record says in one line what went wrong
+        output.warn(f"{log}: cannot be written ({one_line(error)})")
+
+
+def _remove_checkpoints(job: Job) -> None:
+    try:
+        checkpoints.remove_finished(folder(job), job.pack)
+    except OSError as error:  # the next start removes them
+        output.warn(f"checkpoints cannot be removed ({one_line(error)})")
+
+
+def _finished_before(job: Job) -> set[str]:
+    """The trials that the pack's own records have finished; a damaged file is set aside."""
+    path = folder(job).records(job.pack.pack_id)
+    try:
+        statuses = store.statuses(path)
+    except FileNotFoundError:
+        return set()
+    except DamagedError as error:
+        output.warn(f"{error}; it is kept as {files.set_aside(path).name}")
+        return set()
+    return {t.trial_id for t in job.pack.trials if statuses.get(t.trial_id, FAILED) != FAILED}
+
+
+def _keep_finished(job: Job, table: pa.Table, kept: set[str]) -> pa.Table:
+    """Put the records that are there in the place of those that failed this time."""
+    if not kept:
+        return table
+    there = store.read_table(folder(job).records(job.pack.pack_id))
+    mine = [trial not in kept for trial in table["trial_id"].to_pylist()]
+    theirs = [trial in kept for trial in there["trial_id"].to_pylist()]
+    return pa.concat_tables([table.filter(pa.array(mine)), there.filter(pa.array(theirs))])
+
+
+def _summary_of_records(job: Job, started: float, error: str | None = None) -> Summary:
+    """How a pack stands in its records; what they lack counts as failed."""
+    columns = ["trial_id", "status", "train_seconds", "evaluation_seconds", "device", "pack_size"]
+    table = store.read_table(folder(job).records(job.pack.pack_id)).select(columns)
+    rows = {row["trial_id"]: row for row in table.to_pylist()}
+    status = [row["status"] for row in rows.values()]
+    complete, diverged = status.count("complete"), status.count("diverged")
+    return _finish(
+        job,
+        started,
+        complete=complete,
+        diverged=diverged,
+        failed=len(job.pack) - complete - diverged,
+        error=error if complete + diverged < len(job.pack) else None,
+        train_seconds=sum(row["train_seconds"] or 0.0 for row in rows.values()),
+        evaluation_seconds=sum(row["evaluation_seconds"] or 0.0 for row in rows.values()),
+        device=next(row["device"] for row in rows.values()),
+        trained_together=max(row["pack_size"] for row in rows.values()),
+        found=True,
+    )
 
 
 def folder(job: Job) -> store.Folder:
@@ -134,6 +217,7 @@ def _finish(
     trained_together: int = 0,
     error: str | None = None,
     unwritten: str | None = None,
+    found: bool = False,
 ) -> Summary:
     first = job.pack.first
     return Summary(
@@ -154,6 +238,7 @@ def _finish(
         trained_together=trained_together,
         error=error,
         unwritten=unwritten,
+        found=found,
     )
 
 
@@ -171,4 +256,5 @@ def _measure(job: Job, on_step: OnStep | None) -> Measured:
             f"data set {data.info.name!r} has hash {data.info.hash} here and "
             f"{job.pack.first.dataset_hash} where the sweep was planned"
         )
-    return measure_within_memory(job.pack, data, job.settings, on_step)
+    deaths = checkpoints.deaths(folder(job), job.pack)
+    return measure_after_deaths(job.pack, data, job.settings, on_step, deaths)

@@ -130,11 +130,11 @@ def test_only_composition_imports_hydra() -> None:
 def test_analysis_reads_records_and_nothing_else_of_the_sweep(path: Path) -> None:
     assert not tops(path) & {"torch", "ray", "hydra", "omegaconf", "mlflow", "robust"}
     of_sweep = {name for name in imported(path) if name.split(".")[0] == "sweep"} - {"sweep"}
-    leaves = ("sweep.schema", "sweep.installation")
+    leaves = ("sweep.schema", "sweep.installation", "sweep.checksum")
     assert all(name.startswith(leaves) for name in of_sweep)
 
 
-@pytest.mark.parametrize("leaf", ["schema", "installation"])
+@pytest.mark.parametrize("leaf", ["schema", "installation", "checksum"])
 def test_what_analysis_reads_of_the_sweep_is_a_leaf(leaf: str) -> None:
     assert not tops(ROOT / "sweep" / f"{leaf}.py")
 

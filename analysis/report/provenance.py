@@ -10,7 +10,7 @@ import polars as pl
 
 from analysis.records import Records
 
-_TOO_LONG = ("trial_ids", "config")
+_TOO_LONG = ("trial_ids", "older_trial_ids", "config")
 
 
 def provenance(records: Records) -> str:

@@ -4,6 +4,10 @@ MLflow is a view of the records: whatever it lacks can be logged again from them
 logged exactly once. In a database that is one transaction; through a tracking server, where
 there is none, a parent run is terminated last, and one that never was is deleted and logged again.
 
+Several results folders may share a store and an experiment's name. Each run carries the id of its
+results folder (`results/.id`), and a sweep touches no other runs. Whoever copies a results folder
+to go on with both deletes the copy's `.id`, or the two take each other's runs for their own.
+
     python -m sweep.tracking sync [experiment=NAME] [results=results] [uri=sqlite:///mlflow.db]
 """
 

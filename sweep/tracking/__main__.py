@@ -2,6 +2,8 @@
 
 import sys
 
+from sweep import output
 from sweep.tracker import main
 
+output.outlive_readers()
 sys.exit(main(sys.argv[1:]))

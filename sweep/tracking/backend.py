@@ -7,22 +7,32 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol
 
-import pyarrow.parquet as pq
 from mlflow import MlflowClient
 
 from sweep.headline import PackRun, TrialRun
+from sweep.parquet import write_checked
 
 PARENT_TAG = "mlflow.parentRunId"
 FINGERPRINT_TAG = "records_fingerprint"
+RESULTS_TAG = "results_id"  # which results folder a run shows: see `store.results_id`
 ARTIFACT = "records.parquet"
 STATUS = {"complete": "FINISHED", "diverged": "FINISHED", "failed": "FAILED"}
 
 
 class Backend(Protocol):
-    """Where runs are written to."""
+    """Where runs are written to; it is shared with other results folders and their runs."""
 
     def logged(self) -> dict[str, str]:
-        """Parent run id -> fingerprint of every pack that is logged wholly."""
+        """Parent run id -> fingerprint of every pack of this results folder that is logged.
+
+        A pack that is not there wholly has an empty fingerprint.
+        """
+
+    def unclaimed(self) -> set[str]:
+        """The fingerprints of packs logged by versions that did not note the results folder.
+
+        They count as logged, whoever's they are, and are never deleted.
+        """
 
     def log(self, pack: PackRun) -> None:
         """Log one pack."""
@@ -37,7 +47,7 @@ class Backend(Protocol):
 def upload(client: MlflowClient, run_id: str, trial: TrialRun) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / ARTIFACT
-        pq.write_table(trial.rows, path)
+        write_checked(path, trial.rows)
         client.log_artifact(run_id, str(path))
 
 

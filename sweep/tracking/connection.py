@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from urllib.parse import urlparse
 
@@ -18,6 +19,7 @@ from sweep.tracking.database import Database, create_database
 from sweep.tracking.server import Server
 from sweep.uri import redacted, redacted_uri
 
+_ARTIFACTS = "mlartifacts"  # in the results folder
 # What MLflow raises when it, its database or its disk cannot be used.
 _UNAVAILABLE = (MlflowException, SQLAlchemyError, OSError)
 
@@ -37,12 +39,16 @@ def connect(uri: str, experiment: str, results: Path) -> Backend:
         if found is not None and found.lifecycle_stage == "deleted":
             client.restore_experiment(found.experiment_id)
         is_server = urlparse(uri).scheme in ("http", "https")
-        location = None if is_server else (results / "mlartifacts" / experiment).as_uri()
+        location = None if is_server else (results / _ARTIFACTS / experiment).as_uri()
         if found is None:
+            with contextlib.suppress(MlflowException):  # another driver may be faster
+                client.create_experiment(experiment, artifact_location=location)
+            found = client.get_experiment_by_name(experiment)
+        if found is None:  # it was not another driver: let MLflow say what it is
             client.create_experiment(experiment, artifact_location=location)
             found = client.get_experiment_by_name(experiment)
         if is_server:
-            return Server(client, found.experiment_id)
+            return Server(client, found.experiment_id, results)
         sql = _get_store(uri)
     except ImportError as error:
         raise TrackingError(
@@ -60,7 +66,11 @@ def connect(uri: str, experiment: str, results: Path) -> Backend:
             f"tracking.uri={shown}: must be a database (sqlite:///mlflow.db, postgresql://...) "
             "or a tracking server (http://...)"
         )
-    return Database(sql, client, found.experiment_id, found.artifact_location)
+    where = found.artifact_location
+    # Artifacts of another results folder's experiment lie there, where we may not write.
+    if location is not None and urlparse(where).path.endswith(f"/{_ARTIFACTS}/{experiment}"):
+        where = location
+    return Database(sql, client, found.experiment_id, where, results)
 
 
 def _reach(uri: str) -> None:

@@ -6,21 +6,32 @@ import contextlib
 import tempfile
 import uuid
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 from urllib.request import url2pathname
 
-import pyarrow.parquet as pq
 from mlflow import MlflowClient
 from mlflow.store.tracking import DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH
 from mlflow.store.tracking.dbmodels import models
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
-from sqlalchemy import Table, insert, select
+from sqlalchemy import Table, and_, insert, select
+from sqlalchemy.orm import aliased
 
 from sweep.files import TEMPORARY
 from sweep.headline import PackRun, TrialRun
-from sweep.tracking.backend import ARTIFACT, FINGERPRINT_TAG, PARENT_TAG, STATUS, seconds, upload
+from sweep.parquet import write_checked
+from sweep.store import results_id
+from sweep.tracking.backend import (
+    ARTIFACT,
+    FINGERPRINT_TAG,
+    PARENT_TAG,
+    RESULTS_TAG,
+    STATUS,
+    seconds,
+    upload,
+)
 
 
 def create_database(uri: str) -> None:
@@ -46,37 +57,60 @@ class Database:
     """
 
     def __init__(
-        self, sql: SqlAlchemyStore, client: MlflowClient, experiment_id: str, location: str
+        self,
+        sql: SqlAlchemyStore,
+        client: MlflowClient,
+        experiment_id: str,
+        location: str,
+        results: Path,
     ) -> None:
         self.sql = sql
         self.client = client
         self.experiment_id = experiment_id
         self.location = location
+        self.results = results
+
+    @cached_property
+    def results_id(self) -> str:
+        """The id of the results folder, made when it is first needed."""
+        return results_id(self.results)
 
     def logged(self) -> dict[str, str]:
         """Parent run id -> fingerprint; a pack that is there is there wholly."""
-        run, tag = models.SqlRun, models.SqlTag
+        mine = self.results_id
+        return {run_id: found for run_id, found, owner in self._parents() if owner == mine}
+
+    def unclaimed(self) -> set[str]:
+        """Of parents without the tag."""
+        return {found for _, found, owner in self._parents() if owner is None}
+
+    def _parents(self) -> list[tuple[str, str, str | None]]:
+        """Run id, fingerprint and results folder of every parent."""
+        run, tag, owner = models.SqlRun, models.SqlTag, aliased(models.SqlTag)
+        owned = and_(owner.run_uuid == tag.run_uuid, owner.key == RESULTS_TAG)
         query = (
-            select(tag.run_uuid, tag.value)
+            select(tag.run_uuid, tag.value, owner.value)
             .join(run, run.run_uuid == tag.run_uuid)
+            .outerjoin(owner, owned)
             .where(tag.key == FINGERPRINT_TAG)
             .where(run.experiment_id == int(self.experiment_id))
             .where(run.lifecycle_stage == "active")
         )
         with self.sql.ManagedSessionMaker() as session:
-            return {row[0]: row[1] for row in session.execute(query)}
+            return [(row[0], row[1], row[2]) for row in session.execute(query)]
 
     def log(self, pack: PackRun) -> None:
         """Write artifacts first, then every row in one transaction."""
         parent = uuid.uuid4().hex
         rows: dict[Table, list[dict[str, Any]]] = {}
         status = "FAILED" if pack.failed else "FINISHED"
-        tags = {**pack.tags, FINGERPRINT_TAG: pack.fingerprint}
+        own = {RESULTS_TAG: self.results_id}
+        tags = {**pack.tags, **own, FINGERPRINT_TAG: pack.fingerprint}
         self._add(rows, parent, pack.name, status, tags, pack, pack.ended)
         for trial in pack.trials:
             run_id = uuid.uuid4().hex
             self._save(run_id, trial)
-            tags = {**trial.tags, PARENT_TAG: parent}
+            tags = {**trial.tags, **own, PARENT_TAG: parent}
             started = pack.ended - seconds(trial)
             status = STATUS[trial.status]
             self._add(rows, run_id, trial.name, status, tags, pack, started)
@@ -148,7 +182,7 @@ class Database:
         if location.scheme in ("", "file"):
             folder = Path(url2pathname(location.path)) / run_id / "artifacts"
             folder.mkdir(parents=True)
-            pq.write_table(trial.rows, folder / ARTIFACT)
+            write_checked(folder / ARTIFACT, trial.rows)
         else:
             upload(self.client, run_id, trial)
 

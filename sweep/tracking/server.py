@@ -3,38 +3,58 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import cached_property
+from pathlib import Path
 
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, Run
 
 from sweep.headline import PackRun
-from sweep.tracking.backend import FINGERPRINT_TAG, PARENT_TAG, STATUS, seconds, upload
+from sweep.store import results_id
+from sweep.tracking.backend import (
+    FINGERPRINT_TAG,
+    PARENT_TAG,
+    RESULTS_TAG,
+    STATUS,
+    seconds,
+    upload,
+)
 
 
 class Server:
     """Writes runs through a tracking server, one call after another."""
 
-    def __init__(self, client: MlflowClient, experiment_id: str) -> None:
+    def __init__(self, client: MlflowClient, experiment_id: str, results: Path) -> None:
         self.client = client
         self.experiment_id = experiment_id
+        self.results = results
+
+    @cached_property
+    def results_id(self) -> str:
+        """The id of the results folder, made when it is first needed."""
+        return results_id(self.results)
 
     def logged(self) -> dict[str, str]:
         """Parent run id -> fingerprint; empty for an unfinished parent, to be logged again."""
-        return {
-            run.info.run_id: run.data.tags[FINGERPRINT_TAG]
-            if run.info.status in ("FINISHED", "FAILED")
-            else ""
-            for run in self._search("tags.kind = 'pack'")
-        }
+        own = self._search(f"tags.kind = 'pack' and tags.{RESULTS_TAG} = '{self.results_id}'")
+        return {run.info.run_id: _fingerprint(run) for run in own}
+
+    def unclaimed(self) -> set[str]:
+        """Of finished parents without the tag."""
+        packs = self._search("tags.kind = 'pack'")
+        found = {_fingerprint(run) for run in packs if RESULTS_TAG not in run.data.tags}
+        return found - {""}
 
     def log(self, pack: PackRun) -> None:
         """Log the pack's trials, then say that the parent is finished."""
         ended = round(pack.ended * 1000)
-        tags = {**pack.tags, FINGERPRINT_TAG: pack.fingerprint}
+        own = {RESULTS_TAG: self.results_id}
+        tags = {**pack.tags, **own, FINGERPRINT_TAG: pack.fingerprint}
         parent = self._create(pack.name, tags, ended)
         for trial in pack.trials:
             started = round((pack.ended - seconds(trial)) * 1000)
-            run_id = self._create(trial.name, {**trial.tags, PARENT_TAG: parent}, started)
+            tags = {**trial.tags, **own, PARENT_TAG: parent}
+            run_id = self._create(trial.name, tags, started)
             self.client.log_batch(
                 run_id,
                 metrics=[Metric(name, value, ended, 0) for name, value in trial.metrics.items()],
@@ -71,3 +91,9 @@ class Server:
             token = page.token
             if not token:
                 return found
+
+
+def _fingerprint(run: Run) -> str:
+    """Of a finished parent; empty for any other."""
+    finished = run.info.status in ("FINISHED", "FAILED")
+    return str(run.data.tags.get(FINGERPRINT_TAG, "")) if finished else ""

@@ -90,6 +90,37 @@ def test_broken_file_is_named(tmp_path: Path) -> None:
         load(locate(("one",), "", tmp_path))
 
 
+@pytest.mark.parametrize("content", ["", "[]", "{", '{"trial_ids": 3}'])
+def test_damaged_manifest_is_named(tmp_path: Path, content: str) -> None:
+    write_pack(tmp_path, "one", "p1", rows_of("a", 0.5, 0.5))
+    (tmp_path / "one" / "manifest.json").write_text(content)
+    with pytest.raises(ValueError, match=r"manifest\.json is no manifest"):
+        locate(("one",), "", tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1", b"not parquet", None])
+def test_curves_that_cannot_be_read_are_named(tmp_path: Path, content: bytes | None) -> None:
+    write_pack(tmp_path, "one", "p1", rows_of("a", 0.5, 0.5))
+    path = tmp_path / "one" / "curves" / "p1.parquet"
+    path.parent.mkdir()
+    path.mkdir() if content is None else path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"curves/p1\.parquet cannot be read.*move it"):
+        load(locate(("one",), "", tmp_path))
+
+
+@pytest.mark.parametrize("place", [-300, 200])
+def test_damage_of_a_file_without_checksum_is_named_where_it_shows(
+    tmp_path: Path, place: int
+) -> None:
+    write_pack(tmp_path, "one", "p1", *(rows_of(f"a{i}", 0.5, 0.1 * i) for i in range(9)))
+    path = tmp_path / "one" / "records" / "p1.parquet"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:place] + bytes(150) + whole[place:][150:])
+    with pytest.raises(ValueError, match=r"p1\.parquet") as caught:
+        load(locate(("one",), "", tmp_path))
+    assert "\n" not in str(caught.value)
+
+
 def test_trial_recorded_twice_counts_once_and_complete_wins(tmp_path: Path) -> None:
     write_pack(tmp_path, "one", "p1", rows_of("a", None, None, status="failed"))
     write_pack(tmp_path, "one", "p2", rows_of("a", 0.5, 0.6))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -54,6 +55,57 @@ def test_failed_packs_other_devices_and_half_a_line_are_left_out(tmp_path: Path)
     write(tmp_path, {}, {"failed": 1}, {"device": "gpu"}, end="\n" + half)
     assert calibration.learn(tmp_path, "cpu").packs == 1
     assert calibration.learn(tmp_path, "another") == calibration.Rates()
+
+
+DAMAGED = {
+    "no json": b"{half",
+    "no text": b"\xff\xfe\x00",
+    "a list": b"[1, 2]",
+    "a number": b"7",
+    "no device": json.dumps({"seconds": 1.0}).encode(),
+    "a text for a number": json.dumps({**LINE, "train_seconds": "2"}).encode(),
+    "nan": json.dumps({**LINE, "train_flops": math.nan}).encode(),
+    "infinite": json.dumps({**LINE, "seconds": math.inf}).encode(),
+    "negative": json.dumps({**LINE, "evaluation_seconds": -3.0}).encode(),
+    "truth for a number": json.dumps({**LINE, "seconds": True}).encode(),
+    "a list for a name": json.dumps({**LINE, "defense": ["rub"]}).encode(),
+    "deep": b"[" * 100_000,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGED)
+def test_damaged_line_is_left_out_with_one_note(
+    damage: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(tmp_path, {}, {"defense": "rub"})
+    path = tmp_path / "small" / "logs" / "packs.jsonl"
+    path.write_bytes(DAMAGED[damage] + b"\n" + path.read_bytes())
+    for _ in range(2):
+        assert calibration.learn(tmp_path, "cpu").packs == 2
+        assert calibration.splits(tmp_path, "cpu") == {}
+    error = capsys.readouterr().err
+    assert error.count(str(path)) == error.count("\n") == 1
+
+
+def test_line_without_time_or_of_an_older_version_teaches_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(tmp_path, {"seconds": 0.0})
+    path = tmp_path / "small" / "logs" / "packs.jsonl"
+    path.write_text(path.read_text() + json.dumps({"device": "cpu", "failed": 0}) + "\n\n")
+    assert calibration.learn(tmp_path, "cpu") == calibration.Rates()
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("kind", ["folder", "device"])
+def test_log_that_is_no_file_teaches_nothing(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "small" / "logs" / "packs.jsonl"
+    path.parent.mkdir(parents=True)
+    if kind == "folder":
+        path.mkdir()
+    else:
+        path.symlink_to("/dev/full")
+    assert calibration.learn(tmp_path, "cpu") == calibration.Rates()
 
 
 def test_dry_run_shows_the_error_of_past_estimates_once_there_are_some(

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from analysis.load import load
+from analysis.locate import locate
 from sweep import run, store, worker
 from sweep.worker import Job, Summary
 from tests.sweep import chaos
@@ -65,6 +67,15 @@ def test_manifest_lists_what_was_asked_for(argv: list[str], folder: store.Folder
     assert manifest["config"]["grid"]["network"] == ["mlp-1x8"]
     assert manifest["overrides"] == argv
     assert manifest["pixel_scales"] == {}
+
+
+def test_smaller_grid_under_the_same_name_shrinks_nothing(
+    argv: list[str], folder: store.Folder
+) -> None:
+    run.main(argv)
+    assert run.main([*argv, "grid.defense=[nominal]"]) == 0
+    records = load(locate(["quickstart_debug"], "", folder.root))
+    assert records.trials.height == 6
 
 
 def test_failed_trials_make_the_exit_code_and_are_retried(

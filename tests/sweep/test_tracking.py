@@ -15,7 +15,7 @@ from mlflow.entities import Run
 
 from sweep import store, tracker
 from sweep.config import SweepConfig
-from sweep.errors import TrackingError
+from sweep.errors import StorageError, TrackingError
 from sweep.headline import read_pack
 from sweep.tracker import Tracker, check_uri, sync
 from sweep.tracking.backend import PARENT_TAG, Backend
@@ -61,7 +61,7 @@ def backend(request: pytest.FixtureRequest, uri: str, folder: store.Folder) -> B
     if request.param == "database":
         return database
     client = MlflowClient(uri)
-    return Server(client, client.get_experiment_by_name("small").experiment_id)
+    return Server(client, client.get_experiment_by_name("small").experiment_id, folder.root)
 
 
 def runs(uri: str) -> list[Run]:
@@ -120,7 +120,10 @@ def test_both_backends_write_the_same(uri: str, folder: store.Folder) -> None:
     path = folder.record_files()[0]
     client = MlflowClient(uri)
     found = []
-    for writer in (database, Server(client, client.get_experiment_by_name("small").experiment_id)):
+    for writer in (
+        database,
+        Server(client, client.get_experiment_by_name("small").experiment_id, folder.root),
+    ):
         writer.log(read_pack(path))
         found.append(
             {
@@ -153,7 +156,7 @@ def test_half_written_pack_is_logged_again(
 ) -> None:
     client = MlflowClient(uri)
     connect(uri, "small", folder.root)
-    server = Server(client, client.get_experiment_by_name("small").experiment_id)
+    server = Server(client, client.get_experiment_by_name("small").experiment_id, folder.root)
     with monkeypatch.context() as patched:
         patched.setattr(client, "set_terminated", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
@@ -180,6 +183,109 @@ def test_superseded_pack_disappears(backend: Backend, uri: str, folder: store.Fo
     sync(backend, [second])
     expected = set(store.statuses(second))
     assert {run.data.tags["trial_id"] for run in children(uri)} == expected
+
+
+def another_root(small: SweepConfig, name: str, **changes: object) -> store.Folder:
+    """The same sweep, recorded in another results folder."""
+    root = Path(small.paths.results).with_name(name)
+    other = replace(small, paths=replace(small.paths, results=str(root)), **changes)
+    for job in jobs(other):
+        run_pack(job)
+    return store.Folder(root, "small")
+
+
+def backend_of(kind: str, uri: str, folder: store.Folder) -> Backend:
+    database = connect(uri, "small", folder.root)
+    if kind == "database":
+        return database
+    client = MlflowClient(uri)
+    return Server(client, client.get_experiment_by_name("small").experiment_id, folder.root)
+
+
+@pytest.mark.parametrize("first_kind", ["database", "server"])
+@pytest.mark.parametrize("second_kind", ["database", "server"])
+def test_two_results_folders_share_a_store_and_leave_each_other_alone(
+    first_kind: str, second_kind: str, uri: str, small: SweepConfig, folder: store.Folder
+) -> None:
+    """The same trials in both, and one that only the second has."""
+    other = another_root(small, "other", grid=replace(small.grid, learning_rate=[1e-2, 1e-1]))
+    kinds = {folder: first_kind, other: second_kind}
+    logged: dict[store.Folder, set[str]] = {}
+    for which in (folder, other, folder, other, other, folder):
+        anew = sync(backend_of(kinds[which], uri, which), which.record_files())
+        assert anew == (0 if which in logged else 2)
+        logged.setdefault(
+            which, {run.info.run_id for run in runs(uri)} - set().union(*logged.values())
+        )
+    ids = [run.data.tags["trial_id"] for run in children(uri)]
+    expected = Counter(list(store.finished(folder.root)))
+    expected.update(list(store.finished(other.root)))
+    assert Counter(ids) == expected
+    assert {run.info.run_id for run in runs(uri)} == set().union(*logged.values())
+
+
+def test_second_folder_writes_its_artifacts_under_itself(
+    uri: str, small: SweepConfig, folder: store.Folder
+) -> None:
+    """The first may be another person's, where nothing can be written."""
+    sync(connect(uri, "small", folder.root), folder.record_files())
+    other = another_root(small, "other")
+    sync(connect(uri, "small", other.root), other.record_files())
+    places = Counter(run.info.artifact_uri.split("/mlartifacts/")[0] for run in children(uri))
+    assert places == {folder.root.as_uri(): 4, other.root.as_uri(): 4}
+
+
+@pytest.mark.parametrize("kind", ["database", "server"])
+def test_runs_without_a_results_folder_are_neither_deleted_nor_logged_again(
+    kind: str, uri: str, folder: store.Folder
+) -> None:
+    """As logged by versions before; one of them is of records that are no longer there."""
+    first, second = folder.record_files()
+    sync(connect(uri, "small", folder.root), [first, second])
+    with sqlite3.connect(uri.removeprefix("sqlite:///")) as database:
+        database.execute("delete from tags where key = 'results_id'")
+    database.close()
+    before = {run.info.run_id for run in runs(uri)}
+    assert sync(backend_of(kind, uri, folder), [first]) == 0
+    assert {run.info.run_id for run in runs(uri)} == before
+
+
+def test_unfinished_pack_of_another_folder_is_left_to_it(
+    uri: str, small: SweepConfig, folder: store.Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    half = backend_of("server", uri, folder)
+    assert isinstance(half, Server)
+    with monkeypatch.context() as patched:
+        patched.setattr(half.client, "set_terminated", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            sync(half, folder.record_files())
+    other = another_root(small, "other")
+    sync(backend_of("server", uri, other), other.record_files())
+    left = [run for run in children(uri) if run.data.tags["results_id"] == half.results_id]
+    assert len(left) == 1
+
+
+def test_id_of_a_results_folder_is_made_once_whoever_comes_first(tmp_path: Path) -> None:
+    code = "import sys; from pathlib import Path; from sweep.store import results_id; "
+    code += "print(results_id(Path(sys.argv[1])))"
+    command = [sys.executable, "-c", code, str(tmp_path / "results")]
+    processes = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=chaos.ROOT)
+        for _ in range(4)
+    ]
+    found = {process.communicate()[0].strip() for process in processes}
+    assert found == {store.results_id(tmp_path / "results")}
+    assert [path.name for path in (tmp_path / "results").iterdir()] == [".id"]
+
+
+@pytest.mark.parametrize("content", ["", "me", "f" * 33, None])
+def test_damaged_id_of_a_results_folder_is_named(content: str | None, tmp_path: Path) -> None:
+    if content is None:
+        (tmp_path / ".id").mkdir()
+    else:
+        (tmp_path / ".id").write_text(content)
+    with pytest.raises(StorageError, match=r"\.id: must hold the id"):
+        store.results_id(tmp_path)
 
 
 def test_tracker_logs_old_and_new_records(uri: str, folder: store.Folder) -> None:

@@ -18,6 +18,7 @@ from robust import defenses, recording
 from robust.defenses.nominal import Nominal
 from robust.optim import PackedAdam
 from sweep import checkpoints, training, worker
+from sweep.config import Paths
 from sweep.packing import Pack, make_packs
 from sweep.training import out_of_memory
 from sweep.worker import Job, run_pack
@@ -154,17 +155,70 @@ def test_begun_pack_is_cut_anew_once_a_trial_of_it_is_finished(tmp_path: Path) -
     assert [p.trials for p in left] == [pack.trials[1:]]
 
 
-def test_stale_checkpoints_are_removed_and_wanted_ones_kept(tmp_path: Path) -> None:
+def test_checkpoints_without_use_are_removed_and_all_others_kept(tmp_path: Path) -> None:
     wanted, stale = job(tmp_path, "nominal"), job(tmp_path, "arub-linf")
     interrupted(wanted)
     interrupted(stale)
     damaged = checkpoint_files(wanted)[0].with_name("damaged.pt")
     damaged.write_bytes(b"no checkpoint")
-    assert checkpoints.remove_stale(worker.folder(wanted), [wanted.pack]) == 2
+    (damaged.parent / "folder.pt").mkdir()
+    finished = {stale.pack.trials[1].trial_id}
+    assert checkpoints.remove_stale(worker.folder(wanted), finished) == 2
+    (damaged.parent / "folder.pt").rmdir()
     assert [path.stem for path in checkpoint_files(wanted)] == [wanted.pack.pack_id]
     assert checkpoints.begun(worker.folder(wanted)) == [
         [trial.trial_id for trial in wanted.pack.trials]
     ]
+
+
+def test_command_for_a_part_leaves_the_checkpoints_of_the_others(tmp_path: Path) -> None:
+    from sweep import execute
+
+    begun = job(tmp_path, "nominal")
+    interrupted(begun)
+    small = config(tmp_path, debug=True, grid=replace(config().grid, defense=["arub-linf"]))
+    assert execute.sweep([small]) == 0
+    assert [path.stem for path in checkpoint_files(begun)] == [begun.pack.pack_id]
+
+
+@pytest.mark.parametrize(("deaths", "together"), [(0, 4), (1, 2), (2, 1), (9, 1)])
+def test_pack_is_halved_for_every_death_of_its_worker(
+    deaths: int, together: int, tmp_path: Path
+) -> None:
+    small = config(tmp_path, grid=replace(config().grid, learning_rate=[1e-1, 1e-2, 1e-3, 1e-4]))
+    pack, whole = one_job(small), one_job(replace(small, paths=Paths(str(tmp_path / "whole"))))
+    for _ in range(deaths):
+        checkpoints.add_death(worker.folder(pack), pack.pack)
+    summary = run_pack(pack)
+    assert (summary.complete, summary.trained_together) == (4, together)
+    run_pack(whole)
+    for table in zip(*(tables(of)[0] for of in (pack, whole)), strict=True):
+        first, second = table
+        assert first["accuracy"] == pytest.approx(second["accuracy"], abs=1e-12)
+    assert checkpoints.deaths(worker.folder(pack), pack.pack) == 0
+    assert checkpoint_files(pack) == []
+
+
+def test_pack_goes_on_whole_from_its_checkpoint_after_one_death_and_not_after_two(
+    tmp_path: Path,
+) -> None:
+    begun = job(tmp_path, "nominal")
+    for deaths, (resumed, together) in {1: (1, 2), 2: (0, 1)}.items():
+        begun = replace(
+            begun, settings=replace(begun.settings, results=str(tmp_path / f"{deaths}"))
+        )
+        interrupted(begun)
+        for _ in range(deaths):
+            checkpoints.add_death(worker.folder(begun), begun.pack)
+        summary = run_pack(begun)
+        assert (summary.resumed_step, summary.trained_together) == (resumed, together)
+
+
+def test_damaged_count_of_deaths_is_one(tmp_path: Path) -> None:
+    of = job(tmp_path, "nominal")
+    checkpoints.add_death(worker.folder(of), of.pack)
+    checkpoint_files(of)[0].write_text("")
+    assert checkpoints.deaths(worker.folder(of), of.pack) == 1
 
 
 def failing(name: str, problem: Callable[[], Exception], largest: int) -> Callable[..., object]:

@@ -1,0 +1,124 @@
+"""A checksum of a whole Parquet file, inside of it (standard library only).
+
+Parquet's own checksums cover pages and neither their headers nor the footer, which hold values
+too (statistics, places of pages, names). Here a mark and the SHA-256 of all other bytes lie
+between the last page and the footer, where no reader of Parquet looks:
+
+    PAR1 | pages | mark, digest | footer | length of the footer | PAR1
+
+A tool that rewrites the file leaves both out, so a digest never outlives the bytes it is of.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+MARK = b"\x00sweep\xf1\x8d-sha256\x00"
+_SIZE = len(MARK) + hashlib.sha256().digest_size
+_MAGIC = b"PAR1"
+_BLOCK = 2**22  # bytes read at once: a file of all records must not be in memory
+_TAIL = struct.Struct("<I4s")  # the length of the footer, the magic
+
+
+def add(path: Path) -> None:
+    """Put the checksum into a Parquet file that was just written and has none."""
+    with path.open("r+b") as file:
+        place = _footer(file)
+        if place is None:
+            raise ValueError(f"{path}: is no Parquet file")
+        digest = _digest(file, place, place)
+        file.seek(place)
+        footer = file.read()
+        file.seek(place)
+        file.write(MARK + digest + footer)
+
+
+def damage(path: Path) -> str | None:
+    """Read a whole Parquet file; say in a few words what is wrong with its bytes.
+
+    Returns:
+        None for a file that is as it was written, and for one without a checksum whose ends are
+        those of a Parquet file: what is inside of that, its readers must find out.
+
+    Raises:
+        FileNotFoundError: it is not there.
+        OSError: it cannot be read.
+    """
+    if path.is_dir():
+        return "it is a folder"
+    with path.open("rb", buffering=0) as file:
+        if os.fstat(file.fileno()).st_size == 0:
+            return "it is empty"
+        footer = _footer(file)
+        if footer is None:
+            return "it does not begin and end as a Parquet file does"
+        found = _found(file, footer)
+        if found is None:
+            # Where the mark lies depends on the footer's length, which may be what is damaged.
+            return "its checksum is not at its place" if _has_mark(file) else None
+        if _digest(file, footer - _SIZE, footer) != found:
+            return "its bytes are not those that were written"
+    return None
+
+
+def covered(path: Path) -> bool:
+    """Whether a file has a checksum, so that `damage` knows all there is to know of its bytes."""
+    with path.open("rb", buffering=0) as file:
+        footer = _footer(file)
+        return footer is not None and _found(file, footer) is not None
+
+
+def _found(file: BinaryIO, footer: int) -> bytes | None:
+    """The digest before the footer."""
+    mark = footer - _SIZE
+    found = _at(file, mark, _SIZE) if mark >= len(_MAGIC) else b""
+    return found[len(MARK) :] if found[: len(MARK)] == MARK else None
+
+
+def _footer(file: BinaryIO) -> int | None:
+    """Where the footer of a Parquet file begins; None where it has none."""
+    size = os.fstat(file.fileno()).st_size
+    if size < len(_MAGIC) + _TAIL.size or _at(file, 0, len(_MAGIC)) != _MAGIC:
+        return None
+    length, magic = _TAIL.unpack(_at(file, size - _TAIL.size, _TAIL.size))
+    start: int = size - _TAIL.size - length
+    return start if magic == _MAGIC and start >= len(_MAGIC) else None
+
+
+def _at(file: BinaryIO, start: int, size: int) -> bytes:
+    return b"".join(_blocks(file, start, start + size))
+
+
+def _blocks(file: BinaryIO, start: int, stop: int | None) -> Iterator[bytes]:
+    """Yield the bytes from one place to another, or to the end."""
+    file.seek(start)
+    while stop is None or start < stop:
+        block = file.read(_BLOCK if stop is None else min(_BLOCK, stop - start))
+        if not block:
+            return
+        start += len(block)
+        yield block
+
+
+def _digest(file: BinaryIO, before: int, after: int) -> bytes:
+    """The SHA-256 of the bytes before one place and of those after another."""
+    digest = hashlib.sha256()
+    for block in _blocks(file, 0, before):
+        digest.update(block)
+    for block in _blocks(file, after, None):
+        digest.update(block)
+    return digest.digest()
+
+
+def _has_mark(file: BinaryIO) -> bool:
+    end = b""
+    for block in _blocks(file, 0, None):
+        if MARK in end + block:
+            return True
+        end = block[-len(MARK) :]
+    return False
