@@ -88,7 +88,8 @@ def _lasting(stream: TextIO | None, number: int) -> TextIO:
     if stream is None:
         binary, encoding = open(number, "wb", closefd=False), "utf-8"  # noqa: PTH123, SIM115
         return _Lasting(binary, encoding, "backslashreplace")
-    if not isinstance(stream, io.TextIOWrapper):  # someone else's, such as a notebook's
+    if isinstance(stream, _Lasting) or not isinstance(stream, io.TextIOWrapper):
+        # It lasts already, or is someone else's, such as a notebook's.
         return stream
     encoding = stream.encoding
     return _Lasting(stream.detach(), encoding, "backslashreplace", line_buffering=number == 2)

@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache, partial
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import pyarrow as pa
@@ -291,7 +292,7 @@ def write_manifest(
     data_hashes: Mapping[str, str],
     pixel_scales: Mapping[str, float],
     overrides: Sequence[str],
-    labels: Mapping[str, str],
+    labels: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
     """Write down what this command asks for, beside what others asked for under this name.
 

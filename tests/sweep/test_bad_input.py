@@ -485,6 +485,6 @@ def test_closed_output_ends_without_a_traceback(tmp_path: Path) -> None:
     assert closed.returncode == 0
     assert closed.stderr == ""
     broken = _shell("RUN | true; exit ${PIPESTATUS[0]}", tmp_path)
-    assert broken.returncode == 2
+    assert broken.returncode == 0
     assert broken.stderr.count("\n") == 1
-    assert broken.stderr.startswith("error: standard output")
+    assert broken.stderr.startswith("warning: standard output cannot be written")
