@@ -197,10 +197,12 @@ def parameters_of(arrays: Sequence[Numbers]) -> list[Tensor]:
 
 
 def _inputs(net: Network, x: Numbers, shared: bool, name: str) -> Tensor:
-    first = next(iter(net.parameters()))
+    values = _real(x, name)
+    own = values if values.is_floating_point() else torch.empty(0)
+    first = next(iter(net.parameters()), own)  # without parameters the inputs decide
     if first.dtype not in (torch.float32, torch.float64):
         raise ValueError(f"the network must be float32 or float64, got {first.dtype}")
-    values = _on_device(_real(x, name), x, first.device, name)
+    values = _on_device(values, x, first.device, name)
     features, networks = net.num_features, net.num_networks
     fits = values.dim() == 2 and values.shape[1] == features
     if not shared and values.dim() == 3:
