@@ -122,10 +122,10 @@ def check_bounds(bounds: tuple[float, float], x: Tensor) -> tuple[float, float]:
     """
     try:
         pair = [float(bound) for bound in bounds]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError, RuntimeError):  # the last: torch, of many values
         pair = []
     if len(pair) != 2:
-        raise ValueError(f"bounds must be a pair of numbers (lo, hi), got {bounds}")
+        raise ValueError(f"bounds must be a pair of numbers (lo, hi), got {_shown(bounds)}")
     low, high = torch.tensor(pair, dtype=x.dtype).tolist()
     if not low < high:
         raise ValueError(f"bounds must satisfy lo < hi in {x.dtype}, got ({pair[0]}, {pair[1]})")
@@ -297,4 +297,9 @@ def _whole(name: str, value: int) -> int:
     try:
         return operator.index(value)
     except TypeError:
-        raise ValueError(f"{name} must be a whole number, got {value!r}") from None
+        raise ValueError(f"{name} must be a whole number, got {_shown(value)}") from None
+
+
+def _shown(value: object) -> str:
+    """Return a value in one short line."""
+    return " ".join(repr(value).split())[:100]

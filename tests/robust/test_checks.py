@@ -255,6 +255,12 @@ def test_bounds_are_compared_in_the_precision_of_the_inputs() -> None:
             assert x_adv.max() <= torch.tensor(bounds[1])
 
 
+def test_bounds_beyond_the_numbers_of_the_inputs_are_none() -> None:
+    free = attacks.get("fgsm-linf")(pack(), *batch(), 0.1)
+    wide = attacks.get("fgsm-linf")(pack(), *batch(), 0.1, bounds=(-1e300, 1e300))
+    assert torch.equal(wide, free)
+
+
 def test_scaled_pixels_lie_in_their_bounds() -> None:
     images = np.arange(256, dtype=np.uint8).reshape(64, 2, 2, 1)
     x = VISION["unit"].scale(images, np.arange(64))
@@ -268,6 +274,8 @@ BAD_BOUNDS = {
     "one": (0.0,),
     "a number": 1.0,
     "text": ("a", "b"),
+    "too large": (0, 10**400),
+    "one for each feature": (torch.zeros(3, FEATURES), torch.ones(3, FEATURES)),
     "NaN": (math.nan, 1.0),
     "reversed": (1.0, 0.0),
     "equal in float32": (1.0, 1.0 + 1e-12),
@@ -332,6 +340,7 @@ BAD_COUNTS: dict[str, Any] = {
     "NaN": math.nan,
     "text": "3",
     "nothing": None,
+    "a table": np.ones((3, 3)),
 }
 
 
