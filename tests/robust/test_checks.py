@@ -15,7 +15,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from robust import attacks, certify, defenses, networks
+from robust import attacks, certify, checks, defenses, networks
 from robust.evaluate import correct, evaluate, survivors
 from robust.networks import CNN, MLP
 from robust.train import minibatches, train
@@ -505,3 +505,23 @@ def test_arrays_that_are_no_real_numbers_are_no_network() -> None:
 
 def test_network_of_half_precision_is_refused(edge: Callable[..., Tensor]) -> None:
     refused("network must be float32 or float64, got torch.float16", edge, pack().half(), *batch())
+
+
+def test_inputs_are_checked_once_however_many_steps_and_chunks_follow(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[str] = []
+    once = checks._inputs
+
+    def counted(net: Any, x: Any, shared: bool, name: str) -> Tensor:
+        seen.append(name)
+        return once(net, x, shared, name)
+
+    monkeypatch.setattr(checks, "_inputs", counted)
+    x, y = batch()
+    for attack in ("pgd-l1-best", "vertex-l1", "certified-l1-tight"):
+        evaluated(pack(), x, y, attack, radii=[0.1, 0.2, 0.4], chunk=1)
+        assert seen == ["x"]
+        seen.clear()
+    trained(pack(), x, y, steps=9, validation=(x, y), curve_every=2)
+    assert seen == ["x", "validation x"]
