@@ -139,10 +139,10 @@ def check_bounds(bounds: tuple[float, float], x: Tensor) -> tuple[float, float]:
     """
     try:
         pair = [float(bound) for bound in bounds]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError, RuntimeError):  # the last: torch, of many values
         pair = []
     if len(pair) != 2:
-        raise ValueError(f"bounds must be a pair of numbers (lo, hi), got {bounds}")
+        raise ValueError(f"bounds must be a pair of numbers (lo, hi), got {_shown(bounds)}")
     low, high = torch.tensor(pair, dtype=x.dtype).tolist()
     if not low < high:
         raise ValueError(f"bounds must satisfy lo < hi in {x.dtype}, got ({pair[0]}, {pair[1]})")
@@ -214,10 +214,12 @@ def parameters_of(arrays: Sequence[Numbers]) -> list[Tensor]:
 
 
 def _inputs(net: Network, x: Numbers, shared: bool, name: str) -> Tensor:
-    first = next(iter(net.parameters()))
+    values = _real(x, name)
+    own = values if values.is_floating_point() else torch.empty(0)
+    first = next(iter(net.parameters()), own)  # without parameters the inputs decide
     if first.dtype not in (torch.float32, torch.float64):
         raise ValueError(f"the network must be float32 or float64, got {first.dtype}")
-    values = _on_device(_real(x, name), x, first.device, name)
+    values = _on_device(values, x, first.device, name)
     features, networks = net.num_features, net.num_networks
     fits = values.dim() == 2 and values.shape[1] == features
     if not shared and values.dim() == 3:
@@ -312,4 +314,9 @@ def _whole(name: str, value: int) -> int:
     try:
         return operator.index(value)
     except TypeError:
-        raise ValueError(f"{name} must be a whole number, got {value!r}") from None
+        raise ValueError(f"{name} must be a whole number, got {_shown(value)}") from None
+
+
+def _shown(value: object) -> str:
+    """Return a value in one short line."""
+    return " ".join(repr(value).split())[:100]

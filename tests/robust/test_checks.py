@@ -15,7 +15,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from robust import attacks, certify, defenses, networks
+from robust import attacks, certify, checks, defenses, networks
 from robust.evaluate import correct, evaluate, survivors
 from robust.networks import CNN, MLP
 from robust.train import minibatches, train
@@ -255,6 +255,12 @@ def test_bounds_are_compared_in_the_precision_of_the_inputs() -> None:
             assert x_adv.max() <= torch.tensor(bounds[1])
 
 
+def test_bounds_beyond_the_numbers_of_the_inputs_are_none() -> None:
+    free = attacks.get("fgsm-linf")(pack(), *batch(), 0.1)
+    wide = attacks.get("fgsm-linf")(pack(), *batch(), 0.1, bounds=(-1e300, 1e300))
+    assert torch.equal(wide, free)
+
+
 def test_scaled_pixels_lie_in_their_bounds() -> None:
     images = np.arange(256, dtype=np.uint8).reshape(64, 2, 2, 1)
     x = VISION["unit"].scale(images, np.arange(64))
@@ -268,6 +274,8 @@ BAD_BOUNDS = {
     "one": (0.0,),
     "a number": 1.0,
     "text": ("a", "b"),
+    "too large": (0, 10**400),
+    "one for each feature": (torch.zeros(3, FEATURES), torch.ones(3, FEATURES)),
     "NaN": (math.nan, 1.0),
     "reversed": (1.0, 0.0),
     "equal in float32": (1.0, 1.0 + 1e-12),
@@ -332,6 +340,7 @@ BAD_COUNTS: dict[str, Any] = {
     "NaN": math.nan,
     "text": "3",
     "nothing": None,
+    "a table": np.ones((3, 3)),
 }
 
 
@@ -496,3 +505,23 @@ def test_arrays_that_are_no_real_numbers_are_no_network() -> None:
 
 def test_network_of_half_precision_is_refused(edge: Callable[..., Tensor]) -> None:
     refused("network must be float32 or float64, got torch.float16", edge, pack().half(), *batch())
+
+
+def test_inputs_are_checked_once_however_many_steps_and_chunks_follow(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[str] = []
+    once = checks._inputs
+
+    def counted(net: Any, x: Any, shared: bool, name: str) -> Tensor:
+        seen.append(name)
+        return once(net, x, shared, name)
+
+    monkeypatch.setattr(checks, "_inputs", counted)
+    x, y = batch()
+    for attack in ("pgd-l1-best", "vertex-l1", "certified-l1-tight"):
+        evaluated(pack(), x, y, attack, radii=[0.1, 0.2, 0.4], chunk=1)
+        assert seen == ["x"]
+        seen.clear()
+    trained(pack(), x, y, steps=9, validation=(x, y), curve_every=2)
+    assert seen == ["x", "validation x"]
