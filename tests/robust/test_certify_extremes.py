@@ -350,7 +350,8 @@ def test_coap_is_nowhere_below_the_truth_where_it_overflows(huge: float) -> None
     corners = torch.tensor([[a, b, c] for a in (-1, 1) for b in (-1, 1) for c in (-1, 1)])
     for corner in corners:
         reached = class_differences(wide(x.double() + 0.3 * corner), y)
-        assert not (bound.double() < reached * (1 - 1e-4)).any()
+        above = bound.double() >= reached - 1e-4 * reached.abs()
+        assert (above | bound.isnan()).all()
 
 
 @pytest.mark.parametrize("length", [math.nan, math.inf])
