@@ -326,6 +326,8 @@ def test_relaxed_unit_with_an_unknown_bound_bounds_nothing() -> None:
     for low, high in ((math.nan, 1.0), (-1.0, math.nan), (math.nan, math.nan)):
         relaxed = coap.relax(torch.tensor([[[low]]]), torch.tensor([[[high]]]))
         assert relaxed.slope.isnan().all()
+    crossed = coap.relax(torch.tensor([[[1.0 + 1e-7]]]), torch.tensor([[[1.0]]]))
+    assert (crossed.slope == 1).all() and (crossed.intercept == 0).all()
     wide = coap.relax(torch.tensor([[[-huge]]]), torch.tensor([[[huge]]]))
     assert wide.slope.item() == pytest.approx(0.5)
     assert wide.intercept.item() == pytest.approx(0.5 * huge)
