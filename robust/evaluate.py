@@ -108,6 +108,9 @@ def survivors(
 ) -> Tensor:
     """Return which examples keep their class under an attack, or are certified to.
 
+    Certificates hold in exact arithmetic (`robust.certify`). What an attack finds against them on
+    the network as it runs is for `watch` to compare (`robust.invariant`).
+
     Args:
         net: P networks.
         x: inputs, [N, D], N >= 1, of any real type; taken to the network's.

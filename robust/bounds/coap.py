@@ -96,9 +96,9 @@ def relaxed_layers(
 
 def relax(low: Tensor, high: Tensor) -> Relaxation:
     """Return the relaxed ReLU for bounds l <= z <= u; NaN where either is NaN."""
-    known = low <= high
+    unknown = low.isnan() | high.isnan()  # by rounding, l may lie above u at radius 0
     crosses = (low < 0) & (high > 0)
     width = torch.where(crosses, high / 2 - low / 2, 0.5)  # halves, as u - l may overflow
-    fixed = torch.where(known, (low >= 0).to(low.dtype), float("nan"))
+    fixed = (low >= 0).to(low.dtype).masked_fill(unknown, float("nan"))
     slope = torch.where(crosses, high / 2 / width, fixed)
     return Relaxation(low, high, slope, torch.where(crosses, -slope * low, 0.0))

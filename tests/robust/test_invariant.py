@@ -154,6 +154,30 @@ def test_certificate_that_rounding_breaks_is_refuted_and_not_disproven() -> None
     assert certified[0, 4] and not watch.refuted.any()
 
 
+@pytest.mark.parametrize("shift", [1e5, 1e6, 1e7])
+def test_what_stays_certified_survives_every_l1_attack_whatever_the_rounding(shift: float) -> None:
+    """Biases that cancel leave a linear network, whose float32 form is a staircase."""
+    net = random_pack((4, 10, 3), networks=3, seed=14)
+    with torch.no_grad():
+        net.biases[0] += shift
+        net.biases[1] -= shift * net.weights[1].sum(dim=1)
+    net.float()
+    x, _ = random_batch(60, 4, 3, seed=14, dtype=torch.float32)
+    y = net(x)[0].argmax(dim=1)
+    certified = survivors(net, x, y, attack="certified-l1", radii=RADII)
+    assert certified[:, 1:].any()
+    withdrawn = torch.zeros_like(certified)
+    kept = {}
+    for name in L1_ATTACKS:
+        watch = Sandwich(net, x, y, RADII, certified, name)
+        kept[name] = survivors(net, x, y, attack=name, radii=RADII, watch=watch)
+        withdrawn |= watch.refuted
+        assert watch.found == []
+    for survives in kept.values():
+        assert (survives | withdrawn | ~certified).all()
+    assert withdrawn.any()
+
+
 @pytest.mark.parametrize("name", ["fgsm-linf", "fgm-l2", "pgd-linf", "pgd-l2"])
 def test_point_of_another_ball_refutes_where_it_lies(name: str) -> None:
     """With one feature the balls of all norms are the same, but no ladder is asked for here."""
