@@ -113,12 +113,6 @@ def test_arrays_that_are_not_finite_make_no_network(bad: float) -> None:
         CNN.from_arrays(arrays, list(net.biases), net.input_shape)
 
 
-def test_arrays_of_whole_numbers_make_no_network() -> None:
-    weights, biases = [np.ones((2, 3), int), np.ones((3, 2), int)], [np.zeros(3), np.zeros(2)]
-    with pytest.raises(ValueError, match="int64"):
-        MLP.from_arrays(weights, biases)
-
-
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_radius_beyond_the_precision_is_refused(dtype: torch.dtype) -> None:
     net, x, y = kinds(torch.float32)["mlp"]
@@ -128,20 +122,14 @@ def test_radius_beyond_the_precision_is_refused(dtype: torch.dtype) -> None:
                 method(net, x, y, torch.tensor([radius, 0.0], dtype=torch.float64))
     ladder = torch.tensor([0.0, 1e300], dtype=torch.float64)
     for name in CERTIFICATES:
-        assert not survivors(net, x, y, attack=name, radii=ladder)[:, 1].any()
+        with pytest.raises(ValueError, match="radii .*float32"):
+            survivors(net, x, y, attack=name, radii=ladder)
 
 
 def test_precision_that_cannot_hold_the_parameters_is_refused() -> None:
     net = line([1e39, 0.0], [0.0, 0.0], torch.float64)
     with pytest.raises(ValueError, match="parameters must be finite"):
         certify.worst_case_differences(net, *one(1.0, torch.float64), 0.1, dtype=torch.float32)
-
-
-def test_inputs_of_another_precision_are_refused() -> None:
-    net, x, y = kinds(torch.float32)["mlp"]
-    for entry in ENTRIES.values():
-        with pytest.raises(ValueError, match="float32, got torch.float64"):
-            entry(net, x.double(), y)
 
 
 def test_split_of_which_nothing_is_correct_has_no_certificates() -> None:
@@ -165,20 +153,12 @@ def test_weights_too_far_apart_for_their_difference_bound_nothing(dtype: torch.d
     assert certify.certified(net, x, y, 0.0).item() is False
 
 
-def test_network_of_one_class_is_refused() -> None:
-    net, x = line([1.0], [0.0], torch.float32), torch.ones(1, 1)
-    for entry in ENTRIES.values():
-        with pytest.raises(ValueError, match="at least 2 classes, got 1"):
-            entry(net, x, torch.tensor([0]))
-
-
 @pytest.mark.parametrize("entry", ENTRIES)
 @pytest.mark.parametrize("kind", ["mlp", "cnn"])
-def test_no_examples_give_no_certificates(entry: str, kind: str) -> None:
+def test_batch_without_examples_is_refused(entry: str, kind: str) -> None:
     net, x, y = kinds(torch.float32)[kind]
-    if kind == "cnn" and entry.endswith("tight"):
-        return
-    assert ENTRIES[entry](net, x[:0], y[:0]).shape[:2] == (net.num_networks, 0)
+    with pytest.raises(ValueError, match="at least one input"):
+        ENTRIES[entry](net, x[:0], y[:0])
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
