@@ -193,6 +193,17 @@ def test_installed_packages_are_not_those_of_the_checkout(installed: Path, tmp_p
     assert str(ROOT) not in done.stdout
 
 
+def test_installed_project_records_its_release_and_no_strangers_commit(installed: Path) -> None:
+    folder = installed.parent  # as where somebody's project holds an environment
+    author = ("-c", "user.name=a", "-c", "user.email=a@b")
+    for arguments in (["init"], ["commit", "--allow-empty", "--message", "theirs"]):
+        done = run(["git", *author, *arguments], folder)
+        assert done.returncode == 0, done.stderr
+    code = "from sweep.provenance import git_commit; print(git_commit())"
+    done = run([installed / "python", "-c", code], folder)
+    assert done.stdout == f"release-{__version__}\n", done.stderr
+
+
 def test_installed_command_finds_its_catalog_and_experiments(
     installed: Path, tmp_path: Path
 ) -> None:
