@@ -111,7 +111,27 @@ def _compose_one(experiment: str, overrides: Sequence[str]) -> SweepConfig:
     except (HydraException, OmegaConfBaseException) as error:
         raise ValueError(_one_line(error)) from None
     assert isinstance(config, SweepConfig)
+    _check_members(config)
     return config
+
+
+_MEMBERS = {"list[str]": str, "list[int]": int, "list[float]": float}
+
+
+def _check_members(section: Any, prefix: str = "") -> None:
+    """Refuse lists of lists and of mappings, which OmegaConf lets pass.
+
+    Raises:
+        ValueError: a member of a list is not of the list's type.
+    """
+    for item in fields(section):
+        value = getattr(section, item.name)
+        if is_dataclass(value):
+            _check_members(value, f"{prefix}{item.name}.")
+        elif str(item.type) in _MEMBERS:
+            wrong = [v for v in value if type(v) is not _MEMBERS[str(item.type)]]
+            if wrong:
+                raise ValueError(f"{prefix}{item.name}: {wrong[0]!r} must be a single value")
 
 
 def _check_readable(path: Path) -> None:
@@ -150,17 +170,18 @@ def _checked(text: str) -> str:
     Raises:
         ValueError: no override, an unknown key or choice, or a deletion.
     """
+    shown = redacted_uri(text)
     try:
         override = OverridesParser.create().parse_override(text)
     except HydraException:
         raise ValueError(
-            f"{text!r} is no override; write key=value, as in grid.dataset=[iris,wine]"
+            f"{shown!r} is no override; write key=value, as in grid.dataset=[iris,wine]"
         ) from None
     key = override.key_or_group
     if override.is_delete():
-        raise ValueError(f"{text!r}: a key cannot be deleted; give it another value")
+        raise ValueError(f"{shown!r}: a key cannot be deleted; give it another value")
     if "=" not in text:
-        raise ValueError(f"{text!r}: has no value; write {key}=value")
+        raise ValueError(f"{shown!r}: has no value; write {key}=value")
     value = text.split("=", 1)[1]
     if key in _GROUPS:
         _check_choice(key, value)
@@ -169,7 +190,7 @@ def _checked(text: str) -> str:
         return text
     if _is_list(key):
         return f"{key}={value if value.startswith('[') else f'[{value}]'}"
-    _check_single(override, text)
+    _check_single(override, shown)
     return f"{key}={value}"
 
 
