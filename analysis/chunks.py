@@ -35,6 +35,7 @@ OPTIONAL: dict[str, object] = {
     "simulated": False,
     "flags": "",
     "error": None,
+    "options": None,
 }
 TYPES: dict[str, pl.DataType] = {
     "int32": pl.Int32(),

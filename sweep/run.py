@@ -19,23 +19,7 @@ _ROOT = Path(__file__).resolve().parent.parent
 if sys.path and Path(sys.path[0] or ".").resolve() == _ROOT / "sweep":
     sys.path[0] = str(_ROOT)
 
-
-def _open_standard_streams() -> None:
-    """Lead streams that were closed before the start to nowhere.
-
-    Else the first files opened here would take their numbers, and what is printed.
-    """
-    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
-        os.set_inheritable(descriptor, True)
-    os.close(descriptor)
-    for name, number in (("stdout", 1), ("stderr", 2)):
-        if getattr(sys, name) is None:
-            setattr(sys, name, os.fdopen(number, "w", encoding="utf-8", closefd=False))
-
-
-if __name__ == "__main__":
-    _open_standard_streams()
-    # A Ctrl-C while the imports below take their seconds.
+if __name__ == "__main__":  # a Ctrl-C while the imports below take their seconds
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 from sweep import compose  # noqa: E402
@@ -53,12 +37,8 @@ def main(argv: Sequence[str]) -> int:
         0; 1 if any trial failed; 2 if the command or its surroundings are wrong; 130 on Ctrl-C.
     """
     try:
-        code = _do(argv)
-        sys.stdout.flush()
-        return code
+        return _do(argv)
     except OSError as error:
-        if _output_is_closed():
-            error.filename = "standard output"
         where = f"{error.filename}: " if error.filename is not None else ""
         return _refused(f"{where}{error.strerror or error}")
     except (UserError, ValueError) as error:
@@ -84,16 +64,6 @@ def _do(argv: Sequence[str]) -> int:
         execute.dry_run(parts)
         return 0
     return execute.sweep(parts, argv)
-
-
-def _output_is_closed() -> bool:
-    """Whether nobody reads what is printed; what is still held back is then given up."""
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return True
-    return False
 
 
 def _refused(message: str) -> int:

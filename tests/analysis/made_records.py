@@ -40,6 +40,7 @@ BASE: dict[str, object] = {
     "simulated": False,
     "flags": "",
     "error": None,
+    "options": None,
 }
 
 
@@ -64,7 +65,8 @@ def frame_of(*rows: list[dict[str, object]]) -> pd.DataFrame:
     frame = pd.DataFrame([row for pair in rows for row in pair])
     frame["accuracy"] = frame["accuracy"].astype("float64")
     frame["diverged_step"] = frame["diverged_step"].astype("Int64")
-    frame["error"] = frame["error"].astype("string")
+    for name in ("error", "options"):
+        frame[name] = frame[name].astype("string")
     return frame[list(RECORD_COLUMNS)]
 
 

@@ -259,6 +259,15 @@ def test_options_of_the_curves_are_options() -> None:
     assert set(json.loads(options)) == set(schema.CURVE_OPTIONS)
 
 
+def test_options_that_tell_accuracies_apart_leave_the_curves_out() -> None:
+    watched = trained(bound_checks=1.0, curve_every=7, trace_every=7, loss="hinge")
+    (options,) = {trial.options for trial in expand(watched, infos(watched))}
+    (hinge,) = {trial.options for trial in expand(trained(loss="hinge"), infos(PLAIN))}
+    assert schema.compared_options(options) == hinge == '{"loss":"hinge"}'
+    assert schema.compared_options("{}") == "{}"
+    assert schema.compared_options(None) is None
+
+
 # The column `options`.
 def test_records_carry_the_options_that_the_id_hashes() -> None:
     small = evaluated(max_samples=7, attacks=["fgsm-linf"])
