@@ -88,7 +88,8 @@ def read(argv: Sequence[str]) -> list[SweepConfig]:
     sweep_name = whole.name if whole.name is not None else name
     for included in whole.include:
         _check_choice(_EXPERIMENT, included)
-    parts = [_compose_one(part, rest) for part in whole.include] if whole.include else [whole]
+    own = [override for override in rest if not override.startswith("include=")]
+    parts = [_compose_one(part, own) for part in whole.include] if whole.include else [whole]
     for part, config in zip(whole.include, parts, strict=False):
         if config.include:
             raise ValueError(
