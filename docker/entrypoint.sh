@@ -22,9 +22,8 @@ case $role in
     exec ray start --address="${RAY_HEAD:-ray-head:6379}" --disable-usage-stats --block "$@"
     ;;
   mlflow)
-    # By the environment: everybody on a machine can read its command lines.
-    export MLFLOW_BACKEND_STORE_URI="${MLFLOW_BACKEND:?set MLFLOW_BACKEND to a database URI}"
     exec mlflow server --host 0.0.0.0 --port 5000 \
+      --backend-store-uri "${MLFLOW_BACKEND:?set MLFLOW_BACKEND to a database URI}" \
       --artifacts-destination /results/mlartifacts "$@"
     ;;
   *)

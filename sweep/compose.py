@@ -89,7 +89,8 @@ def read(argv: Sequence[str]) -> list[SweepConfig]:
     sweep_name = whole.name if whole.name is not None else name
     for included in whole.include:
         _check_choice(_EXPERIMENT, included)
-    parts = [_compose_one(part, rest) for part in whole.include] if whole.include else [whole]
+    own = [override for override in rest if not override.startswith("include=")]
+    parts = [_compose_one(part, own) for part in whole.include] if whole.include else [whole]
     for part, config in zip(whole.include, parts, strict=False):
         if config.include:
             raise ValueError(
@@ -115,6 +116,7 @@ def _compose_one(experiment: str, overrides: Sequence[str]) -> SweepConfig:
     except (HydraException, OmegaConfBaseException) as error:
         raise ValueError(_one_line(error)) from None
     assert isinstance(config, SweepConfig)
+    _check_members(config)
     return config
 
 
@@ -145,6 +147,25 @@ def _defense_names(entry: object) -> list[str]:
     points = product(*axes.values())
     given = (",".join(f"{k}={v}" for k, v in zip(axes, point, strict=True)) for point in points)
     return [f"{entry['name']}({values})" if values else entry["name"] for values in given]
+
+
+_MEMBERS = {"list[str]": str, "list[int]": int, "list[float]": float}
+
+
+def _check_members(section: Any, prefix: str = "") -> None:
+    """Refuse lists of lists and of mappings, which OmegaConf lets pass.
+
+    Raises:
+        ValueError: a member of a list is not of the list's type.
+    """
+    for item in fields(section):
+        value = getattr(section, item.name)
+        if is_dataclass(value):
+            _check_members(value, f"{prefix}{item.name}.")
+        elif str(item.type) in _MEMBERS:
+            wrong = [v for v in value if type(v) is not _MEMBERS[str(item.type)]]
+            if wrong:
+                raise ValueError(f"{prefix}{item.name}: {wrong[0]!r} must be a single value")
 
 
 def _check_readable(path: Path) -> None:
@@ -183,17 +204,18 @@ def _checked(text: str) -> str:
     Raises:
         ValueError: no override, an unknown key or choice, or a deletion.
     """
+    shown = redacted_uri(text)
     try:
         override = OverridesParser.create().parse_override(text)
     except HydraException:
         raise ValueError(
-            f"{text!r} is no override; write key=value, as in grid.dataset=[iris,wine]"
+            f"{shown!r} is no override; write key=value, as in grid.dataset=[iris,wine]"
         ) from None
     key = override.key_or_group
     if override.is_delete():
-        raise ValueError(f"{text!r}: a key cannot be deleted; give it another value")
+        raise ValueError(f"{shown!r}: a key cannot be deleted; give it another value")
     if "=" not in text:
-        raise ValueError(f"{text!r}: has no value; write {key}=value")
+        raise ValueError(f"{shown!r}: has no value; write {key}=value")
     value = text.split("=", 1)[1]
     if key in _GROUPS:
         _check_choice(key, value)
@@ -202,7 +224,7 @@ def _checked(text: str) -> str:
         return text
     if _is_list(key):
         return f"{key}={value if value.startswith('[') else f'[{value}]'}"
-    _check_single(override, text)
+    _check_single(override, shown)
     return f"{key}={value}"
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 from collections import Counter
 from collections.abc import Sequence
 
@@ -18,7 +17,7 @@ from sweep.progress import duration
 
 def show(plan: Plan, tasks: Sequence[Task], rates: Rates, slots: int) -> None:
     """Print trials, packs, what is complete, operations, hours and disk space."""
-    console = _Console(highlight=False)
+    console = Console(highlight=False)
     if not console.is_terminal:
         console.width = 120
     console.print(_table(plan, tasks))
@@ -38,13 +37,6 @@ def show(plan: Plan, tasks: Sequence[Task], rates: Rates, slots: int) -> None:
             "their sizes are the catalog's, and what of them is complete cannot be told"
         )
     print("dry run: nothing was trained")
-
-
-class _Console(Console):
-    """Says so when nobody reads what it prints, where rich would end the process in silence."""
-
-    def on_broken_pipe(self) -> None:
-        raise BrokenPipeError(errno.EPIPE, "nobody reads it", "standard output")
 
 
 def _some(names: Sequence[str], shown: int = 8) -> str:

@@ -7,6 +7,7 @@ Accuracies lie in [0, 1]. `*_grid_radius` is the value in the paper's grid; `tra
 
 from __future__ import annotations
 
+import json
 from typing import Final, Literal
 
 SCHEMA_VERSION: Final = 1
@@ -107,3 +108,15 @@ CURVE_COLUMNS: Final[dict[str, tuple[str, bool]]] = {
     "radius": ("float64", True),  # grid radius of that ball
     "value": ("float64", True),
 }
+
+
+def compared_options(options: str | None) -> str | None:
+    """What of a record's options tells accuracies apart: without `CURVE_OPTIONS`.
+
+    Args:
+        options: of the column `options`; null in files from before it was recorded.
+    """
+    if options is None:
+        return None
+    kept = {key: v for key, v in json.loads(options).items() if key not in CURVE_OPTIONS}
+    return json.dumps(kept, sort_keys=True, separators=(",", ":"))

@@ -74,9 +74,10 @@ def request(uri: str) -> Request:
 
 
 def database_file(uri: str) -> Path | None:
-    """The file of a SQLite address; None where it is none, or in memory."""
+    """The file of a SQLite address; None where it is none, or names none, or memory."""
     parts = urlsplit(uri)
-    if parts.scheme.split("+")[0] != "sqlite" or parts.path.strip("/") in ("", ":memory:"):
+    named = re.match(r"sqlite(\+\w+)?:///", uri, re.I) is not None
+    if not named or parts.path.strip("/") in ("", ":memory:"):
         return None
     return Path(parts.path[1:])  # SQLAlchemy decodes nothing here
 

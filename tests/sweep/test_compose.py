@@ -79,6 +79,18 @@ def test_included_experiments_share_overrides_and_name() -> None:
     assert {part.training.steps for part in parts} == {7}
 
 
+def test_experiments_can_be_included_on_the_command_line() -> None:
+    parts = compose.compose([QUICKSTART, "include=[speed_packed,quickstart]"])
+    assert [part.packing.max_trials for part in parts] == [77, 77]
+    assert [part.training.steps for part in parts] == [100, 200]
+    assert {part.name for part in parts} == {"quickstart"}
+
+
+def test_included_experiment_that_includes_others_is_named_with_them() -> None:
+    with pytest.raises(ValueError, match="'speed' includes others.*speed_single, speed_packed"):
+        compose.compose([QUICKSTART, "include=[speed]"])
+
+
 def test_debug_shrinks_the_sweep_under_another_name() -> None:
     (config,) = compose.compose([QUICKSTART, "debug=true"])
     assert config.name == "quickstart_debug"

@@ -125,6 +125,55 @@ def test_options_with_the_same_records_have_the_same_ids(
     assert ids(one) == ids(other)
 
 
+TINY = config(training=Training(steps=6), evaluation=Evaluation(attack_grid_radii=[0.0, 0.5]))
+
+
+def tiny(training: dict[str, Any], evaluation: dict[str, Any]) -> SweepConfig:
+    return replace(
+        TINY,
+        training=replace(TINY.training, **training),
+        evaluation=replace(TINY.evaluation, attacks=[*BEST, "vertex-l1"], **evaluation),
+    )
+
+
+MEASURED = {
+    "restarts": ({}, {"restarts": 5}),
+    "samples": ({}, {"max_samples": 30}),
+    "nested": ({}, {"nested": True}),
+    "curve at the last step": ({"curve_every": 6}, {}),
+    "curve beyond the last step": ({"curve_every": 10**6}, {}),
+    "trace beyond the last step": ({"trace_every": 7}, {}),
+    "tf32 on a CPU": ({"tf32": True}, {}),
+    "checks at a later step": ({"curve_every": 9, "bound_checks": 1.0}, {}),
+}
+
+
+def measured(small: SweepConfig, folder: Any) -> list[list[tuple[Any, ...]]]:
+    """All that is recorded of a sweep but times, names of packs, and code."""
+    for job in jobs(replace(small, paths=replace(small.paths, results=str(folder)))):
+        run_pack(job)
+    kept = {
+        "records": ("split", "attack", "attack_radius", "accuracy", "num_samples", "flags"),
+        "curves": ("step", "quantity", "norm", "radius", "value"),
+    }
+    found = []
+    for table, columns in kept.items():
+        paths = (folder / "small" / table).glob("*.parquet")
+        rows = [row for path in paths for row in pq.read_table(path).to_pylist()]
+        found.append(sorted(tuple(map(str, map(row.get, ("trial_id", *columns)))) for row in rows))
+    return found
+
+
+@pytest.mark.parametrize("changes", MEASURED.values(), ids=MEASURED.keys())
+def test_options_with_the_same_ids_really_have_the_same_records(
+    changes: tuple[dict[str, Any], dict[str, Any]], tmp_path: Any
+) -> None:
+    checks = {key: v for key, v in changes[0].items() if key == "bound_checks"}
+    plain = measured(tiny(checks, {}), tmp_path / "plain")
+    assert plain == measured(tiny(*changes), tmp_path / "other")
+    assert len(plain[0]) == 4 * 2 * 4 * 2  # trials x splits x attacks and certificate x radii
+
+
 OTHER = {
     "loss": (PLAIN, trained(loss="hinge")),
     "attacks": (PLAIN, evaluated(attacks=BEST)),
@@ -257,6 +306,15 @@ def test_options_of_the_curves_are_options() -> None:
     watched = trained(bound_checks=1.0, curve_every=7, trace_every=7)
     (options,) = {trial.options for trial in expand(watched, infos(watched))}
     assert set(json.loads(options)) == set(schema.CURVE_OPTIONS)
+
+
+def test_options_that_tell_accuracies_apart_leave_the_curves_out() -> None:
+    watched = trained(bound_checks=1.0, curve_every=7, trace_every=7, loss="hinge")
+    (options,) = {trial.options for trial in expand(watched, infos(watched))}
+    (hinge,) = {trial.options for trial in expand(trained(loss="hinge"), infos(PLAIN))}
+    assert schema.compared_options(options) == hinge == '{"loss":"hinge"}'
+    assert schema.compared_options("{}") == "{}"
+    assert schema.compared_options(None) is None
 
 
 # The column `options`.
