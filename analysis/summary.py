@@ -201,9 +201,10 @@ def _left_out_of_ranks(records: Records) -> list[str]:
     if fewest is not None and len(fewest.datasets) < fewest.total:
         run = zip(fewest.defenses, fewest.run_on, strict=True)
         lacking = ", ".join(f"{label(d)} on {n}" for d, n in run if n < fewest.total)
+        lacking = lacking and f"; there are results of {lacking}"
         found.append(
             f"ranks stand on as few as {len(fewest.datasets)} of {fewest.total} data sets, those "
-            f"with a result of every defense; there are results of {lacking}"
+            f"with a result of every defense{lacking}"
         )
     lost: Counter[str] = Counter()
     for cell in cells:
