@@ -15,7 +15,7 @@ from analysis.commands import commands, quoted
 from analysis.gather import CELL, Gathered, gather
 from analysis.locate import Source
 from analysis.names import NORMS, SPELLINGS
-from analysis.protocols import mixture, tell_apart
+from analysis.protocols import mixture, tell_apart, without
 from analysis.protocols import notes as protocol_notes
 from analysis.recordings import number, once, repetition_notes, values_of
 from analysis.records import Provenance, Records
@@ -111,7 +111,7 @@ def _records(
             f"protocol={asked.protocol} has no trial; these records have protocols 1 to {most}"
         )
     values = _of(kept, values)
-    notes = protocol_notes(protocols, asked.protocol)
+    notes = [*protocol_notes(protocols, asked.protocol), *without(told, asked.protocol)]
     ranked = kept.filter((pl.col("family") == "mlp") & ~pl.col("dataset").is_in(_IMAGE_SETS))
     return Records(
         trials=kept.drop("protocol"),

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from analysis.names import label
 from analysis.strong import PREFIX
 
 Field = tuple[str, str]  # (kind, what it is of): the radii of an attack, the data of a split
@@ -105,6 +106,20 @@ def notes(protocols: Iterable[Protocol], analysed: int) -> list[str]:
                 "analyses them"
             )
     return lines
+
+
+def without(told: pl.DataFrame, analysed: int) -> list[str]:
+    """Say, if so, which defenses have trials of other protocols alone, and so no result."""
+    lost = (
+        told.group_by("dataset", "family", "defense")
+        .agg((pl.col("protocol") == analysed).any().alias("there"))
+        .filter(~pl.col("there"))
+        .group_by("defense")
+        .agg(pl.col("dataset").unique().sort())
+        .sort("defense")
+    )
+    named = ", ".join(f"{label(d)} on {_names(datasets)}" for d, datasets in lost.rows())
+    return [f"no trial of the protocol analysed: {named}"] if named else []
 
 
 def mixture(trials: pl.DataFrame) -> list[str]:
