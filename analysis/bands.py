@@ -19,11 +19,10 @@ from analysis.ranks import (
     Comparison,
     comparisons,
     covered,
+    means_of_all,
     rank_interval,
-    with_unfinished,
 )
 from analysis.records import Records
-from analysis.select import mean_over_repetitions
 from analysis.stats import Array, dense_ranks
 from analysis.weakest import PLACE, weakest
 
@@ -145,8 +144,7 @@ def _banded(records: Records) -> pl.DataFrame:
     At radius 0 all norms are one, and each defense is there once.
     """
     found = weakest(records, _ranked_datasets(records))
-    means = mean_over_repetitions(found, ("dataset", "defense", *PLACE))
-    rows = with_unfinished(means, records, PLACE)
+    rows = means_of_all(found, records, PLACE)
     radius = pl.col("attack_grid_radius")
     banded = pl.concat(
         [

@@ -85,7 +85,8 @@ def _assemble(rows: Gathered, source: Source, asked: _Asked) -> Records:
         _records(part, values, cells, source, asked)
         for part in sorted(parts, key=lambda part: part["leaky"].any())
     )
-    provenance = replace(main.provenance, notes=(*found, *main.provenance.notes))
+    theirs = (f"leaky trials: {note}" for side in with_label for note in side.provenance.notes)
+    provenance = replace(main.provenance, notes=(*found, *main.provenance.notes, *theirs))
     return replace(main, provenance=provenance, with_label=with_label[0] if with_label else None)
 
 
