@@ -161,9 +161,7 @@ def test_interval_of_equal_ranks_is_clopper_and_pearsons() -> None:
 
 
 def test_one_lucky_seed_of_many_earns_no_rank() -> None:
-    def seeded(
-        defense: str, test: float, seeds: int, finished: int
-    ) -> list[list[dict[str, object]]]:
+    def seeded(defense: str, test: float, finished: int) -> list[list[dict[str, object]]]:
         return [
             rows_of(
                 f"{dataset}-{defense}-{seed}",
