@@ -157,3 +157,16 @@ def test_defense_of_another_protocol_alone_is_named() -> None:
     records = load(others, more)
     assert set(records.trials["defense"]) == {"nominal"}
     assert notes(records)[1] == "no trial of the protocol analysed: RUB on set-0, set-1, set-2"
+
+
+def test_image_set_is_analysed_alike_alone_and_among_others() -> None:
+    short = sweep("short", 0.9, datasets=4, steps=500)
+    images = [
+        [{**row, "dataset": "mnist"} for row in pair]
+        for pair in (
+            *sweep("a", 0.5, datasets=1, rates=3),
+            *sweep("b", 0.9, datasets=1, steps=500),
+        )
+    ]
+    for records in (load(images), load(short, images)):
+        assert set(records.trials.filter(pl.col("dataset") == "mnist")["steps"]) == {5000}
