@@ -19,11 +19,10 @@ from analysis.ranks import (
     Comparison,
     comparisons,
     covered,
+    means_of_all,
     rank_interval,
-    with_unfinished,
 )
 from analysis.records import Records
-from analysis.select import mean_over_repetitions
 from analysis.stats import Array, dense_ranks
 from analysis.weakest import PLACE, weakest
 
@@ -82,10 +81,13 @@ def ranking(records: Records) -> pd.DataFrame:
     """
 
     def make() -> pd.DataFrame:
-        means = _band_means(records)
+        banded = _banded(records)
+        means, totals = _band_means(banded), _totals(banded)
         cells = {tuple(cell.place.values()): cell for cell in comparisons(means, KEYS)}
         order = [(norm, band.name) for norm in (ANY, *NORMS) for band in BANDS]
-        rows = [row for key in order if key in cells for row in _rows(cells[key], means)]
+        rows = [
+            row for key in order if key in cells for row in _rows(cells[key], means, totals[key])
+        ]
         frame = pd.DataFrame(rows, columns=list(COLUMNS))
         return frame.assign(attacks=frame["attack_norm"].map(_attacks(records)))
 
@@ -103,14 +105,17 @@ def _attacks(records: Records) -> dict[str, str]:
     return dict(kinds.iter_rows())
 
 
-def _band_means(records: Records) -> pl.DataFrame:
-    """Return rows `dataset, defense, *KEYS, accuracy, radii, repetitions`.
+def _totals(banded: pl.DataFrame) -> dict[tuple[str, str], int]:
+    """Return on how many data sets anything has a result, per norm and band."""
+    counts = banded.drop_nulls("accuracy").group_by(KEYS).agg(pl.col("dataset").n_unique())
+    return {(norm, band): total for norm, band, total in counts.iter_rows()}
+
+
+def _band_means(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return rows `dataset, defense, *KEYS, accuracy, radii, repetitions` from those of radii.
 
     The mean over a band's radii is over those that all covered defenses with a result share.
     """
-    rows = weakest(records, _ranked_datasets(records))
-    means = mean_over_repetitions(rows, ("dataset", "defense", *PLACE))
-    rows = _banded(with_unfinished(means, records, PLACE))
     ranked = rows.join(
         covered(rows, KEYS).filter("covered").select(*KEYS, "defense"), on=[*KEYS, "defense"]
     )
@@ -133,8 +138,13 @@ def _band_means(records: Records) -> pl.DataFrame:
     return pl.concat([averaged, rest], how="diagonal").sort(*here, "defense")
 
 
-def _banded(rows: pl.DataFrame) -> pl.DataFrame:
-    """Add each row's `band`; at radius 0 all norms are one, and each defense is there once."""
+def _banded(records: Records) -> pl.DataFrame:
+    """Return the minima with their `band`.
+
+    At radius 0 all norms are one, and each defense is there once.
+    """
+    found = weakest(records, _ranked_datasets(records))
+    rows = means_of_all(found, records, PLACE)
     radius = pl.col("attack_grid_radius")
     banded = pl.concat(
         [
@@ -153,7 +163,7 @@ def _banded(rows: pl.DataFrame) -> pl.DataFrame:
     return pl.concat([once.with_columns(attack_norm=pl.lit(ANY)), banded.filter(~clean)])
 
 
-def _rows(cell: Comparison, means: pl.DataFrame) -> list[dict[str, object]]:
+def _rows(cell: Comparison, means: pl.DataFrame, total: int) -> list[dict[str, object]]:
     """Return the rows of one norm and band; one defense alone makes no ranking."""
     if len(cell.defenses) < 2 or not cell.datasets:
         return []
@@ -169,7 +179,7 @@ def _rows(cell: Comparison, means: pl.DataFrame) -> list[dict[str, object]]:
     common = {
         **cell.place,
         "datasets": len(cell.datasets),
-        "total": cell.total,
+        "total": total,
         "radii": here["radii"].min(),
         "repetitions": here["repetitions"].min(),
         "friedman_p": overall,
@@ -190,7 +200,7 @@ def _rows(cell: Comparison, means: pl.DataFrame) -> list[dict[str, object]]:
         for place, i in enumerate(order.tolist(), 1)
     ]
     left_out = ({**cell.place, "defense": d, "run_on": n} for d, n in cell.left_out.items())
-    return [*rows, *(row | {"total": cell.total} for row in left_out)]
+    return [*rows, *(row | {"total": total} for row in left_out)]
 
 
 def _mean_of_finished(scores: Array) -> float:

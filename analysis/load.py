@@ -16,7 +16,7 @@ from analysis.commands import commands, quoted
 from analysis.gather import CELL, Gathered, gather
 from analysis.locate import Source
 from analysis.names import NORMS, SPELLINGS, adopt
-from analysis.protocols import mixture, tell_apart
+from analysis.protocols import mixture, tell_apart, without
 from analysis.protocols import notes as protocol_notes
 from analysis.recordings import number, once, repetition_notes, values_of
 from analysis.records import Provenance, Records
@@ -88,7 +88,8 @@ def _assemble(rows: Gathered, source: Source, asked: _Asked) -> Records:
         _records(part, values, cells, source, asked)
         for part in sorted(parts, key=lambda part: part["leaky"].any())
     )
-    provenance = replace(main.provenance, notes=(*found, *main.provenance.notes))
+    theirs = (f"leaky trials: {note}" for side in with_label for note in side.provenance.notes)
+    provenance = replace(main.provenance, notes=(*found, *main.provenance.notes, *theirs))
     return replace(main, provenance=provenance, with_label=with_label[0] if with_label else None)
 
 
@@ -114,7 +115,7 @@ def _records(
             f"protocol={asked.protocol} has no trial; these records have protocols 1 to {most}"
         )
     values = _of(kept, values)
-    notes = protocol_notes(protocols, asked.protocol)
+    notes = [*protocol_notes(protocols, asked.protocol), *without(told, asked.protocol)]
     ranked = kept.filter((pl.col("family") == "mlp") & ~pl.col("dataset").is_in(_IMAGE_SETS))
     return Records(
         trials=kept.drop("protocol"),

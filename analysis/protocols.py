@@ -15,10 +15,13 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from analysis.names import image_set, label
 from analysis.strong import PREFIX
 
 Field = tuple[str, str]  # (kind, what it is of): the radii of an attack, the data of a split
 Fields = Mapping[Field, str]
+Common = frozenset[tuple[Field, str]]
+Member = tuple[dict[str, object], Fields]  # one signature's counts and fields
 
 STEPS, OPTIONS, SIMULATED = "steps", "options", "simulated"
 DATA, TRAINING_RADII, ATTACK_RADII = "data", "training radii", "attack radii"
@@ -63,28 +66,34 @@ def tell_apart(
         .agg((pl.col("status") == "complete").sum().alias("complete"), pl.len().alias("trials"))
         .sort(*_GROUP, "signature")
     )
-    overall: Counter[frozenset[tuple[Field, str]]] = Counter()
-    rows = [(row, signed.fields(row["signature"])) for row in counts.to_dicts()]
-    for row, fields in rows:
-        overall[_common(fields)] += row["complete"]
-    groups: dict[tuple[str, str], list[tuple[dict[str, object], Fields]]] = {}
-    for row, fields in rows:
+    overall: Counter[tuple[str, Common]] = Counter()
+    groups: dict[tuple[str, str], list[Member]] = {}
+    for row in counts.to_dicts():
+        fields = signed.fields(row["signature"])
+        overall[_together(row["dataset"]), _common(fields)] += row["complete"]
         groups.setdefault((row["dataset"], row["family"]), []).append((row, fields))
     numbers, protocols = [], []
     for (dataset, family), members in groups.items():
-        members.sort(key=lambda m: (-overall[_common(m[1])], *_fewest_last(m[0]), _text(m[1])))
-        agreed = list(_merged(members))
+        agreed = list(_merged(_in_order(members, overall, _together(dataset))))
         for number, (fields, own) in enumerate(agreed, 1):
             differs = _differences(fields, agreed[0][0]) if number > 1 else ()
             size = sum(int(str(row["trials"])) for row in own)
             protocols.append(Protocol(dataset, family, number, size, differs))
             numbers += [(dataset, family, row["signature"], number) for row in own]
+    return _numbered(trials, signed.signatures, numbers), tuple(protocols)
+
+
+def _numbered(
+    trials: pl.DataFrame, signatures: pl.DataFrame, numbers: list[tuple[str, str, object, int]]
+) -> pl.DataFrame:
+    """Return the trials with the `protocol` that is known of their group and signature."""
     schema = {**dict.fromkeys((*_GROUP, "signature"), pl.String), "protocol": pl.Int64}
     lookup = pl.DataFrame(numbers, schema=schema, orient="row")
-    numbered = trials.join(signed.signatures, on="trial", how="left", maintain_order="left").join(
-        lookup, on=[*_GROUP, "signature"], how="left", maintain_order="left"
+    return (
+        trials.join(signatures, on="trial", how="left", maintain_order="left")
+        .join(lookup, on=[*_GROUP, "signature"], how="left", maintain_order="left")
+        .drop("signature")
     )
-    return numbered.drop("signature"), tuple(protocols)
 
 
 def notes(protocols: Iterable[Protocol], analysed: int) -> list[str]:
@@ -107,6 +116,20 @@ def notes(protocols: Iterable[Protocol], analysed: int) -> list[str]:
     return lines
 
 
+def without(told: pl.DataFrame, analysed: int) -> list[str]:
+    """Say, if so, which defenses have trials of other protocols alone, and so no result."""
+    lost = (
+        told.group_by("dataset", "family", "defense")
+        .agg((pl.col("protocol") == analysed).any().alias("there"))
+        .filter(~pl.col("there"))
+        .group_by("defense")
+        .agg(pl.col("dataset").unique().sort())
+        .sort("defense")
+    )
+    named = ", ".join(f"{label(d)} on {_names(datasets)}" for d, datasets in lost.rows())
+    return [f"no trial of the protocol analysed: {named}"] if named else []
+
+
 def mixture(trials: pl.DataFrame) -> list[str]:
     """Say, if so, that steps or options differ between data sets that ranks put together."""
     lines = []
@@ -123,21 +146,32 @@ def _names(datasets: Iterable[str]) -> str:
     return ", ".join(names) if len(names) <= NAMED else f"{len(names)} data sets"
 
 
-def _fewest_last(row: Mapping[str, object]) -> tuple[int, int]:
-    return -int(str(row["complete"])), -int(str(row["trials"]))
+def _together(dataset: str) -> str:
+    """Name the data sets that ranks put together: the tabular ones; image sets stand alone."""
+    return "" if image_set(dataset) is None else dataset
 
 
-def _text(fields: Fields) -> str:
-    return repr(sorted(fields.items()))
+def _in_order(
+    members: list[Member], overall: Mapping[tuple[str, Common], int], together: str
+) -> list[Member]:
+    """Sort by finished trials over the data sets that stand together, then by those of one."""
+
+    def key(member: Member) -> tuple[int, int, int, str]:
+        row, fields = member
+        complete, trials = int(str(row["complete"])), int(str(row["trials"]))
+        everywhere = overall[together, _common(fields)]
+        return -everywhere, -complete, -trials, repr(sorted(fields.items()))
+
+    return sorted(members, key=key)
 
 
-def _common(fields: Fields) -> frozenset[tuple[Field, str]]:
+def _common(fields: Fields) -> Common:
     """Return the fields that sweeps share across data sets."""
     return frozenset(item for item in fields.items() if item[0][0] not in _OF_ONE_SET)
 
 
 def _merged(
-    members: Iterable[tuple[dict[str, object], Fields]],
+    members: Iterable[Member],
 ) -> Iterator[tuple[Fields, list[dict[str, object]]]]:
     """Yield the fields and members of each protocol: a member joins the first it agrees with."""
     found: list[tuple[dict[Field, str], list[dict[str, object]]]] = []

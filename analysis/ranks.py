@@ -3,7 +3,8 @@
 Two rules hold wherever defenses are ranked:
 
 - A defense that has trials on a data set and no finished network there, all having diverged or
-  failed, ranks last on it. Leaving such data sets out would reward divergence.
+  failed, ranks last on it. Leaving such data sets out would reward divergence. With several seeds
+  or splits the same holds where it finished in less than `FINISHED` of those it was run in.
 - A defense that was run on less than `COVERAGE` of the data sets is left out, and named. Of the
   others the ranks are over the data sets on which each of them was run. Nothing is imputed.
 """
@@ -20,11 +21,12 @@ import polars as pl
 
 from analysis.names import ordered
 from analysis.posthoc import Friedman, friedman
-from analysis.records import Records
+from analysis.records import REPETITION, Records
 from analysis.select import CELL, mean_over_repetitions, selected
 from analysis.stats import Array, bootstrap_interval, dense_ranks, mean_interval
 
 COVERAGE = 0.5  # share of the data sets on which a defense must have been run to be ranked
+FINISHED = 0.5  # share of seeds and splits in which it must have finished a network to have a rank
 BELOW_ALL = -1.0  # the score of a defense that has no finished network: less than any accuracy
 DIGITS = 7  # of accuracies that are ranked: more is the rounding of float32 and of means
 CERTIFICATE = "certified-"  # how the names of certificates begin
@@ -41,29 +43,40 @@ def attacked_accuracies(records: Records, datasets: tuple[str, ...]) -> pl.DataF
         chosen = selected(records).filter(
             pl.col("dataset").is_in(datasets) & ~pl.col("attack").str.starts_with(CERTIFICATE)
         )
-        means = mean_over_repetitions(chosen, ("dataset", "defense", *CELL))
-        return with_unfinished(means, records, CELL)
+        return means_of_all(chosen, records, CELL)
 
     return records.once(("attacked", datasets), make)
 
 
-def with_unfinished(means: pl.DataFrame, records: Records, place: Sequence[str]) -> pl.DataFrame:
-    """Add a row without accuracy wherever a defense has trials on a data set and none finished.
+def means_of_all(chosen: pl.DataFrame, records: Records, place: Sequence[str]) -> pl.DataFrame:
+    """Return means over repetitions of every defense that was run, null where none finished.
 
     Args:
-        means: rows `dataset, defense, *place, accuracy, ...`.
+        chosen: rows as `mean_over_repetitions` takes them.
         records: the trials.
-        place: the columns of attack and radius; a defense is added where another has a result.
+        place: the columns of attack and radius.
     """
-    unfinished = (
-        records.trials.filter(pl.col("family") == "mlp")
-        .group_by("dataset", "defense")
-        .agg((pl.col("status") == "complete").any().alias("finished"))
-        .filter(~pl.col("finished"))
-        .drop("finished")
-    )
-    added = means.select("dataset", *place).unique().join(unfinished, on="dataset")
+    lost = unfinished(records)
+    finished = chosen.join(lost, on=["dataset", "defense"], how="anti")
+    means = mean_over_repetitions(finished, ("dataset", "defense", *place))
+    added = means.select("dataset", *place).unique().join(lost, on="dataset")
     return pl.concat([means, added], how="diagonal").sort("dataset", "defense", *place)
+
+
+def unfinished(records: Records) -> pl.DataFrame:
+    """Return `dataset, defense` of each defense that has trials on a data set and no rank.
+
+    Those are the ones that finished a network in less than `FINISHED` of the seeds and splits.
+    """
+    return (
+        records.trials.filter(pl.col("family") == "mlp")
+        .group_by("dataset", "defense", *REPETITION)
+        .agg((pl.col("status") == "complete").any().alias("finished"))
+        .group_by("dataset", "defense")
+        .agg(pl.col("finished").mean())
+        .filter((pl.col("finished") == 0) | (pl.col("finished") < FINISHED))
+        .select("dataset", "defense")
+    )
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from analysis import bands, strong
 from analysis.load import from_frame
 from analysis.names import label, norm_label
 from analysis.pixels import unscaled
-from analysis.ranks import COVERAGE, attacked_accuracies, comparisons
+from analysis.ranks import COVERAGE, attacked_accuracies, comparisons, unfinished
 from analysis.records import REPETITION, Records
 
 TITLE = (
@@ -172,7 +172,7 @@ def _unfinished_repetitions(records: Records) -> list[str]:
     repetitions = (
         records.trials.group_by("family", "dataset", "defense", *REPETITION)
         .agg(finished.alias("finished"))
-        .filter(pl.col("finished").any().over("family", "dataset", "defense"))
+        .join(unfinished(records), on=["dataset", "defense"], how="anti")
         .filter(~pl.col("finished"))
     )
     lacking = (
@@ -201,14 +201,15 @@ def _left_out_of_ranks(records: Records) -> list[str]:
     if fewest is not None and len(fewest.datasets) < fewest.total:
         run = zip(fewest.defenses, fewest.run_on, strict=True)
         lacking = ", ".join(f"{label(d)} on {n}" for d, n in run if n < fewest.total)
+        lacking = lacking and f"; there are results of {lacking}"
         found.append(
             f"ranks stand on as few as {len(fewest.datasets)} of {fewest.total} data sets, those "
-            f"with a result of every defense; there are results of {lacking}"
+            f"with a result of every defense{lacking}"
         )
     lost: Counter[str] = Counter()
     for cell in cells:
         lost |= Counter(dict(zip(cell.defenses, cell.unfinished, strict=True)))
     if lost:
         named = ", ".join(f"{label(d)} on {n} data sets" for d, n in sorted(lost.items()))
-        found.append(f"a defense of which no network finished ranks last there: {named}")
+        found.append(f"a defense of which nothing finished ranks last there: {named}")
     return found

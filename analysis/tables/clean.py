@@ -11,9 +11,9 @@ import polars as pl
 from analysis.artifact import Block, Cell, Row, Table
 from analysis.names import label, math_label, order_key
 from analysis.posthoc import wilcoxon
-from analysis.ranks import with_unfinished
+from analysis.ranks import means_of_all
 from analysis.records import Records
-from analysis.select import mean_over_repetitions, selected
+from analysis.select import selected
 from analysis.stats import bootstrap_interval
 from analysis.tables.cells import MISSING
 
@@ -33,8 +33,9 @@ def build(records: Records) -> pd.DataFrame:
     # At radius 0 every attack is the identity; one of them is enough.
     attacks = sorted(set(clean["attack"].to_list()), key=lambda a: (a != "pgd-linf", a))
     per_attack = clean.filter(pl.col("attack") == attacks[0])
-    means = mean_over_repetitions(per_attack, ("dataset", "defense"))
-    accuracies = with_unfinished(means, records, ()).with_columns(percent=100 * pl.col("accuracy"))
+    accuracies = means_of_all(per_attack, records, ()).with_columns(
+        percent=100 * pl.col("accuracy")
+    )
     nominal = accuracies.filter(pl.col("defense") == REFERENCE)
     frame = (
         accuracies.filter(pl.col("defense") != REFERENCE)

@@ -17,6 +17,8 @@ ARM = ("dataset", "defense", *REPETITION)
 def build(records: Records) -> pd.DataFrame:
     """Return per defense and attack how the chosen trials compare with the best on test.
 
+    Where several tie on validation, the mean of their test accuracies is compared.
+
     `gap` is the best candidate's test accuracy minus the chosen one's, `optimism` the chosen
     one's validation accuracy minus its test accuracy; percent points over data sets, radii and
     repetitions. The choices themselves are those of all tables, made without test data.

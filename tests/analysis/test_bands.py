@@ -206,3 +206,14 @@ def test_seed_in_which_a_defense_finished_nothing_is_pointed_out() -> None:
     assert set(ranking(records)["repetitions"]) == {1}
     (note,) = summary.notes(records)
     assert note.endswith("count for none: RUB in 2 (on 2 data sets)")
+
+
+def test_data_set_without_a_radius_that_all_share_is_counted_as_left_out() -> None:
+    rows = [
+        pair
+        for pair in sweep(3, radii=(0.1, 0.3))
+        if pair[0]["dataset"] != "set-0"
+        or pair[0]["attack_grid_radius"] == (0.1 if pair[0]["defense"] == "rub" else 0.3)
+    ]
+    table = ranking(records_of(*rows))
+    assert (set(table["datasets"]), set(table["total"])) == ({2}, {3})

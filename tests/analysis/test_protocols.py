@@ -146,3 +146,27 @@ def test_unknown_protocol_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixt
     assert main([*out, "protocol=2"]) == 0
     assert "steps 500, not 5000" in capsys.readouterr().out
     assert pl.read_csv(tmp_path / "out" / "accuracy.csv")["percent"].unique().to_list() == [90.0]
+
+
+def test_defense_of_another_protocol_alone_is_named() -> None:
+    others = [
+        [{**row, "steps": 500} if row["defense"] == "rub" else row for row in pair]
+        for pair in sweep("a", 0.5)
+    ]
+    more = [p for p in sweep("b", 0.5, batch_size=32) if p[0]["defense"] == "nominal"]
+    records = load(others, more)
+    assert set(records.trials["defense"]) == {"nominal"}
+    assert notes(records)[1] == "no trial of the protocol analysed: RUB on set-0, set-1, set-2"
+
+
+def test_image_set_is_analysed_alike_alone_and_among_others() -> None:
+    short = sweep("short", 0.9, datasets=4, steps=500)
+    images = [
+        [{**row, "dataset": "mnist"} for row in pair]
+        for pair in (
+            *sweep("a", 0.5, datasets=1, rates=3),
+            *sweep("b", 0.9, datasets=1, steps=500),
+        )
+    ]
+    for records in (load(images), load(short, images)):
+        assert set(records.trials.filter(pl.col("dataset") == "mnist")["steps"]) == {5000}

@@ -158,3 +158,24 @@ def test_interval_of_equal_ranks_is_clopper_and_pearsons() -> None:
     assert low == pytest.approx([1.0, 3 - 0.3085 * 2], abs=1e-3)
     assert high[0] == pytest.approx(1 + 0.3085 * 1, abs=1e-3)
     assert np.isnan(rank_interval(np.ones((1, 3)))[1]).all()
+
+
+def test_one_lucky_seed_of_many_earns_no_rank() -> None:
+    def seeded(defense: str, test: float, finished: int) -> list[list[dict[str, object]]]:
+        return [
+            rows_of(
+                f"{dataset}-{defense}-{seed}",
+                *((0.5, test) if seed < finished else (None, None)),
+                dataset=dataset, defense=defense, seed=seed,
+                status="complete" if seed < finished else "diverged",
+            )
+            for dataset in SETS
+            for seed in range(4)
+        ]  # fmt: skip
+
+    others = [*seeded("pgd-linf", 0.8, 4), *seeded("nominal", 0.7, 4)]
+    for finished, first, times in ((1, "pgd-linf", 4), (2, "rub", 2), (4, "rub", 4)):
+        table = ranking(records_of(*others, *seeded("rub", 0.9, finished)))
+        assert table["defense"][0] == first
+        assert set(table["repetitions"]) == {times}
+        assert table.set_index("defense")["unfinished"]["rub"] == (10 if finished == 1 else 0)
