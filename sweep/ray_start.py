@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from sweep import config as sweep_config
-from sweep import local_ray, ray_environment
+from sweep import local_ray, ray_environment, ray_token
 from sweep.errors import RayError
 
 _KNOCK_TIMEOUT_S = 10.0
@@ -41,13 +41,14 @@ class RayStart:
         self._thread.start()
 
     def _run(self) -> None:
-        try:
-            _start(self._config)
-        except BaseException as error:
-            self._error = error
-        self._up.set()
-        self._over.wait()
-        _end()
+        with ray_token.restored():
+            try:
+                _start(self._config)
+            except BaseException as error:
+                self._error = error
+            self._up.set()
+            self._over.wait()
+            _end()
 
     def wait(self) -> None:
         """Return when Ray is up.
@@ -117,8 +118,9 @@ def _start(ray_config: sweep_config.Ray) -> None:
     quiet = {"log_to_driver": False, "logging_level": logging.CRITICAL}
     if ray_config.address is not None:
         try:
-            _knock(ray_config.address)
-            ray.init(address=ray_config.address, **quiet)
+            ray.init(address=_found(ray_config.address), **quiet)
+        except RayError:
+            raise
         except (OSError, ValueError, RuntimeError) as error:
             raise RayError(
                 f"ray.address={ray_config.address}: no Ray cluster answers there "
@@ -126,6 +128,7 @@ def _start(ray_config: sweep_config.Ray) -> None:
                 "or use ray=local"
             ) from None
         return
+    ray_token.give_own()
     local_ray.start(ray_config.num_cpus, ray_config.num_gpus, **quiet)
 
 
@@ -135,14 +138,27 @@ def _end() -> None:
     ray.shutdown()
 
 
-def _knock(address: str) -> None:
-    """Try the address itself first: Ray goes on trying for minutes.
+def _found(address: str) -> str:
+    """The cluster's own address, once it has answered; Ray itself goes on trying for minutes.
 
     Raises:
         OSError: nothing answers there.
         ValueError: it has no port.
+        RayError: the cluster and this machine disagree about a token.
     """
-    if address == "auto" or "://" in address:
-        return
-    host, _, port = address.rpartition(":")
-    socket.create_connection((host, int(port)), timeout=_KNOCK_TIMEOUT_S).close()
+    if "://" in address:
+        return address
+    if address != "auto":
+        host, _, port = address.rpartition(":")
+        socket.create_connection((host, int(port)), timeout=_KNOCK_TIMEOUT_S).close()
+    found = ray_token.settle(address)
+    _read_mode()
+    return found
+
+
+def _read_mode() -> None:
+    """Let Ray see the mode, which it has read before if it was imported before."""
+    with contextlib.suppress(ImportError):  # a Ray without tokens
+        from ray._raylet import Config  # type: ignore[attr-defined]
+
+        Config.initialize("")

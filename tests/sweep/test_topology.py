@@ -5,9 +5,11 @@ Skipped where PostgreSQL's server is not installed (`apt-get install postgresql`
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from collections import Counter
@@ -16,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from sweep import ray_token
 from tests.sweep import chaos
 
 SWEEP = ["training.steps=200", "grid.seed=[0,1]", "packing.max_trials=1", "ray=cluster"]
@@ -104,6 +107,88 @@ def test_cluster_sweep_survives_a_killed_node_with_every_trial_once(
     assert len(trials) == 12
     assert set(rows.values()) == {1}
     assert chaos.in_mlflow(results, server) == Counter(trials)
+
+
+@contextlib.contextmanager
+def ray_head(folder: Path, **environment: str) -> Iterator[str]:
+    """The address of a Ray that `ray start --head` has brought up, as the README says."""
+    port = chaos.free_port()
+    program = Path(sys.executable).with_name("ray")
+    command = [str(program), "start", "--head", "--block", f"--port={port}", "--num-cpus=1"]
+    command += ["--node-ip-address=127.0.0.1", "--include-dashboard=false", "--num-gpus=0"]
+    # A socket's path has at most 107 characters.
+    with tempfile.TemporaryDirectory(prefix="sweep-ray-") as scratch:
+        with (folder / "head.log").open("wb") as log:
+            head = subprocess.Popen(
+                [*command, f"--temp-dir={scratch}"],
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                env={**os.environ, **environment},
+            )
+        try:
+            chaos.wait_for(lambda: "Ray runtime started" in (folder / "head.log").read_text())
+            yield f"127.0.0.1:{port}"
+        finally:
+            below = chaos.descendants(head.pid)
+            for pid in (head.pid, *below):
+                chaos.kill(pid)
+            head.wait()
+
+
+def one_error(output: str) -> str:
+    """The only line of an output that is an error, where nothing but the opening is beside it."""
+    lines = [line for line in output.splitlines() if not line.startswith("chaos: ")]
+    assert len(lines) == 1, output
+    assert lines[0].startswith("error: ")
+    return lines[0]
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty home folder, and nothing about tokens in the environment."""
+    for name in (ray_token.MODE, ray_token.TOKEN, "RAY_AUTH_TOKEN_PATH", "RAY_ADDRESS"):
+        monkeypatch.delenv(name, raising=False)
+    folder = tmp_path / "home"
+    folder.mkdir()
+    return folder
+
+
+QUICK = ["ray=cluster", "grid.defense=[nominal]", "tracking.enabled=false"]
+
+
+def test_readmes_cluster_recipe_works_after_a_local_sweep(tmp_path: Path, home: Path) -> None:
+    local = chaos.arguments(tmp_path / "local", *QUICK, "ray=local")
+    code, output = chaos.run(local, HOME=str(home))
+    assert code == 0, output
+    assert not (home / ".ray").exists()
+    with ray_head(tmp_path, HOME=str(home)) as address:
+        argv = chaos.arguments(tmp_path / "results", *QUICK, f"ray.address={address}")
+        code, output = chaos.run(argv, HOME=str(home))
+    assert code == 0, output
+    assert "Token" not in output
+    assert len(chaos.recorded(tmp_path / "results")) > 0
+
+
+def test_cluster_with_a_token_is_joined_with_it_and_refused_without(
+    tmp_path: Path, home: Path
+) -> None:
+    (home / ".ray").mkdir()
+    (home / ".ray" / "auth_token").write_text("0123456789abcdef" * 4)
+    stranger = tmp_path / "stranger"
+    stranger.mkdir()
+    with ray_head(tmp_path, HOME=str(home)) as address:
+        argv = chaos.arguments(tmp_path / "results", *QUICK, f"ray.address={address}")
+        for environment in (
+            {"HOME": str(stranger)},
+            {"HOME": str(home), "RAY_AUTH_TOKEN": "another"},
+            {"HOME": str(home), "RAY_AUTH_MODE": "disabled"},
+        ):
+            code, output = chaos.run(argv, **environment)
+            assert code == 2, output
+            assert "the cluster asks for a token" in one_error(output)
+        code, output = chaos.run(argv, HOME=str(home))
+    assert code == 0, output
 
 
 def test_cluster_that_does_not_answer_is_one_line(tmp_path: Path) -> None:
