@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 
-from robust.checkpoint import CheckpointFile, read_key
+from robust.checkpoint import UNUSABLE, CheckpointFile, read_key
 from sweep.config import Training
 from sweep.packing import Pack
 from sweep.store import Folder
@@ -43,6 +43,7 @@ def remove_finished(folder: Folder, pack: Pack) -> None:
     for path in _path(folder).glob(f"[!.]*{_SUFFIX}"):
         if path.stem == pack.pack_id or recorded.issuperset(_trials(path) or [""]):
             path.unlink(missing_ok=True)
+    (_path(folder) / f"{pack.pack_id}{UNUSABLE}").unlink(missing_ok=True)
 
 
 def remove_stale(folder: Folder, packs: Iterable[Pack]) -> int:
