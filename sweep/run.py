@@ -71,10 +71,10 @@ def _interrupt(signum: int, frame: FrameType | None) -> NoReturn:
 
 
 def _leave(code: int) -> NoReturn:
-    """End the process; after Ctrl-C without the clean-up that Ray's threads may crash in."""
+    """End the process; without the clean-up that Ray's threads crash or hang in, if they may."""
     sys.stdout.flush()
     sys.stderr.flush()
-    if code == _INTERRUPTED:
+    if code == _INTERRUPTED or ray_start.any_lost():
         os._exit(code)
     sys.exit(code)
 

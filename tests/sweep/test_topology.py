@@ -209,3 +209,45 @@ def test_gpus_that_no_node_has_are_one_line(tmp_path: Path) -> None:
     assert "error: ray.gpus_per_pack=1" in output
     assert "no node has more than 0 GPU" in output
     assert "Traceback" not in output
+
+
+def test_gpu_that_only_ray_sees_is_one_line(tmp_path: Path) -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("torch can use the GPU here")
+    argv = chaos.arguments(tmp_path / "results", "ray.num_gpus=1", "tracking.enabled=false")
+    code, output = chaos.run(argv)
+    assert code == 2
+    error = one_error(output)
+    assert "that torch cannot use" in error
+    assert "ray.gpus_per_pack=0" in error
+    assert not chaos.recorded(tmp_path / "results")
+
+
+@pytest.mark.parametrize(
+    ("mark", "name"), [("gcs_server", "its head"), ("raylet/raylet", "its node")]
+)
+def test_sweep_whose_ray_is_killed_ends_soon_in_one_line_and_goes_on_later(
+    mark: str, name: str, tmp_path: Path
+) -> None:
+    results = tmp_path / "results"
+    argv = chaos.arguments(results, "training.steps=500", "packing.max_trials=1")
+    argv.append("tracking.enabled=false")
+    driver = chaos.start(argv)
+    chaos.wait_for(lambda: bool(chaos.recorded(results)) or driver.poll() is not None)
+    before = chaos.recorded(results)
+    below = chaos.descendants(driver.pid)
+    chaos.kill(next(pid for pid, line in below.items() if mark in line))
+    output, _ = driver.communicate(timeout=60)  # Ray itself leaves the sweep hanging for longer
+    assert driver.returncode == 2, output
+    last = output.rstrip().splitlines()[-1]
+    assert last.startswith(f"error: Ray is gone: {name}")
+    assert "Traceback" not in output
+    assert "failed to" not in output.lower()
+    assert chaos.recorded(results) >= before
+    code, output = chaos.run(argv)
+    assert code == 0, output
+    rows = chaos.recorded(results)
+    assert len({row[0] for row in rows}) == 6
+    assert set(rows.values()) == {1}
