@@ -10,14 +10,18 @@ import torch
 
 from sweep.config import Ray
 
+COMMIT = "SWEEP_GIT_COMMIT"  # an image is built without .git, and told its commit
 _ROOT = Path(__file__).resolve().parent.parent
 
 
 def git_commit() -> str:
-    """The commit of the working tree, with +dirty where it was changed; unknown without git."""
+    """The commit of the working tree, with +dirty where it was changed.
+
+    Without git, as in a container: what SWEEP_GIT_COMMIT says, or unknown.
+    """
     commit = _git("rev-parse", "HEAD")
     if not commit:
-        return "unknown"
+        return os.environ.get(COMMIT, "").strip() or "unknown"
     return f"{commit}+dirty" if _git("status", "--porcelain", "--untracked-files=no") else commit
 
 
