@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,6 +16,8 @@ from sweep.config import Ray
 ray_environment.prepare(Ray())
 
 from sweep import tune  # noqa: E402
+
+ROOT = Path(__file__).resolve().parents[2]
 
 FACTS = (
     "The actor died unexpectedly before finishing this task.\n"
@@ -98,3 +102,56 @@ def test_gpu_that_torch_cannot_use_is_one_line(monkeypatch: pytest.MonkeyPatch) 
 def test_gpu_that_torch_can_use_is_no_problem(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "ones", lambda *size, device: torch.zeros(*size))
     assert tune.gpu_problem() is None
+
+
+LOSES_ITS_GPU = """
+import os, sys
+from pathlib import Path
+from sweep import ray_environment
+from sweep.config import Ray, Training
+ray_environment.prepare(Ray())
+from sweep import ray_start, tune
+from sweep.worker import DeviceLostError
+from tests.sweep.helpers import config, jobs
+
+folder = Path(sys.argv[1])
+
+class Failing(tune.PackTrainable):
+    def step(self):
+        with (folder / "steps").open("a") as file:
+            print(os.getpid(), self.job.pack.pack_id, file=file)
+        if len((folder / "steps").read_text().splitlines()) == 1:
+            raise DeviceLostError("AcceleratorError: CUDA error: device-side assert triggered")
+        return super().step()
+
+class Heard:
+    def started(self, job): pass
+    def finished(self, job, summary): print("finished", summary.complete, flush=True)
+    def retried(self, job, error): print("retried", error, flush=True)
+    def lost(self, job, error, details): print("lost", error, flush=True)
+
+tune.PackTrainable = Failing
+here = Ray(num_cpus=1, num_gpus=0)
+start = ray_start.RayStart(here)
+start.wait()
+tune.run(jobs(config(folder / "results", training=Training(steps=3))), here, Heard())
+start.stop()
+start.join()
+"""
+
+
+@pytest.mark.slow
+def test_pack_of_a_lost_gpu_is_run_again_in_another_process(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", LOSES_ITS_GPU, str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280)
+    assert done.returncode == 0, done.stderr
+    heard = done.stdout.splitlines()
+    retried = [line for line in heard if line.startswith("retried ")]
+    assert len(retried) == 1
+    assert "CUDA error: device-side assert triggered" in retried[0]
+    assert [line for line in heard if line.startswith("finished")] == ["finished 2"] * 2
+    steps = [line.split() for line in (tmp_path / "steps").read_text().splitlines()]
+    assert len(steps) == 3
+    processes = [process for process, _ in steps]
+    assert processes[0] not in processes[1:]
+    assert steps[0][1] in [pack for _, pack in steps[1:]]
