@@ -22,6 +22,7 @@ FORMAT = 2  # raised whenever a state of before can no longer be taken up
 # Writing may take this share of the time between two checkpoints: large packs save more rarely.
 COST = 0.01
 TEMPORARY = ".tmp-"
+UNUSABLE = ".unusable"  # ends the name of a file that was set aside
 
 _log = logging.getLogger(__name__)
 
@@ -80,13 +81,27 @@ class CheckpointFile:
             found = (whole["format"], whole["key"], whole["call"])
             state: State = whole["state"]
         except Exception as error:  # whatever a damaged file makes the reader raise
-            problem = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-            _log.warning("checkpoint %s cannot be read and is ignored: %s", self.path, problem)
+            self.set_aside(error)
             return None
         if found != (FORMAT, self.key, call):
             _log.warning("checkpoint %s is of another training and is ignored", self.path)
             return None
         return state
+
+    def set_aside(self, error: Exception) -> None:
+        """Rename a file that cannot be used, which must not be met again, and say why."""
+        problem = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        aside = self.path.with_suffix(UNUSABLE)
+        try:
+            self.path.replace(aside)
+        except OSError as renaming:  # it is overwritten by the next one
+            problem = f"{problem} ({renaming})"
+        _log.warning(
+            "checkpoint %s cannot be read and is ignored: %s; it is kept as %s",
+            self.path,
+            problem,
+            aside.name,
+        )
 
     def remove(self) -> None:
         """Delete the file, if there is one."""

@@ -5,6 +5,7 @@ Legend: P networks in the pack, N training examples, B batch, D input features.
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -129,9 +130,12 @@ def train(
     make_step = recorded(update, generator) if record else update
     stand = _Stand(update, [on_batch] if isinstance(on_batch, Stateful) else [])
     given = (list(x.shape), list(order.shape), radius.tolist(), rates.tolist())
-    call = _call_hash(net, *given, defense, loss, bounds, seed, *(["tf32"] if tf32 else []))
+    # A generator's state, and the rounding of every step, are those of one kind of device.
+    device = [x.device.type] if x.device.type != "cpu" else []
+    options = [*device, *(["tf32"] if tf32 else [])]
+    call = _call_hash(net, *given, defense, loss, bounds, seed, *options)
     if checkpoint is not None and (state := checkpoint.load(call)) is not None:
-        stand.load_state_dict(state)
+        stand.resume(state, checkpoint)
     resumed, before = stand.step, stand.seconds
     start = time.perf_counter()
     for step in range(resumed + 1, steps + 1):
@@ -180,6 +184,15 @@ class _Stand:
         self.update.load_state_dict(state)
         for call, own in zip(self.callbacks, state["callbacks"], strict=True):
             call.load_state_dict(own)
+
+    def resume(self, state: State, checkpoint: CheckpointFile) -> None:
+        """Go on from a checkpoint's state, or from the start if it does not fit after all."""
+        start = copy.deepcopy(self.state_dict())
+        try:
+            self.load_state_dict(state)
+        except Exception as error:  # whatever a state of other shapes or types makes torch raise
+            self.load_state_dict(start)
+            checkpoint.set_aside(error)
 
 
 def _call_hash(net: Network, *settings: object) -> str:

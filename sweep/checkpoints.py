@@ -11,7 +11,7 @@ from collections.abc import Container
 from dataclasses import asdict
 from pathlib import Path
 
-from robust.checkpoint import CheckpointFile, read_key
+from robust.checkpoint import UNUSABLE, CheckpointFile, read_key
 from sweep import files
 from sweep.config import Training
 from sweep.packing import Pack
@@ -46,6 +46,7 @@ def remove_finished(folder: Folder, pack: Pack) -> None:
         if path.stem == pack.pack_id or recorded.issuperset(_trials(path) or [""]):
             path.unlink(missing_ok=True)
     _deaths_file(folder, pack).unlink(missing_ok=True)
+    (_path(folder) / f"{pack.pack_id}{UNUSABLE}").unlink(missing_ok=True)
 
 
 def deaths(folder: Folder, pack: Pack) -> int:

@@ -200,6 +200,9 @@ class Driver:
             self._ray.wait()
             gc.freeze()  # what imports made stays: the collection before Ray's end passes it by
             tune.run([task.job for task in self.tasks.values()], config, self)
+        except KeyboardInterrupt:
+            self._ray.check()
+            raise
         finally:
             self._ray.stop()
 

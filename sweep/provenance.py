@@ -11,18 +11,21 @@ import torch
 from sweep.config import Ray
 from sweep.installation import INSTALLED, ROOT
 
+COMMIT = "SWEEP_GIT_COMMIT"  # an image is built without .git, and told its commit
+
 
 def git_commit() -> str:
-    """The commit of the working tree, with +dirty where it was changed; unknown without git.
+    """The commit of the working tree, with +dirty where it was changed.
 
     An installed project has none: a repository around its environment is somebody else's. Its
-    release is named instead.
+    release is named instead. Without git, as in a container: what SWEEP_GIT_COMMIT says, or
+    unknown.
     """
     if INSTALLED:
         return f"release-{version('robust-sweep')}"
     commit = _git("rev-parse", "HEAD")
     if not commit:
-        return "unknown"
+        return os.environ.get(COMMIT, "").strip() or "unknown"
     return f"{commit}+dirty" if _git("status", "--porcelain", "--untracked-files=no") else commit
 
 

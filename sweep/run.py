@@ -28,7 +28,7 @@ if __name__ == "__main__":
     # A Ctrl-C while the imports below take their seconds.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
-from sweep import compose  # noqa: E402
+from sweep import compose, ray_start  # noqa: E402
 from sweep.errors import UserError  # noqa: E402
 from sweep.uri import redacted  # noqa: E402
 
@@ -83,10 +83,10 @@ def _interrupt(signum: int, frame: FrameType | None) -> NoReturn:
 
 
 def _leave(code: int) -> NoReturn:
-    """End the process; after Ctrl-C without the clean-up that Ray's threads may crash in."""
+    """End the process; without the clean-up that Ray's threads crash or hang in, if they may."""
     sys.stdout.flush()
     sys.stderr.flush()
-    if code == _INTERRUPTED:
+    if code == _INTERRUPTED or ray_start.any_lost():
         os._exit(code)
     sys.exit(code)
 

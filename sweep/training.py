@@ -32,6 +32,19 @@ from sweep.trial import Trial
 
 OnStep = Callable[[int], None]
 
+# What torch says of a full memory where it has no exception of its own.
+_FULL = (
+    *("can't allocate memory", "ALLOC_FAILED", "out of memory", "cudaErrorMemoryAllocation"),
+    "HOST_ALLOCATION_FAILED",
+)
+# Errors after which CUDA refuses every further call of the process.
+_LOST = (
+    *("device-side assert", "illegal memory access", "unspecified launch failure"),
+    *("misaligned address", "illegal instruction", "illegal address", "invalid program counter"),
+    *("hardware stack error", "launch timed out", "launch timeout", "uncorrectable ECC"),
+    *("uncorrectable NVLink", "cudaErrorAssert", "cudaErrorIllegalAddress"),
+    *("cudaErrorLaunchFailure", "cudaErrorECCUncorrectable", "context is destroyed"),
+)
 _SMALLEST_CHUNK = 16  # inputs attacked at once: below, memory is full for another reason
 
 
@@ -91,8 +104,19 @@ def out_of_memory(error: BaseException) -> bool:
     """Whether an error says that the device's memory is full."""
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
-    # Of these torch makes bare RuntimeErrors.
-    return any(text in str(error) for text in ("can't allocate memory", "ALLOC_FAILED"))
+    # Of these torch makes bare RuntimeErrors and AcceleratorErrors.
+    return isinstance(error, RuntimeError) and any(text in str(error) for text in _FULL)
+
+
+def device_lost(error: BaseException) -> bool:
+    """Whether an error says that this process can use its GPU no more, whatever it tries."""
+    return isinstance(error, RuntimeError) and any(text in str(error) for text in _LOST)
+
+
+def take_share(device: str, share: float) -> None:
+    """Keep this process to its share of a GPU's memory, beside the others that use it."""
+    if device != "cpu" and 0 < share < 1:
+        torch.cuda.set_per_process_memory_fraction(share)
 
 
 def release_memory(device: str) -> None:

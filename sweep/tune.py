@@ -6,7 +6,6 @@ Only these two modules and `sweep.local_ray` import Ray.
 from __future__ import annotations
 
 import importlib
-import os
 import re
 import sys
 import tempfile
@@ -17,17 +16,23 @@ from typing import Any, Protocol
 
 import ray
 from ray import tune
+from ray.air.constants import EXPR_ERROR_FILE
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from sweep import config as sweep_config
 from sweep import output
 from sweep.errors import RayError, UserError
+from sweep.training import release_memory, take_share
 from sweep.worker import Job, Summary, one_line, run_pack
 
-# What Ray says of a worker that was killed or crashed, and of one that it killed for memory.
+# Ray's accounts of a worker that was killed or crashed, and of one that it killed for memory.
 _DEATHS = ("The actor died unexpectedly", "The worker died unexpectedly", "ActorDiedError")
 _MEMORY = ("running low on memory", "memory usage threshold", "OutOfMemoryError")
-_FAILURE = r"^Failure # \d+ \(occurred at .*\)$"
-_UNKNOWN = "no error was reported"
+_ADVICE = "Some common causes include"
+_FAILURE = r"^Failure # \d+ \(occurred at .*\)$"  # heads each of a trial's errors in its file
+_UNKNOWN = "Ray reported no error"
+_LONGEST = 400  # characters of a reason
+_GPU_ANSWERS_WITHIN_S = 120.0
 
 
 class Listener(Protocol):
@@ -52,7 +57,9 @@ class Listener(Protocol):
 class PackTrainable(tune.Trainable):  # type: ignore[misc]
     """One Tune trial: its only step runs a whole pack."""
 
-    def setup(self, config: dict[str, Any], jobs: Sequence[Job], device: str) -> None:
+    def setup(
+        self, config: dict[str, Any], jobs: Sequence[Job], device: str, share: float
+    ) -> None:
         """Called once per worker process; the process then takes one pack after another."""
         # Ray puts the folder of the driver's script on the path, where our module names
         # could shadow those of other packages.
@@ -60,6 +67,7 @@ class PackTrainable(tune.Trainable):  # type: ignore[misc]
         sys.path[:] = [path for path in sys.path if path != here]
         self.jobs = jobs
         self.device = device
+        take_share(device, share)
         self.job = jobs[config["job"]]
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -68,9 +76,14 @@ class PackTrainable(tune.Trainable):  # type: ignore[misc]
         return True
 
     def step(self) -> dict[str, Any]:
-        """Run the pack."""
+        """Run the pack.
+
+        Raises:
+            DeviceLostError: Tune then ends this process and runs the pack in another.
+        """
         settings = replace(self.job.settings, device=self.device)
-        summary = run_pack(replace(self.job, settings=settings))
+        summary = run_pack(replace(self.job, settings=settings), leave_lost_device=True)
+        release_memory(self.device)  # what this pack kept is not to be missing from the next
         return {"summary": asdict(summary), "done": True}
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
@@ -137,9 +150,13 @@ class _Forward(tune.Callback):  # type: ignore[misc]
 
 
 def _details(tune_trial: Any) -> str:
-    """What is known of the last failure; Tune's file, in which it notes them, holds all."""
+    """What Ray said of a trial's last failure.
+
+    Tune forgets the file's name when it queues the trial again, which it does first.
+    """
+    path = Path(str(tune_trial.local_path), EXPR_ERROR_FILE)
     try:
-        text = Path(tune_trial.error_file or os.devnull).read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8", errors="replace")
     except OSError:  # Tune could not write it
         text = ""
     return re.split(_FAILURE, text, flags=re.MULTILINE)[-1].strip() or _UNKNOWN
@@ -151,12 +168,16 @@ def _killed(details: str) -> bool:
 
 
 def _reason(details: str) -> str:
-    """One line of a failure."""
+    """One line of a failure: the cause, without Ray's advice."""
     if any(text in details for text in _MEMORY):
         return "the worker process was killed because the machine's memory ran out"
-    if any(text in details for text in _DEATHS):
-        return "the worker process died"
-    return details.splitlines()[-1].strip()
+    lines = [line for line in details.splitlines() if line.strip()]
+    start = next((i for i, line in enumerate(lines) if any(d in line for d in _DEATHS)), None)
+    if start is None:
+        return lines[-1].strip()
+    told = " ".join(line for line in lines[start + 1 :] if not line.startswith("\t"))
+    cause = " ".join(told.split(_ADVICE)[0].split())
+    return f"the worker process died: {cause or 'Ray does not say why'}"[:_LONGEST]
 
 
 def run(jobs: Sequence[Job], ray_config: sweep_config.Ray, listener: Listener) -> None:
@@ -173,8 +194,11 @@ def run(jobs: Sequence[Job], ray_config: sweep_config.Ray, listener: Listener) -
     """
     gpus = gpus_per_pack(ray_config)
     _check_resources(ray_config, gpus)
+    if gpus:
+        _check_gpus(gpus)
+    device = "cuda" if gpus else "cpu"
     trainable = tune.with_resources(
-        tune.with_parameters(PackTrainable, jobs=list(jobs), device="cuda" if gpus else "cpu"),
+        tune.with_parameters(PackTrainable, jobs=list(jobs), device=device, share=gpus),
         {"cpu": ray_config.cpus_per_pack, "gpu": gpus},
     )
     _import_without_mlflow("ray.air.integrations.mlflow")
@@ -244,4 +268,43 @@ def _check_resources(ray_config: sweep_config.Ray, gpus: float) -> None:
             raise RayError(
                 f"{key}={amount}: no node has more than {largest[name]:g} {name}; "
                 f"lower {key} or add a node"
+            )
+
+
+def gpu_problem() -> str | None:
+    """Why torch cannot use the GPU that this process was given, in one line; None if it can."""
+    import torch
+
+    try:
+        torch.ones(1, device="cuda").sum().item()
+    except Exception as error:  # whatever a driver, a build without CUDA or an old GPU raise
+        return " ".join(f"{type(error).__name__}: {error}".split())[:_LONGEST]
+    return None
+
+
+def _check_gpus(share: float) -> None:
+    """Let a process on every node with a GPU use it, before packs fail there one by one.
+
+    Raises:
+        RayError: Ray counts a GPU that torch cannot use. Packs do not fall back to the CPU, which
+            would take weeks where a GPU takes hours, unasked.
+    """
+    ask = ray.remote(num_cpus=0, num_gpus=share, max_retries=0)(gpu_problem)
+    nodes = [n for n in ray.nodes() if n["Alive"] and n["Resources"].get("GPU", 0) >= share]
+    asked = {
+        ask.options(
+            scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+        ).remote(): str(node["NodeManagerAddress"])
+        for node in nodes
+    }
+    done, _ = ray.wait(list(asked), num_returns=len(asked), timeout=_GPU_ANSWERS_WITHIN_S)
+    for reference in done:  # a GPU that others hold has not answered, and is left to them
+        try:
+            problem = ray.get(reference)
+        except ray.exceptions.RayError as error:  # a driver may take its process with it
+            problem = _reason(str(error))
+        if problem is not None:
+            raise RayError(
+                f"ray.gpus_per_pack={share:g}: Ray counts a GPU on {asked[reference]} that torch "
+                f"cannot use ({problem}); mend it there, or run on CPUs with ray.gpus_per_pack=0"
             )

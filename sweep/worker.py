@@ -16,7 +16,7 @@ from sweep.errors import DamagedError
 from sweep.packing import Pack
 from sweep.records import Measured
 from sweep.store import FAILED
-from sweep.training import OnStep, Settings, measure_after_deaths
+from sweep.training import OnStep, Settings, device_lost, measure_after_deaths
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,13 @@ class Summary:
     found: bool = False  # the records were there: nothing was trained
 
 
-def run_pack(job: Job, on_step: OnStep | None = None) -> Summary:
+class DeviceLostError(RuntimeError):
+    """This process can use its GPU no more: the pack must be run in another one."""
+
+
+def run_pack(
+    job: Job, on_step: OnStep | None = None, *, leave_lost_device: bool = False
+) -> Summary:
     """Run a pack and write its records; whatever goes wrong inside is recorded, not raised.
 
     A pack that has finished records is not trained again: its worker died, or was not heard, after
@@ -61,20 +67,26 @@ def run_pack(job: Job, on_step: OnStep | None = None) -> Summary:
     Args:
         job: the pack, its data set and the settings.
         on_step: called with the number of the training step just made.
+        leave_lost_device: whether another process can run the pack if this one's GPU fails.
 
     Returns:
         How it went. Unless it says `unwritten`, the pack's records are on disk.
+
+    Raises:
+        DeviceLostError: the GPU failed, and another process is to run the pack.
     """
     started = time.perf_counter()
     if job.settings.threads is not None:
         torch.set_num_threads(job.settings.threads)
     try:
-        return _run_and_write(job, on_step, started)
+        return _run_and_write(job, on_step, started, leave_lost_device)
     except OSError as error:
         return _finish(job, started, failed=len(job.pack), unwritten=one_line(error))
 
 
-def _run_and_write(job: Job, on_step: OnStep | None, started: float) -> Summary:
+def _run_and_write(
+    job: Job, on_step: OnStep | None, started: float, leave_lost_device: bool
+) -> Summary:
     before = _finished_before(job)
     if len(before) == len(job.pack):
         _remove_checkpoints(job)
@@ -87,6 +99,8 @@ def _run_and_write(job: Job, on_step: OnStep | None, started: float) -> Summary:
         )
         curves = records.build_curves(pack, settings.origin, measured)
     except Exception as exception:  # one pack's failure must not stop the sweep
+        if leave_lost_device and device_lost(exception):
+            raise DeviceLostError(one_line(exception)) from exception
         return record_failure(job, one_line(exception), traceback.format_exc(), started)
     status = measured.status
     failed = {t.trial_id for t, s in zip(pack.trials, status, strict=True) if s == FAILED}

@@ -11,6 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from robust.losses import other_classes
+from robust.rows import select_rows
 
 
 @dataclass(frozen=True)
@@ -39,9 +40,8 @@ def output_layer(net: Any, y: Tensor) -> OutputLayer:
     """
     rows, bias = net.weights[-1].mT.contiguous(), net.biases[-1]
     others = other_classes(y, rows.shape[1])
-    # index_select copies whole rows, several times faster than indexing.
-    theirs = rows.index_select(1, others.flatten()).unflatten(1, others.shape)
+    theirs = select_rows(rows, others.flatten(), 1).view(len(rows), *others.shape, rows.shape[2])
     return OutputLayer(
-        theirs - rows.index_select(1, y).unsqueeze(2),
+        theirs - select_rows(rows, y, 1).unsqueeze(2),
         bias[:, others] - bias[:, y].unsqueeze(2),
     )

@@ -34,6 +34,7 @@ from robust.bounds.vertex_search import (
 )
 from robust.networks.mlp import MLP
 from robust.precision import rough_products
+from robust.rows import IN_ORDER, select_rows
 
 
 def hidden_streams(
@@ -137,6 +138,10 @@ def vertex_steps(net: MLP, vertices: Tensor, radius: Tensor) -> Tensor:
     """
     networks, features = net.num_networks, net.num_features
     offset = torch.arange(networks, device=vertices.device).view(-1, 1, 1) * features
-    rows = functional.embedding(vertices % features + offset, net.weights[0].flatten(0, 1))
+    index, table = vertices % features + offset, net.weights[0].flatten(0, 1)
+    if table.device.type in IN_ORDER:
+        rows = functional.embedding(index, table)
+    else:
+        rows = select_rows(table, index.flatten(), 0).view(*index.shape, table.shape[1])
     sign = torch.where(vertices < features, 1.0, -1.0).to(rows.dtype)
     return rows * (sign * radius.unsqueeze(2)).unsqueeze(3)

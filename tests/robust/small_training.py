@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 from robust import defenses, networks
 from robust.checkpoint import CheckpointFile
@@ -25,20 +26,30 @@ def fresh(network: str = "mlp-2x8") -> MLP | CNN:
 def trained(
     net: MLP | CNN, defense: str, file: CheckpointFile | None, **options: object
 ) -> tuple[TrainResult, tuple[tuple[Observation, ...], ...]]:
-    """Train with everything that has a state: a curve, a monitor, a network that diverges."""
+    """Train with everything that has a state: a curve, a monitor, a network that diverges.
+
+    All of it lies where the network does.
+    """
+    device = net.weights[0].device
     method = defenses.get(defense)
-    watching = Monitor(net, 7, trace=Trace(2, method, RADII))
+    watching = Monitor(net, 7, trace=Trace(2, method, RADII.to(device)))
     settings = {
-        "radius": RADII,
-        "learning_rate": RATES,
+        "radius": RADII.to(device),
+        "learning_rate": RATES.to(device),
         "batch_size": 8,
         "steps": STEPS,
         "seed": 3,
-        "validation": random_batch(20, net.num_features, 3, seed=2, dtype=torch.float32),
+        "validation": on(device, 20, net.num_features, seed=2),
         "curve_every": 3,
         "on_batch": watching,
         "checkpoint": file,
     }
-    batch = random_batch(30, net.num_features, 3, seed=1, dtype=torch.float32)
+    batch = on(device, 30, net.num_features, seed=1)
     result = train(net, *batch, defense=defense, **{**settings, **options})  # type: ignore[arg-type]
     return result, watching.observations(result.diverged_step)
+
+
+def on(device: torch.device, count: int, features: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Random inputs and labels on a device."""
+    x, y = random_batch(count, features, 3, seed=seed, dtype=torch.float32)
+    return x.to(device), y.to(device)

@@ -14,6 +14,9 @@ import torch
 
 from robust import checkpoint, defenses
 from robust.checkpoint import CheckpointFile
+from robust.monitor import Monitor
+from robust.train import TrainResult
+from tests.robust import small_training
 from tests.robust.small_training import STEPS, fresh, trained
 
 
@@ -141,6 +144,61 @@ def test_checkpoint_of_another_training_is_ignored(
         assert trained(fresh(), "arub-linf", same_key)[0].resumed_step == 0
     assert caplog.text.count("is of another training and is ignored") == 2
     assert trained(fresh(), "nominal", same_key)[0].resumed_step == 4
+
+
+BROKEN: dict[str, Callable[[checkpoint.State], object]] = {
+    "generator of a GPU": lambda state: state.update(generator=torch.zeros(16).byte()),
+    "parameters of other shapes": lambda state: state["parameters"].reverse(),
+    "fewer parameters": lambda state: state["parameters"].pop(),
+    "no masks": lambda state: state.pop("masks"),
+    "no state of a callback": lambda state: state["callbacks"].clear(),
+    "a number for a tensor": lambda state: state.update(optimizer=3),
+}
+
+
+@pytest.mark.parametrize("what", BROKEN)
+def test_state_that_does_not_fit_is_set_aside_and_training_starts_anew(
+    what: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = CheckpointFile(tmp_path / "file.pt", "key", 0.0)
+    with pytest.raises(Interrupted):
+        trained(fresh(), "pgd-linf", file, on_step=stop_at(4))
+    whole = torch.load(file.path, weights_only=True)
+    BROKEN[what](whole["state"])
+    torch.save(whole, file.path)
+    net, undisturbed = fresh(), fresh()
+    expected, seen = trained(undisturbed, "pgd-linf", None)
+    with caplog.at_level(logging.WARNING):
+        quiet = CheckpointFile(file.path, "key", 1e9)
+        result, seen_too = trained(net, "pgd-linf", quiet)
+    assert [r.message.count("\n") for r in caplog.records] == [0]
+    assert [path.name for path in tmp_path.iterdir()] == ["file.unusable"]
+    assert (result.resumed_step, result.curve, seen_too) == (0, expected.curve, seen)
+    assert result.diverged_step == expected.diverged_step
+    for ours, theirs in zip(net.parameters(), undisturbed.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_everything_that_a_small_training_takes_lies_where_its_network_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As the tests that need a GPU use it."""
+    given: list[torch.Tensor] = []
+
+    def take(net: object, *data: torch.Tensor, **options: object) -> TrainResult:
+        watching = options["on_batch"]
+        assert isinstance(watching, Monitor)
+        assert watching.trace is not None
+        pairs = [value for value in options.values() if isinstance(value, tuple)]
+        given.extend([*data, *(tensor for pair in pairs for tensor in pair)])
+        given.extend(value for value in options.values() if isinstance(value, torch.Tensor))
+        given.append(watching.trace.radius)
+        return TrainResult((None,) * 3, 0.0, ())
+
+    monkeypatch.setattr(small_training, "train", take)
+    trained(fresh().to("meta"), "rub", None)
+    assert len(given) == 7
+    assert {tensor.device.type for tensor in given} == {"meta"}
 
 
 def test_checkpoint_of_another_format_is_ignored(

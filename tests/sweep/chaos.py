@@ -39,7 +39,7 @@ def arguments(results: Path, *more: str) -> list[str]:
     ]
 
 
-def start(argv: Sequence[str]) -> subprocess.Popen[str]:
+def start(argv: Sequence[str], **environment: str) -> subprocess.Popen[str]:
     """Start a driver in a process group of its own."""
     return subprocess.Popen(
         [sys.executable, str(ROOT / "sweep" / "run.py"), *argv],
@@ -47,13 +47,13 @@ def start(argv: Sequence[str]) -> subprocess.Popen[str]:
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
     )
 
 
-def run(argv: Sequence[str], timeout: float = 240) -> tuple[int, str]:
+def run(argv: Sequence[str], timeout: float = 240, **environment: str) -> tuple[int, str]:
     """Run a driver to its end; return its exit code and what it printed."""
-    process = start(argv)
+    process = start(argv, **environment)
     output, _ = process.communicate(timeout=timeout)
     return process.returncode, output
 

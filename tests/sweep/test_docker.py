@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import fnmatch
+import json
 import re
 import shutil
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from urllib.parse import urlparse
 import pytest
 import yaml
 
+from sweep import provenance, ray_environment
 from tests.sweep.chaos import ROOT
 
 DOCKER = ROOT / "docker"
@@ -21,8 +24,9 @@ SCRIPTS = [DOCKER / "entrypoint.sh", ROOT / ".ci" / "run"]
 # https://github.com/compose-spec/compose-spec: what a service may hold, as far as ours use it.
 SERVICE_KEYS = {
     *("image", "build", "command", "environment", "volumes", "ports", "depends_on"),
-    *("healthcheck", "shm_size"),
+    *("healthcheck", "shm_size", "cpus", "mem_limit", "secrets"),
 }
+IMAGE = "robust-sweep:0.1.0"
 
 
 def load(name: str) -> dict[str, Any]:
@@ -55,10 +59,12 @@ def test_services_hold_only_what_compose_knows(services: dict[str, dict[str, Any
     volumes = load("compose.yaml")["volumes"]
     used = {v.split(":")[0] for service in services.values() for v in service["volumes"]}
     assert used == set(volumes)
+    secrets = {secret for service in services.values() for secret in service.get("secrets", [])}
+    assert secrets == set(load("compose.yaml")["secrets"])
 
 
 def test_services_ask_the_image_for_known_roles(services: dict[str, dict[str, Any]]) -> None:
-    ours = [service for service in services.values() if service["image"] == "robust-sweep"]
+    ours = [service for service in services.values() if service["image"] == IMAGE]
     assert len(ours) == 4
     assert {service["command"][0] for service in ours} <= roles()
 
@@ -79,12 +85,22 @@ def test_published_ports_are_on_localhost(services: dict[str, dict[str, Any]]) -
     assert all(port.startswith("127.0.0.1:") for port in ports)
 
 
-def test_passwords_come_from_the_environment_and_have_no_default() -> None:
+def test_password_comes_from_the_environment_as_a_secret_and_stands_in_no_file() -> None:
+    compose = load("compose.yaml")
+    assert compose["secrets"] == {"postgres_password": {"environment": "POSTGRES_PASSWORD"}}
     for path in DOCKER.iterdir():
-        text = path.read_text(encoding="utf-8")
-        for line in text.splitlines():
-            if re.search(r"PASSWORD|SECRET|TOKEN", line) and not line.lstrip().startswith("#"):
-                assert "${POSTGRES_PASSWORD:?" in line, f"{path.name}: {line}"
+        for line in path.read_text(encoding="utf-8").splitlines():
+            code = line.split("#")[0]
+            if re.search(r"PASSWORD|SECRET|TOKEN", code):
+                assert re.search(r"PASSWORD_FILE|PGPASSWORD|environment: POSTGRES_", code), line
+            assert not re.search(r"://[^/@\s]*:[^/@\s]*@", line), f"{path.name}: {line}"
+    for name in ("postgres", "mlflow"):
+        files = [
+            value
+            for key, value in compose["services"][name]["environment"].items()
+            if key.endswith("PASSWORD_FILE")
+        ]
+        assert files == ["/run/secrets/postgres_password"]
 
 
 def test_mlflow_lets_the_driver_in(services: dict[str, dict[str, Any]]) -> None:
@@ -146,10 +162,181 @@ def test_cluster_file_has_what_the_launcher_requires() -> None:
     assert any("$RAY_HEAD_IP" in command for command in cluster["worker_start_ray_commands"])
 
 
+def test_launchers_container_starts_with_the_images_entry_point() -> None:
+    """`docker run ... IMAGE bash`, as Ray's launcher says it."""
+    docker = pytest.importorskip("ray.autoscaler._private.docker")
+    given = load("ray-cluster.yaml")["docker"]
+    run = (given["container_name"], given["run_options"], "sweep", "/root", "docker")
+    command = docker.docker_start_cmds("user", given["image"], {}, *run)
+    after = command.split(given["image"])[1].split()
+    assert after[0] in roles()
+
+
+def stub(folder: Path, *names: str) -> None:
+    """Programs that print their name, arguments and environment as JSON, one a line."""
+    for name in names:
+        path = folder / name
+        path.write_text(
+            f"#!{sys.executable}\n"
+            "import json, os, sys\n"
+            f"print(json.dumps([{name!r}, sys.argv[1:], dict(os.environ)]))\n"
+        )
+        path.chmod(0o755)
+
+
+Call = tuple[str, list[str], dict[str, str]]
+
+
+def enter(folder: Path, *arguments: str, **environment: str) -> list[Call]:
+    """What the entry point runs."""
+    stub(folder, "ray", "python", "mlflow", "bash")
+    done = subprocess.run(
+        ["/bin/sh", str(DOCKER / "entrypoint.sh"), *arguments],
+        env={"PATH": f"{folder}:/usr/bin:/bin", **environment},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return [tuple(json.loads(line)) for line in done.stdout.splitlines()]
+
+
+@pytest.mark.parametrize("role", ["ray-head", "ray-worker"])
+def test_node_offers_what_it_is_told_and_not_the_hosts(role: str, tmp_path: Path) -> None:
+    ((name, arguments, _),) = enter(tmp_path, role, RAY_CPUS="2", RAY_GPUS="1")
+    assert (name, arguments[0]) == ("ray", "start")
+    assert {"--num-cpus=2", "--num-gpus=1", "--block"} <= set(arguments)
+    ((_, untold, _),) = enter(tmp_path, role)
+    assert not any(a.startswith(("--num-cpus", "--num-gpus")) for a in untold)
+    ((_, none, _),) = enter(tmp_path, role, RAY_CPUS="0")
+    assert "--num-cpus=0" in none
+
+
+def test_services_say_how_many_cores_they_offer(services: dict[str, dict[str, Any]]) -> None:
+    for name in ("ray-head", "ray-worker"):
+        assert "RAY_CPUS" in services[name]["environment"], name
+    worker = services["ray-worker"]
+    assert worker["cpus"] == worker["environment"]["RAY_CPUS"]
+    assert "mem_limit" in worker
+
+
+def test_gpu_override_adds_gpus_to_workers_alone(services: dict[str, dict[str, Any]]) -> None:
+    override = load("compose.gpu.yaml")["services"]
+    assert set(override) == {"ray-worker"}
+    (device,) = override["ray-worker"]["deploy"]["resources"]["reservations"]["devices"]
+    assert (device["driver"], device["capabilities"]) == ("nvidia", ["gpu"])
+    assert device["count"] == override["ray-worker"]["environment"]["RAY_GPUS"]
+    assert "deploy" not in services["ray-worker"]
+
+
+@pytest.mark.parametrize("password", ["simple", "p@ss/w:rd #1%", "two words"])
+def test_password_reaches_the_database_and_no_command_line(
+    password: str, tmp_path: Path, services: dict[str, dict[str, Any]]
+) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text(password + "\n")
+    backend = services["mlflow"]["environment"]["MLFLOW_BACKEND"]
+    ((name, arguments, environment),) = enter(
+        tmp_path, "mlflow", MLFLOW_BACKEND=backend, PGPASSWORD_FILE=str(secret)
+    )
+    assert name == "mlflow"
+    assert environment["PGPASSWORD"] == password
+    assert password not in " ".join(arguments)
+    assert backend in arguments
+
+
+def test_driver_joins_its_cluster_before_it_sweeps(tmp_path: Path) -> None:
+    joined, swept = enter(tmp_path, "sweep", "+experiment=x", RAY_HEAD="head:6379", RAY_CPUS="4")
+    assert joined[0] == "ray"
+    assert {"--address=head:6379", "--num-cpus=0", "--num-gpus=0"} <= set(joined[1])
+    expected = ["/app/sweep/run.py", "paths.results=/results", "+experiment=x"]
+    assert (swept[0], swept[1]) == ("python", expected)
+
+
+def test_shell_role_keeps_its_arguments_apart(tmp_path: Path) -> None:
+    ((name, arguments, _),) = enter(tmp_path, "bash", "-c", "echo one two")
+    assert (name, arguments) == ("bash", ["-c", "echo one two"])
+
+
+def settings_of_image() -> dict[str, str]:
+    """What the Dockerfile sets for every process."""
+    text = (DOCKER / "Dockerfile").read_text(encoding="utf-8").replace("\\\n", " ")
+    found = re.findall(r"^ENV (.+)$", text, re.MULTILINE)
+    return dict(pair.split("=", 1) for line in found for pair in line.split())
+
+
+def test_every_node_keeps_freed_memory_as_the_driver_does() -> None:
+    image = settings_of_image()
+    for name, value in ray_environment._KEEP_MEMORY.items():
+        assert image[name] == value
+
+
+def test_data_cache_lies_on_the_volume_that_all_share(services: dict[str, dict[str, Any]]) -> None:
+    cache = settings_of_image()["XDG_CACHE_HOME"]
+    assert cache.startswith("/results/")
+    for service in services.values():
+        if service["image"] == IMAGE:
+            assert "results:/results" in service["volumes"]
+
+
+def test_image_is_told_its_commit_which_records_then_name(
+    monkeypatch: pytest.MonkeyPatch, services: dict[str, dict[str, Any]]
+) -> None:
+    text = (DOCKER / "Dockerfile").read_text(encoding="utf-8")
+    assert re.search(r"^ARG GIT_COMMIT=$", text, re.MULTILINE)
+    assert settings_of_image()[provenance.COMMIT] == "${GIT_COMMIT}"
+    assert "GIT_COMMIT" in services["driver"]["build"]["args"]
+    monkeypatch.setattr(provenance, "_git", lambda *arguments: "")
+    monkeypatch.setenv(provenance.COMMIT, " 0123abc\n")
+    assert provenance.git_commit() == "0123abc"
+    for empty in ("", "  "):
+        monkeypatch.setenv(provenance.COMMIT, empty)
+        assert provenance.git_commit() == "unknown"
+    monkeypatch.delenv(provenance.COMMIT)
+    assert provenance.git_commit() == "unknown"
+
+
+def test_working_tree_goes_before_what_the_environment_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(provenance, "_git", lambda *a: "abc" if "rev-parse" in a else "")
+    monkeypatch.setenv(provenance.COMMIT, "other")
+    assert provenance.git_commit() == "abc"
+
+
+def test_images_have_a_version(services: dict[str, dict[str, Any]]) -> None:
+    images = [service["image"] for service in services.values()]
+    images += [container["image"] for container in containers(load("rayjob.yaml"))]
+    images.append(load("ray-cluster.yaml")["docker"]["image"])
+    assert all(re.search(r":\d+\.\d+", image) for image in images), images
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    ours = {image for image in images if image.startswith("robust-sweep")}
+    assert ours == {f"robust-sweep:{project['version']}"} == {IMAGE}
+    text = (DOCKER / "Dockerfile").read_text(encoding="utf-8")
+    assert re.search(r"^ARG PYTHON=3\.\d+\.\d+$", text, re.MULTILINE)
+    assert "FROM python:${PYTHON}-slim-bookworm" in text
+
+
+def test_pods_may_write_to_the_claim_and_offer_what_they_may_use() -> None:
+    cluster = load("rayjob.yaml")["spec"]["rayClusterSpec"]
+    user = re.search(r"--uid (\d+)", (DOCKER / "Dockerfile").read_text(encoding="utf-8"))
+    assert user is not None
+    for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
+        context = group["template"]["spec"]["securityContext"]
+        assert context["fsGroup"] == context["runAsUser"] == int(user[1])
+        assert "num-cpus" in group["rayStartParams"]
+    for group in cluster["workerGroupSpecs"]:
+        limits = group["template"]["spec"]["containers"][0]["resources"]["limits"]
+        offered = group["rayStartParams"]
+        assert offered["num-cpus"] == limits["cpu"]
+        assert offered["num-gpus"] == limits["nvidia.com/gpu"]
+
+
 def test_dockerfile_builds_both_variants_from_files_that_exist() -> None:
     text = (DOCKER / "Dockerfile").read_text(encoding="utf-8")
     assert re.search(r"^ARG TORCH_INDEX=$", text, re.MULTILINE)
-    assert '${TORCH_INDEX:+--index-url "$TORCH_INDEX"}' in text
+    # Not in place of the default index: torch's own has other versions of what torch needs.
+    assert '${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"}' in text
+    assert " --index-url" not in text
     assert not re.search(r"https?://", text), "an index is named by whoever builds"
     for line in re.findall(r"^COPY (.+)$", text, re.MULTILINE):
         for source in line.split()[:-1]:

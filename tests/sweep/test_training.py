@@ -239,6 +239,10 @@ PROBLEMS = {
     "python": MemoryError,
     "cpu": lambda: RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"),
     "cublas": lambda: RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling"),
+    "cudnn": lambda: RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+    # What a call that torch's allocator does not make says: another class, another text.
+    "driver": lambda: torch.AcceleratorError("CUDA error: out of memory\nCUDA kernel errors"),
+    "hip": lambda: RuntimeError("HIP out of memory. Tried to allocate 2 GiB"),
 }
 
 
@@ -293,6 +297,72 @@ def test_single_network_that_does_not_fit_fails(
 def test_other_errors_are_not_taken_for_a_full_memory() -> None:
     assert not out_of_memory(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
     assert not out_of_memory(OSError(28, "No space left on device"))
+    assert not out_of_memory(ValueError("grid.seed=1: the list runs out of memory's reach"))
+    assert not any(out_of_memory(lost()) for lost in LOST.values())
+
+
+LOST = {
+    "assert": lambda: torch.AcceleratorError("CUDA error: device-side assert triggered\nCUDA"),
+    "access": lambda: torch.AcceleratorError("CUDA error: an illegal memory access was met"),
+    "launch": lambda: RuntimeError("CUDA error: unspecified launch failure"),
+    "ecc": lambda: RuntimeError("CUDA error: uncorrectable ECC error encountered"),
+}
+
+
+@pytest.mark.parametrize("problem", LOST)
+def test_process_whose_gpu_failed_leaves_its_pack_to_another(
+    problem: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    of = job(tmp_path, "nominal")
+    monkeypatch.setattr(training, "train", failing("train", LOST[problem], 0))
+    with pytest.raises(worker.DeviceLostError, match="CUDA error") as caught:
+        run_pack(of, leave_lost_device=True)
+    assert "\n" not in str(caught.value)
+    assert not worker.folder(of).records(of.pack.pack_id).exists()
+    # Where no other process can take it, it is recorded as any other failure.
+    assert run_pack(of).failed == 2
+
+
+@pytest.mark.parametrize("name", [*PROBLEMS, "other"])
+def test_other_failures_do_not_end_the_process(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    problem = PROBLEMS.get(name, lambda: RuntimeError("mat1 and mat2 shapes"))
+    monkeypatch.setattr(training, "train", failing("train", problem, 0))
+    assert run_pack(job(tmp_path, "nominal"), leave_lost_device=True).failed == 2
+
+
+@pytest.mark.parametrize(
+    ("device", "share", "taken"),
+    [("cuda", 0.5, [0.5]), ("cuda", 0.25, [0.25]), ("cuda", 1.0, []), ("cpu", 0.0, [])],
+)
+def test_process_takes_its_share_of_a_gpus_memory(
+    device: str, share: float, taken: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[float] = []
+    monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", found.append)
+    training.take_share(device, share)
+    assert found == taken
+
+
+def test_checkpoint_whose_state_does_not_fit_does_not_block_its_pack(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    undisturbed = job(tmp_path / "undisturbed", "pgd-linf")
+    run_pack(undisturbed)
+    blocked = job(tmp_path / "blocked", "pgd-linf")
+    interrupted(blocked)
+    (path,) = checkpoint_files(blocked)
+    whole = torch.load(path, weights_only=True)
+    # The state of a CUDA generator: sixteen bytes where a CPU's has 5056.
+    whole["state"]["generator"] = torch.zeros(16, dtype=torch.uint8)
+    torch.save(whole, path)
+    summary = run_pack(blocked)
+    assert (summary.complete, summary.resumed_step) == (2, 0)
+    assert [record.message.count("\n") for record in caplog.records] == [0]
+    assert "is ignored" in caplog.text
+    assert tables(blocked) == tables(undisturbed)
+    assert checkpoint_files(blocked) == []
 
 
 def test_recorded_steps_give_the_same_records(
