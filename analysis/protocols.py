@@ -17,6 +17,7 @@ import polars as pl
 
 from analysis.names import image_set, label
 from analysis.strong import PREFIX
+from sweep.schema import compared_options
 
 Field = tuple[str, str]  # (kind, what it is of): the radii of an attack, the data of a split
 Fields = Mapping[Field, str]
@@ -253,7 +254,9 @@ def _of_training(trials: pl.DataFrame) -> pl.DataFrame:
     return pl.concat(
         [
             _items(trials, STEPS, none, pl.col("steps")),
-            _items(trials, OPTIONS, none, pl.col("options")),
+            _items(
+                trials.with_columns(_compared(trials["options"])), OPTIONS, none, pl.col("options")
+            ),
             _items(trials, SIMULATED, none, pl.col("simulated")),
             _items(trials, DATA, pl.col("split_seed"), pl.col("dataset_hash")),
             _items(
@@ -264,6 +267,20 @@ def _of_training(trials: pl.DataFrame) -> pl.DataFrame:
             ),
         ]
     )
+
+
+def _compared(options: pl.Series) -> pl.Series:
+    """Return what of the options tells accuracies apart; `options` without what does not.
+
+    Raises:
+        ValueError: options that are no JSON mapping.
+    """
+    known = options.unique().to_list()
+    try:
+        kept = {text: compared_options(text) for text in known}
+    except (ValueError, AttributeError) as error:
+        raise ValueError(f"column options of the records is no JSON mapping: {error}") from error
+    return options.replace_strict(list(kept), list(kept.values()), return_dtype=pl.String)
 
 
 def _of_evaluation(

@@ -35,9 +35,13 @@ FLAGS: Final[dict[str, str]] = {
     "sample within a certified radius; such samples count as not certified there",
 }
 
-# Options (of the column `options`) that change what is measured while training, the second table,
-# and no accuracy: trials that differ in these alone may be compared.
+# Options (of the column `options`) that say which rows a trial has in the two tables and change no
+# value in them: trials that differ in these alone may be compared.
 CURVE_OPTIONS: Final[tuple[str, ...]] = ("bound_checks", "curve_every", "trace_every")
+ROW_OPTIONS: Final[tuple[str, ...]] = (
+    *CURVE_OPTIONS,
+    *("attacks", "attack_grid_radii", "certify", "certify_tight"),
+)
 
 # Column name -> (Arrow type name, nullable). One row per trial x split x attack x radius.
 # A diverged or failed trial has the same rows with null accuracies.
@@ -111,12 +115,12 @@ CURVE_COLUMNS: Final[dict[str, tuple[str, bool]]] = {
 
 
 def compared_options(options: str | None) -> str | None:
-    """What of a record's options tells accuracies apart: without `CURVE_OPTIONS`.
+    """What of a record's options tells accuracies apart: without `ROW_OPTIONS`.
 
     Args:
         options: of the column `options`; null in files from before it was recorded.
     """
     if options is None:
         return None
-    kept = {key: v for key, v in json.loads(options).items() if key not in CURVE_OPTIONS}
+    kept = {key: v for key, v in json.loads(options).items() if key not in ROW_OPTIONS}
     return json.dumps(kept, sort_keys=True, separators=(",", ":"))

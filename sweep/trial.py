@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from functools import cached_property
 
 # Raised whenever training or evaluation changes results, so that old records are not reused.
-NUMERICS_VERSION = 2
+NUMERICS_VERSION = 3
 
 
 def canonical(value: object) -> str:

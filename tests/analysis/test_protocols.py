@@ -12,7 +12,7 @@ from analysis.make_tables import main
 from analysis.records import Records
 from analysis.select import selected
 from analysis.summary import notes, ranking
-from tests.analysis.made_records import frame_of, rows_of
+from tests.analysis.made_records import frame_of, records_of, rows_of
 
 Rows = list[dict[str, object]]
 ATTACKS = ("pgd-l1", "fgm-l1", "pgd-linf", "fgsm-linf")
@@ -170,3 +170,19 @@ def test_image_set_is_analysed_alike_alone_and_among_others() -> None:
     ]
     for records in (load(images), load(short, images)):
         assert set(records.trials.filter(pl.col("dataset") == "mnist")["steps"]) == {5000}
+
+
+def test_options_that_only_say_which_rows_there_are_set_no_trial_apart() -> None:
+    plain = rows_of("a", 0.5, 0.6, options="{}")
+    checked = rows_of("b", 0.9, 0.8, options='{"bound_checks":true}', learning_rate=1e-2)
+    fewer = rows_of("c", 0.4, 0.5, options='{"attacks":["pgd-linf"]}', learning_rate=1e-4)
+    records = records_of(plain, checked, fewer)
+    assert records.trials["trial_id"].sort().to_list() == ["a", "b", "c"]
+    apart = records_of(plain, rows_of("d", 0.9, 0.8, options='{"loss":"hinge"}'))
+    assert apart.trials["trial_id"].to_list() in (["a"], ["d"])
+
+
+def test_options_that_are_no_mapping_are_refused_in_one_line() -> None:
+    with pytest.raises(ValueError, match="column options") as error:
+        records_of(rows_of("a", 0.5, 0.6, options="hinge"))
+    assert "\n" not in str(error.value)
