@@ -13,8 +13,7 @@ import torch
 from sklearn.datasets import load_wine
 from torch import Tensor
 
-from robust import attacks, networks
-from robust.attacks import foolbox_engine
+from robust import attacks, foolbox_engine, networks
 from robust.evaluate import survivors
 from robust.foolbox_engine import FOOLBOX_ATTACKS, FoolboxAttack
 from robust.losses import class_differences
