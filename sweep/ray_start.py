@@ -184,7 +184,6 @@ def _start(ray_config: sweep_config.Ray) -> None:
                 "or use ray=local"
             ) from None
         return
-    ray_token.give_own()
     local_ray.start(ray_config.num_cpus, ray_config.num_gpus, **quiet)
     _hush()
 
