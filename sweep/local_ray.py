@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 from unittest import mock
 
+from sweep import ray_token
+
 # Starts of Ray's autoscaler, log reader and dashboard server, each of which imports for one to
 # two seconds of processor time while the first workers wait.
 _UNUSED = ("start_monitor", "start_log_monitor", "start_api_server")
@@ -31,6 +33,7 @@ def start(num_cpus: int | None, num_gpus: int | None, **quiet: Any) -> None:
     from ray._private.node import Node
     from ray._private.state import GlobalState
 
+    ray_token.give_own()
     with contextlib.ExitStack() as changes:
         for name in _UNUSED:
             changes.enter_context(_changed(Node, name, lambda start_process: _nothing))

@@ -164,7 +164,6 @@ def _start(ray_config: sweep_config.Ray) -> None:
                 "or use ray=local"
             ) from None
         return
-    ray_token.give_own()
     local_ray.start(ray_config.num_cpus, ray_config.num_gpus, **quiet)
     _hush()
 
@@ -195,8 +194,23 @@ def _abandon() -> None:
     from ray._private import worker
 
     node = worker._global_node
-    if node is not None:
-        node.kill_all_processes(check_alive=False, allow_graceful=False)
+    if node is None:
+        return
+    raylets = [started.process.pid for started in node.all_processes.get("raylet", [])]
+    below = [child for raylet in raylets for child in _children(raylet)]
+    node.kill_all_processes(check_alive=False, allow_graceful=False)
+    for pid in below:  # without its head, a node's helpers outlive it
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def _children(pid: int) -> list[int]:
+    """The processes that one has started; none where the system does not tell."""
+    found: list[int] = []
+    for path in Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(OSError):  # the thread has just ended
+            found += map(int, path.read_text().split())
+    return found
 
 
 def _processes() -> dict[str, str]:

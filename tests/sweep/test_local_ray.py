@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -36,10 +37,21 @@ ray.shutdown()
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="processes are not listed here")
-def test_local_ray_runs_no_process_that_a_sweep_does_not_use() -> None:
-    command = [sys.executable, "-c", PROCESSES]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+def test_local_ray_runs_no_process_that_a_sweep_does_not_use_and_leaves_no_token(
+    tmp_path: Path,
+) -> None:
+    names = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
+    here = {key: value for key, value in os.environ.items() if key not in names}
+    done = subprocess.run(
+        [sys.executable, "-c", PROCESSES],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**here, "HOME": str(tmp_path)},
+    )
     assert done.returncode == 0, done.stderr
+    assert not (tmp_path / ".ray").exists()
     assert "raylet" in done.stdout  # children are seen
     for unused in ("dashboard.py", "log_monitor.py", "monitor.py"):
         assert unused not in done.stdout

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -233,19 +234,24 @@ def test_sweep_whose_ray_is_killed_ends_soon_in_one_line_and_goes_on_later(
 ) -> None:
     results = tmp_path / "results"
     argv = chaos.arguments(results, "training.steps=500", "packing.max_trials=1")
-    argv.append("tracking.enabled=false")
+    argv += ["tracking.enabled=false", "ray.num_cpus=1"]
     driver = chaos.start(argv)
     chaos.wait_for(lambda: bool(chaos.recorded(results)) or driver.poll() is not None)
     before = chaos.recorded(results)
     below = chaos.descendants(driver.pid)
+    worker = next(pid for pid, line in below.items() if "Trainable" in line)
+    os.kill(worker, signal.SIGSTOP)  # or the sweep may be complete before anybody looks
     chaos.kill(next(pid for pid, line in below.items() if mark in line))
     output, _ = driver.communicate(timeout=60)  # Ray itself leaves the sweep hanging for longer
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(worker, signal.SIGCONT)
     assert driver.returncode == 2, output
     last = output.rstrip().splitlines()[-1]
     assert last.startswith(f"error: Ray is gone: {name}")
     assert "Traceback" not in output
     assert "failed to" not in output.lower()
     assert chaos.recorded(results) >= before
+    chaos.wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in below), 30)
     code, output = chaos.run(argv)
     assert code == 0, output
     rows = chaos.recorded(results)
