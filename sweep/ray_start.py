@@ -15,6 +15,7 @@ import socket
 import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 from sweep import config as sweep_config
 from sweep import local_ray, ray_environment, ray_token

@@ -169,12 +169,12 @@ def _killed(details: str) -> bool:
 
 def _reason(details: str) -> str:
     """One line of a failure: the cause, without Ray's advice."""
-    if any(text in details for text in _MEMORY):
-        return "the worker process was killed because the machine's memory ran out"
     lines = [line for line in details.splitlines() if line.strip()]
     start = next((i for i, line in enumerate(lines) if any(d in line for d in _DEATHS)), None)
+    if start is None and any(text in details for text in _MEMORY):
+        return "the worker process was killed because the machine's memory ran out"
     if start is None:
-        return lines[-1].strip()
+        return lines[-1].strip() if lines else _UNKNOWN
     told = " ".join(line for line in lines[start + 1 :] if not line.startswith("\t"))
     cause = " ".join(told.split(_ADVICE)[0].split())
     return f"the worker process died: {cause or 'Ray does not say why'}"[:_LONGEST]

@@ -16,6 +16,7 @@ from urllib.parse import urlparse
 import pytest
 import yaml
 
+from robust_sweep import __version__
 from sweep import provenance, ray_environment
 from tests.sweep.chaos import ROOT
 
@@ -308,9 +309,8 @@ def test_images_have_a_version(services: dict[str, dict[str, Any]]) -> None:
     images += [container["image"] for container in containers(load("rayjob.yaml"))]
     images.append(load("ray-cluster.yaml")["docker"]["image"])
     assert all(re.search(r":\d+\.\d+", image) for image in images), images
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     ours = {image for image in images if image.startswith("robust-sweep")}
-    assert ours == {f"robust-sweep:{project['version']}"} == {IMAGE}
+    assert ours == {f"robust-sweep:{__version__}"} == {IMAGE}
     text = (DOCKER / "Dockerfile").read_text(encoding="utf-8")
     assert re.search(r"^ARG PYTHON=3\.\d+\.\d+$", text, re.MULTILINE)
     assert "FROM python:${PYTHON}-slim-bookworm" in text

@@ -284,12 +284,12 @@ def failure(number: int, text: str) -> str:
 @pytest.mark.parametrize(
     ("texts", "reason", "killed"),
     [
-        ([KILLED], "the worker process died", True),
+        ([KILLED], "the worker process died: Worker exited: (1) OOM", True),
         ([FOR_MEMORY], "the worker process was killed because the machine's memory ran out", True),
         ([RAISED], "ValueError: made up", False),
         ([KILLED, RAISED], "ValueError: made up", False),
-        ([RAISED, KILLED], "the worker process died", True),
-        ([], "no error was reported", True),
+        ([RAISED, KILLED], "the worker process died: Worker exited: (1) OOM", True),
+        ([], "Ray reported no error", True),
     ],
 )
 def test_last_failure_of_a_worker_is_told_from_those_before(
@@ -300,7 +300,7 @@ def test_last_failure_of_a_worker_is_told_from_those_before(
     listener.__dict__["retried"] = lambda _, error: said.append(error)
     if texts:
         path.write_text("".join(failure(i, text) for i, text in enumerate(texts, 1)))
-    tune_trial = SimpleNamespace(config={"job": 0}, error_file=str(path))
+    tune_trial = SimpleNamespace(config={"job": 0}, local_path=str(tmp_path))
     _Forward([job], listener).on_trial_recover(1, [], tune_trial)
     assert said == [reason]
     assert ("died" in listener.heard) == killed
@@ -331,7 +331,7 @@ def test_event_that_fails_is_not_taken_for_the_packs_failure(
     tune_trial = SimpleNamespace(
         config={"job": 0},
         last_result={"summary": vars(run_pack(job))},
-        error_file=str(error_file),
+        local_path=str(tmp_path),
     )
     for _ in range(2):
         getattr(forward, EVENTS[event])(1, [], tune_trial)
