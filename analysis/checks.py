@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from sweep.schema import SCHEMA_VERSION, STATUSES
+from sweep.results.schema import SCHEMA_VERSION, STATUSES
 
 
 def check_recordings(trials: pl.DataFrame, allow_simulated: bool) -> None:

@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from analysis.sound import check, named
-from sweep.schema import RECORD_COLUMNS
+from sweep.results.schema import RECORD_COLUMNS
 
 # Columns that records made elsewhere may lack, and what stands for them.
 OPTIONAL: dict[str, object] = {

@@ -12,7 +12,7 @@ import polars as pl
 import pyarrow as pa
 
 from analysis.chunks import TYPES, Chunk, Numbering
-from sweep.schema import RECORD_COLUMNS, SPLITS
+from sweep.results.schema import RECORD_COLUMNS, SPLITS
 
 CELL = ("attack", "attack_norm", "attack_grid_radius")
 VALUE_COLUMNS = ("split", *CELL, "attack_radius", "accuracy", "num_samples")

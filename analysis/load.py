@@ -53,7 +53,7 @@ def load(
 
 
 def from_frame(frame: pd.DataFrame, protocol: int = 1) -> Records:
-    """Return records held in memory (columns of `sweep.schema.RECORD_COLUMNS`)."""
+    """Return records held in memory (columns of `sweep.results.schema.RECORD_COLUMNS`)."""
     source = Source("records", (), (), Path())
     return _assemble(gather(of_frame(frame)), source, _Asked(protocol=protocol))
 

@@ -17,7 +17,7 @@ import polars as pl
 
 from analysis.names import image_set, label
 from analysis.strong import PREFIX
-from sweep.schema import compared_options
+from sweep.results.schema import compared_options
 
 Field = tuple[str, str]  # (kind, what it is of): the radii of an attack, the data of a split
 Fields = Mapping[Field, str]

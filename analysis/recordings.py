@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from analysis.gather import Gathered
-from sweep.schema import STATUSES
+from sweep.results.schema import STATUSES
 
 SAME = 1e-6  # accuracies closer than this are equal: some were written as float32
 NAMED = 3  # trials that a note names

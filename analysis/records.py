@@ -39,7 +39,7 @@ class Records:
         validation: `trial, cell, attack_radius, accuracy, num_samples`, one row per trial and
             cell, measured on validation data.
         test: the same, measured on test data.
-        curves: what was measured while training (`sweep.schema.CURVE_COLUMNS`), lazily.
+        curves: what was measured while training (`sweep.results.schema.CURVE_COLUMNS`), lazily.
         provenance: where all this came from.
         with_label: the trials on data that keep the label as a feature, apart from all the others
             so that they never mix. None where no trial is such; where all are, they are `trials`.

@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 
 from analysis.chunks import TYPES
 from analysis.sound import check, named
-from sweep import checksum
-from sweep.schema import CURVE_COLUMNS
+from sweep.results import checksum
+from sweep.results.schema import CURVE_COLUMNS
 
 _CASTS = pl.ScanCastOptions(integer_cast="upcast", float_cast="upcast")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from sweep import checksum
+from sweep.results import checksum
 
 _ADVICE = "move it out of this folder: the command of its sweep then trains again what it held"
 

@@ -30,7 +30,7 @@ def ranking(records: pd.DataFrame | Records) -> pd.DataFrame:
     """Return each defense's mean rank within every norm and band of radii.
 
     Args:
-        records: loaded records, or a frame with the columns of `sweep.schema.RECORD_COLUMNS`.
+        records: loaded records, or a frame with the columns `RECORD_COLUMNS` of the schema.
 
     Returns:
         The columns of `bands.ranking`; empty where no two defenses can be compared.

@@ -4,7 +4,7 @@
 
 A sweep meets a new shape with nearly every pack, so that the start counts as much as the step.
 Each defense is compiled twice, in processes of their own: with an empty cache, and with what the
-first left there. On a GPU the recorded step (`robust.recording`) runs in turn with them.
+first left there. On a GPU the recorded step (`robust.numerics.recording`) runs in turn with them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import torch
 from benchmarks import machine
 from benchmarks.throughput import packed_step
 from robust import defenses
-from robust.training_step import TrainingStep
+from robust.training.step import TrainingStep
 
 FEATURES, CLASSES, BATCH, PACK = 37, 7, 256, 4
 SHAPE = {"features": FEATURES, "classes": CLASSES, "batch": BATCH, "pack": PACK}

@@ -24,11 +24,11 @@ from robust import attacks, defenses, networks
 from robust.attacks.base import UNBOUNDED
 from robust.attacks.gradient import GradientAttack
 from robust.evaluate import correct, survivors
-from robust.foolbox_engine import FOOLBOX_ATTACKS, as_foolbox_model
+from robust.evaluation.foolbox_engine import FOOLBOX_ATTACKS, as_foolbox_model
 from robust.networks.linearization import Network
 from robust.train import train
-from sweep.config import Evaluation, Training
-from sweep.grid import true_radius
+from sweep.config.schema import Evaluation, Training
+from sweep.grid.expand import true_radius
 
 BATCH, TRAINING_STEPS, WARM_STEPS = 256, Training().steps, 60
 SIZES = (40, 240)  # examples: where calls cost most, as in most UCI sets, and where products do

@@ -21,7 +21,7 @@ from benchmarks import machine
 from benchmarks.throughput import IMAGE_SHAPES, packed_step
 from robust import networks
 from robust.evaluate import evaluate
-from sweep.cost import evaluation_flops, training_flops
+from sweep.cost.model import evaluation_flops, training_flops
 
 NAMES_OF_FIVE = ("baseline-linf", "arub-l1", "arub-linf", "pgd-linf", "rub")
 RATES, RADII = 7, 11

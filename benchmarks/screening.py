@@ -14,7 +14,7 @@ import torch
 
 from benchmarks import machine
 from robust import networks
-from robust.bounds import screened_search, vertex_search
+from robust.bounds.rub import mlp_screened_search, mlp_search
 from robust.train import train
 
 FEATURES, CLASSES, BATCH, EXAMPLES, RATE = (784, 3072), 10, 32, 1024, 1e-3
@@ -44,10 +44,10 @@ def measure(features: int, grid_radius: float, steps: int) -> dict[str, object]:
     )
     with torch.no_grad():
         batch = net, x[:BATCH], y[:BATCH]
-        around, at = vertex_search.unperturbed_pass(*batch), radius.unsqueeze(1)
+        around, at = mlp_search.unperturbed_pass(*batch), radius.unsqueeze(1)
         runs = [
-            lambda: vertex_search.worst_vertices_around(net, around, at),
-            lambda: screened_search.worst_vertices(net, around, at),
+            lambda: mlp_search.worst_vertices_around(net, around, at),
+            lambda: mlp_screened_search.worst_vertices(net, around, at),
         ]
         every, screened = machine.interleaved(runs, "cpu")
     return {

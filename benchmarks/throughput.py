@@ -17,9 +17,9 @@ import torch
 from benchmarks import machine, plain, vmapped
 from robust import defenses, networks
 from robust.norms import ORDERS
-from robust.recording import WARM_UP, recorded
-from robust.training_step import TrainingStep
-from sweep.cost import training_flops
+from robust.numerics.recording import WARM_UP, recorded
+from robust.training.step import TrainingStep
+from sweep.cost.model import training_flops
 
 SHAPES = ((5, 2), (37, 7), (65, 10))  # (D, K) of small, middle and large UCI sets
 IMAGE_SHAPES = {784: (28, 28, 1), 3072: (32, 32, 3)}

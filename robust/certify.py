@@ -5,7 +5,7 @@ can explain (`bounds.rounding`). It is a theorem about the function that the wei
 exact arithmetic. A network that runs in float32 rounds: it may change its class within the ball
 nevertheless, as z_0 = [x + 1e8]^+ - 1e8 does, whose float32 values are multiples of 8. Only its
 class at x itself is looked at. What an attack finds on the network as it runs refutes a
-certificate for that network, and the sweep's records count it so (`robust.invariant`).
+certificate for that network, and the sweep's records count it so (`robust.evaluation.soundness`).
 
 Legend: P networks in the pack, B batch, D input features, K classes.
 """
@@ -17,10 +17,10 @@ import copy
 import torch
 from torch import Tensor
 
-from robust.bounds import rub, rub_tight
-from robust.bounds.certifier import Certifier
-from robust.bounds.rounding import RoundingSlack, round_up
+from robust.bounds import rub, tight
 from robust.checks import Radius, check_batch, check_parameters, pack_radius
+from robust.evaluation.certifier import Certifier
+from robust.evaluation.rounding import RoundingSlack, round_up
 from robust.losses import with_own_class
 from robust.networks.linearization import Network
 
@@ -71,7 +71,7 @@ def worst_case_differences(
 
 @torch.no_grad()
 def worst_case_differences_tight(
-    net: Network, x: Tensor, y: Tensor, radius: Radius, rounds: int = rub_tight.ROUNDS
+    net: Network, x: Tensor, y: Tensor, radius: Radius, rounds: int = tight.ROUNDS
 ) -> Tensor:
     """Return the bounds of Theorem 11 with t optimised for each difference of each example.
 
@@ -91,7 +91,7 @@ def worst_case_differences_tight(
     radii = _outward(radius, net.num_networks, x).unsqueeze(1).expand(-1, x.shape[-2])
     paper = rub.worst_case_differences(net, x, y, radii)
     every = torch.ones_like(paper, dtype=torch.bool)
-    best = rub_tight.bounds_of(net, x, y, radii, every, rounds)
+    best = tight.bounds_of(net, x, y, radii, every, rounds)
     slack = RoundingSlack(net)(x, y, radii)[0]
     return with_own_class(_unless_overflown(torch.minimum(paper, best), slack), y)
 

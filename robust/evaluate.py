@@ -18,8 +18,6 @@ from robust import attacks
 from robust.attacks.base import UNBOUNDED, Attack
 from robust.attacks.gradient import GradientAttack
 from robust.attacks.margins import is_correct
-from robust.blocks import CHUNK_ROWS, GROUP, Run, Watch, attacked
-from robust.bounds.certifier import Certifier
 from robust.checks import (
     Numbers,
     check_batch,
@@ -28,6 +26,8 @@ from robust.checks import (
     check_radii,
     check_seed,
 )
+from robust.evaluation.attack_batches import CHUNK_ROWS, GROUP, Run, Watch, attacked
+from robust.evaluation.certifier import Certifier
 from robust.networks.linearization import Network
 
 CERTIFIED = "certified-l1"
@@ -109,7 +109,7 @@ def survivors(
     """Return which examples keep their class under an attack, or are certified to.
 
     Certificates hold in exact arithmetic (`robust.certify`). What an attack finds against them on
-    the network as it runs is for `watch` to compare (`robust.invariant`).
+    the network as it runs is for `watch` to compare (`robust.evaluation.soundness`).
 
     Args:
         net: P networks.
@@ -164,7 +164,7 @@ def _method(attack: str, engine: str, restarts: int | None, record: bool) -> Att
     if restarts is not None:
         check_count("restarts", restarts)
     if engine == "foolbox":
-        from robust.foolbox_engine import FoolboxAttack  # foolbox is imported only here
+        from robust.evaluation.foolbox_engine import FoolboxAttack  # foolbox is imported only here
 
         return FoolboxAttack.of(method)
     if not isinstance(method, GradientAttack):

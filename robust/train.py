@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 
 from robust import defenses
-from robust.checkpoint import CheckpointFile, State, Stateful
 from robust.checks import (
     Numbers,
     Radius,
@@ -29,10 +28,11 @@ from robust.defenses.base import UNBOUNDED
 from robust.evaluate import correct_of
 from robust.losses import LOSSES
 from robust.networks.linearization import Network
-from robust.precision import flushed_denormals, rough_products
-from robust.recording import recorded
+from robust.numerics.precision import flushed_denormals, rough_products
+from robust.numerics.recording import recorded
 from robust.seeds import derived_seed
-from robust.training_step import TrainingStep, finite_parameters
+from robust.training.checkpoint import CheckpointFile, State, Stateful
+from robust.training.step import TrainingStep, finite_parameters
 
 Curve = list[tuple[int, tuple[float | None, ...]]]
 
@@ -102,10 +102,10 @@ def train(
         validation: (inputs, labels) for the curve, as x and y.
         curve_every: steps between points of the curve, at least 1; the last step always has one.
         on_step: called with the number of finished steps after each.
-        on_batch: called before each step with its number and its minibatch (robust.monitor).
+        on_batch: called before each step with its number and its minibatch (`training.monitor`).
         checkpoint: where to keep how far training has come, and to take it up from if a checkpoint
             of the same training is there. Callbacks that have a `state_dict` are kept with it.
-        record: record a step once and replay it (`robust.recording`), where the device can.
+        record: record a step once and replay it (`numerics.recording`), where the device can.
         tf32: let products of the steps be rounded to ten bits, where the device has TF32.
 
     Returns:

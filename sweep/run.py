@@ -28,7 +28,8 @@ if __name__ == "__main__":
     # A Ctrl-C while the imports below take their seconds.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
-from sweep import compose, ray_start  # noqa: E402
+from sweep.cluster import start  # noqa: E402
+from sweep.config import compose  # noqa: E402
 from sweep.errors import UserError  # noqa: E402
 from sweep.uri import redacted  # noqa: E402
 
@@ -64,12 +65,12 @@ def _do(argv: Sequence[str]) -> int:
         return 0
     parts = compose.read(argv)
     compose.check(parts)
-    from sweep import execute  # takes seconds, which a mistake need not wait for
+    from sweep.driver import driver  # takes seconds, which a mistake need not wait for
 
     if parts[0].dry_run:
-        execute.dry_run(parts)
+        driver.dry_run(parts)
         return 0
-    return execute.sweep(parts, argv)
+    return driver.sweep(parts, argv)
 
 
 def _refused(message: str) -> int:
@@ -86,7 +87,7 @@ def _leave(code: int) -> NoReturn:
     """End the process; without the clean-up that Ray's threads crash or hang in, if they may."""
     sys.stdout.flush()
     sys.stderr.flush()
-    if code == _INTERRUPTED or ray_start.any_lost():
+    if code == _INTERRUPTED or start.any_lost():
         os._exit(code)
     sys.exit(code)
 

@@ -23,27 +23,21 @@ import polars as pl  # noqa: E402
 import pyarrow as pa  # noqa: E402
 import torch  # noqa: E402
 
-from robust.blocks import Points  # noqa: E402
 from robust.evaluate import correct, survivors  # noqa: E402
-from robust.invariant import Sandwich, reports  # noqa: E402
+from robust.evaluation.attack_batches import Points  # noqa: E402
+from robust.evaluation.soundness import Sandwich, reports  # noqa: E402
 from robust.networks.linearization import Network  # noqa: E402
-from sweep import (  # noqa: E402
-    autoattack,
-    compose,
-    datasets,
-    evaluation,
-    output,
-    plan,
-    schema,
-    store,
-    training,
-)
-from sweep.calibration import Rates  # noqa: E402
+from sweep import datasets, output  # noqa: E402
+from sweep.config import compose  # noqa: E402
+from sweep.cost.calibration import Rates  # noqa: E402
+from sweep.cost.device import git_commit, local_device  # noqa: E402
+from sweep.driver import plan  # noqa: E402
 from sweep.errors import DamagedError, UserError  # noqa: E402
-from sweep.provenance import git_commit, local_device  # noqa: E402
-from sweep.trial import Trial  # noqa: E402
+from sweep.grid.trial import Trial  # noqa: E402
+from sweep.pack import assess, autoattack, train  # noqa: E402
+from sweep.pack.run import Job  # noqa: E402
+from sweep.results import schema, store  # noqa: E402
 from sweep.uri import redacted  # noqa: E402
-from sweep.worker import Job  # noqa: E402
 
 Row = dict[str, Any]
 _ARM = ("dataset", "scaling", "defense", "seed", "split_seed", "attack_norm", "attack_grid_radius")
@@ -186,8 +180,8 @@ def _attack_pack(job: Job, picks: Mapping[str, list[Row]], folder: store.Folder)
     """Train a pack again and attack its networks; yield a line for each that cannot count."""
     pack, settings, first = job.pack, job.settings, job.pack.first
     data = datasets.load(first.dataset, first.scaling, settings.data, first.split_seed)
-    net = training.initial_networks(pack, data.info).to(settings.device)
-    training.train_pack(net, pack, data, settings)
+    net = train.initial_networks(pack, data.info).to(settings.device)
+    train.train_pack(net, pack, data, settings)
     for index, trial in enumerate(pack.trials):
         rows = [_attacked(job, net.subset([index]), data, row) for row in picks[trial.trial_id]]
         wrong = [row["error"] for row in rows if row["error"] is not None]
@@ -207,9 +201,7 @@ def _attacked(job: Job, net: Network, data: datasets.Dataset, pick: Row) -> Row:
     """Return the record of AutoAttack at the ball of a picked row."""
     device, options = job.settings.device, job.settings.evaluation
     first = job.pack.first
-    chosen = evaluation.sample(
-        len(data.test.y), options.strong_samples, first.dataset_hash, "test"
-    )
+    chosen = assess.sample(len(data.test.y), options.strong_samples, first.dataset_hash, "test")
     x = torch.from_numpy(data.test.x[chosen]).to(device)
     y = torch.from_numpy(data.test.y[chosen]).to(device)
     norm, radius = pick["attack_norm"], pick["attack_radius"]
@@ -229,7 +221,7 @@ def _attacked(job: Job, net: Network, data: datasets.Dataset, pick: Row) -> Row:
         "accuracy": float(keeps.double().mean()),
         "num_samples": len(y),
         "git_commit": job.settings.origin.git_commit,
-        "device": training.device_name(device),
+        "device": train.device_name(device),
         "flags": flags,
         "error": problem,
     }

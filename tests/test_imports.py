@@ -13,6 +13,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 STANDARD = frozenset(sys.stdlib_module_names)
+LEAVES = ("sweep.results.schema", "sweep.results.checksum", "sweep.installation")
 
 
 def files(package: str) -> list[Path]:
@@ -114,7 +115,11 @@ def test_robust_works_where_torch_and_numpy_are_alone(tmp_path: Path) -> None:
 
 
 def test_only_its_start_and_tune_import_ray() -> None:
-    assert importers("ray") == {"sweep/local_ray.py", "sweep/ray_start.py", "sweep/tune.py"}
+    assert importers("ray") == {
+        "sweep/cluster/local.py",
+        "sweep/cluster/start.py",
+        "sweep/cluster/tune.py",
+    }
 
 
 def test_only_tracking_imports_mlflow() -> None:
@@ -123,20 +128,19 @@ def test_only_tracking_imports_mlflow() -> None:
 
 
 def test_only_composition_imports_hydra() -> None:
-    assert importers("hydra") == {"sweep/compose.py"}
+    assert importers("hydra") == {"sweep/config/compose.py"}
 
 
 @pytest.mark.parametrize("path", files("analysis"), ids=lambda p: str(p.relative_to(ROOT)))
 def test_analysis_reads_records_and_nothing_else_of_the_sweep(path: Path) -> None:
     assert not tops(path) & {"torch", "ray", "hydra", "omegaconf", "mlflow", "robust"}
     of_sweep = {name for name in imported(path) if name.split(".")[0] == "sweep"} - {"sweep"}
-    leaves = ("sweep.schema", "sweep.installation", "sweep.checksum")
-    assert all(name.startswith(leaves) for name in of_sweep)
+    assert all(name.startswith(LEAVES) for name in of_sweep - {"sweep.results"})
 
 
-@pytest.mark.parametrize("leaf", ["schema", "installation", "checksum"])
+@pytest.mark.parametrize("leaf", LEAVES)
 def test_what_analysis_reads_of_the_sweep_is_a_leaf(leaf: str) -> None:
-    assert not tops(ROOT / "sweep" / f"{leaf}.py")
+    assert not tops(ROOT / f"{leaf.replace('.', '/')}.py")
 
 
 def test_nothing_imports_the_command_which_imports_everything() -> None:
@@ -146,7 +150,7 @@ def test_nothing_imports_the_command_which_imports_everything() -> None:
 
 
 def test_worker_knows_nothing_of_ray_or_mlflow() -> None:
-    seen, left = set(), ["sweep.worker"]
+    seen, left = set(), ["sweep.pack.run"]
     while left:
         name = left.pop()
         path = ROOT / f"{name.replace('.', '/')}.py"
@@ -155,4 +159,4 @@ def test_worker_knows_nothing_of_ray_or_mlflow() -> None:
         seen.add(name)
         left += [other for other in imported(path) if other.startswith("sweep.")]
         assert not tops(path) & {"ray", "mlflow", "hydra"}, name
-    assert {"sweep.worker", "sweep.store", "sweep.records"} <= seen
+    assert {"sweep.pack.run", "sweep.results.store", "sweep.pack.records"} <= seen

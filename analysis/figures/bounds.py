@@ -14,7 +14,7 @@ from analysis.names import ordered
 from analysis.records import REPETITION, Records
 from analysis.select import CELL, paired, selected
 from analysis.strong import PREFIX
-from sweep.schema import CERTIFIED, CERTIFIED_TIGHT
+from sweep.results.schema import CERTIFIED, CERTIFIED_TIGHT
 
 SHOWN = ("rub", "arub-l1", "pgd-linf", "nominal")  # more bands hide one another
 

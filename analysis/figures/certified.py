@@ -13,7 +13,7 @@ from analysis.figures.panels import Curve, dataset_panels
 from analysis.names import ordered
 from analysis.records import REPETITION, Records
 from analysis.select import choose, paired
-from sweep.schema import CERTIFIED
+from sweep.results.schema import CERTIFIED
 
 
 def build(records: Records) -> pd.DataFrame:

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 
 from analysis.simulate.grid import Pack, rng_of, trial_ids
-from sweep.schema import CURVE_COLUMNS, SCHEMA_VERSION
+from sweep.results.schema import CURVE_COLUMNS, SCHEMA_VERSION
 
 EVERY = 500
 CHECKED_RADII = (0.0, 0.0008, 0.001, 0.0015, 0.002, 0.003, 0.01, 0.1, 0.3, 0.5, 1.0)

@@ -9,7 +9,7 @@ from itertools import product
 
 import numpy as np
 
-from sweep.schema import CERTIFIED, CERTIFIED_TIGHT
+from sweep.results.schema import CERTIFIED, CERTIFIED_TIGHT
 
 LEARNING_RATES = (1.0, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 TRAIN_RADII = (1e-5, 1e-4, 1e-3, 1e-2, 0.1, 0.3, 0.5, 1.0, 3.0, 5.0, 10.0)

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from analysis.simulate.grid import ATTACKS, CERTIFICATES, Pack, rng_of, trial_ids
-from sweep.schema import CERTIFIED, SCHEMA_VERSION
+from sweep.results.schema import CERTIFIED, SCHEMA_VERSION
 
 # Half-life grid radius of a trained network, and how fast accuracy falls beyond it.
 HALF_LIFE = {

@@ -22,7 +22,7 @@ from analysis.tables.cells import (
     percent_cell,
     summarise,
 )
-from sweep.schema import CERTIFIED, CERTIFIED_TIGHT
+from sweep.results.schema import CERTIFIED, CERTIFIED_TIGHT
 
 BOUNDS = {CERTIFIED: "", CERTIFIED_TIGHT: " (t optimised)"}
 

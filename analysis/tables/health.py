@@ -8,7 +8,7 @@ import polars as pl
 from analysis.artifact import Block, Cell, Row, Table
 from analysis.names import label, math_label, order_key
 from analysis.records import Records
-from sweep.schema import STATUSES
+from sweep.results.schema import STATUSES
 
 CELL = ("dataset", "family", "defense")
 

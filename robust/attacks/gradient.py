@@ -19,8 +19,8 @@ from robust.attacks.margins import error_gap
 from robust.networks.linearization import Network, loss_gradient
 from robust.networks.size import NetworkSize
 from robust.norms import shrink_to_ball, steepest
-from robust.precision import flushed_denormals
-from robust.recording import recorded
+from robust.numerics.precision import flushed_denormals
+from robust.numerics.recording import recorded
 
 # Inputs that one network ascends at a time on a CPU, and all networks together: few enough for
 # their activations to stay in the cache through all steps, enough for the cores to share them.
@@ -53,8 +53,8 @@ class GradientAttack(Attack):
         keep_best: return what has the smallest margin of the input itself, the starts and all
             iterates, instead of the last iterate.
         restarts: starts tried; the one with the smallest margin wins.
-        record: record a step once and replay it (`robust.recording`), where the device can. Not
-            for an attack within a training step, which is recorded as a whole.
+        record: record a step once and replay it (`robust.numerics.recording`), where the device
+            can. Not for an attack within a training step, which is recorded as a whole.
     """
 
     num_steps: int = 1

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from robust.precision import products_are_rough
+from robust.numerics.precision import products_are_rough
 
 POOL = 2  # side and stride of every max-pooling window
 

@@ -3,7 +3,7 @@
 import sys
 
 from sweep import output
-from sweep.tracker import main
+from sweep.tracking.tracker import main
 
 output.outlive_readers()
 sys.exit(main(sys.argv[1:]))

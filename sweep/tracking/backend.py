@@ -9,8 +9,8 @@ from typing import Protocol
 
 from mlflow import MlflowClient
 
-from sweep.headline import PackRun, TrialRun
-from sweep.parquet import write_checked
+from sweep.results.parquet import write_checked
+from sweep.tracking.runs import PackRun, TrialRun
 
 PARENT_TAG = "mlflow.parentRunId"
 FINGERPRINT_TAG = "records_fingerprint"

@@ -20,9 +20,8 @@ from sqlalchemy import Table, and_, insert, select
 from sqlalchemy.orm import aliased
 
 from sweep.files import TEMPORARY
-from sweep.headline import PackRun, TrialRun
-from sweep.parquet import write_checked
-from sweep.store import results_id
+from sweep.results.parquet import write_checked
+from sweep.results.store import results_id
 from sweep.tracking.backend import (
     ARTIFACT,
     FINGERPRINT_TAG,
@@ -32,6 +31,7 @@ from sweep.tracking.backend import (
     seconds,
     upload,
 )
+from sweep.tracking.runs import PackRun, TrialRun
 
 
 def create_database(uri: str) -> None:

@@ -9,8 +9,7 @@ from pathlib import Path
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, Run
 
-from sweep.headline import PackRun
-from sweep.store import results_id
+from sweep.results.store import results_id
 from sweep.tracking.backend import (
     FINGERPRINT_TAG,
     PARENT_TAG,
@@ -19,6 +18,7 @@ from sweep.tracking.backend import (
     seconds,
     upload,
 )
+from sweep.tracking.runs import PackRun
 
 
 class Server:

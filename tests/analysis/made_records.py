@@ -6,7 +6,7 @@ import pandas as pd
 
 from analysis.load import from_frame
 from analysis.records import Records
-from sweep.schema import RECORD_COLUMNS, SCHEMA_VERSION
+from sweep.results.schema import RECORD_COLUMNS, SCHEMA_VERSION
 
 BASE: dict[str, object] = {
     "schema_version": SCHEMA_VERSION,

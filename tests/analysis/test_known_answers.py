@@ -34,7 +34,7 @@ from analysis.tables import (
     table01,
     throughput,
 )
-from sweep.schema import CURVE_COLUMNS, SCHEMA_VERSION
+from sweep.results.schema import CURVE_COLUMNS, SCHEMA_VERSION
 from tests.analysis.made_records import records_of, rows_of
 
 

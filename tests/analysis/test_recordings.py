@@ -15,7 +15,7 @@ from analysis.locate import locate
 from analysis.records import Records
 from analysis.select import selected
 from analysis.summary import notes, ranking
-from sweep.schema import CURVE_COLUMNS
+from sweep.results.schema import CURVE_COLUMNS
 from tests.analysis.made_records import frame_of, records_of, rows_of
 
 Rows = list[dict[str, object]]

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 
 from robust import defenses, networks
-from robust.checkpoint import CheckpointFile
-from robust.monitor import Monitor, Observation, Trace
 from robust.networks import CNN, MLP
 from robust.train import TrainResult, train
+from robust.training.checkpoint import CheckpointFile
+from robust.training.monitor import Monitor, Observation, Trace
 from tests.robust.helpers import random_batch
 
 STEPS = 9

@@ -16,7 +16,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from robust.recording import Step
+from robust.numerics.recording import Step
 
 FACTORIES = {
     *(torch.tensor, torch.as_tensor, torch.from_numpy, torch.scalar_tensor),

@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from robust import attacks, certify, defenses
-from robust.bounds import coap, decision, rub, vertex_search
-from robust.bounds.certifier import Certifier
+from robust.bounds import coap, rub
 from robust.bounds.first_order import approximate_worst_case_differences
-from robust.bounds.screening import linear_bounds, slacks
+from robust.bounds.rub import decision, mlp_search
+from robust.bounds.rub.mlp_screening import linear_bounds, slacks
+from robust.evaluation.certifier import Certifier
 from robust.losses import LOSSES, class_differences
 from robust.networks import MLP
 from robust.norms import ORDERS, norm, sample_unit_ball, shrink_to_ball
@@ -152,8 +153,8 @@ def test_certified_radius_is_where_certified_flips(case: Case) -> None:
 @given(cases(), st.integers(1, 2000))
 def test_chunk_size_changes_neither_bound_nor_vertex_value(case: Case, budget: int) -> None:
     radius = case.radii.unsqueeze(1)
-    whole = vertex_search.worst_vertices(case.net, case.x, case.y, radius)[0]
-    cut = vertex_search.worst_vertices(case.net, case.x, case.y, radius, budget)[0]
+    whole = mlp_search.worst_vertices(case.net, case.x, case.y, radius)[0]
+    cut = mlp_search.worst_vertices(case.net, case.x, case.y, radius, budget)[0]
     torch.testing.assert_close(cut, whole, rtol=1e-12, atol=rounding(whole) / 100)
 
 
@@ -164,8 +165,8 @@ def test_screening_encloses_the_bound(case: Case) -> None:
     vertices = torch.arange(2 * case.net.num_features).expand(
         case.net.num_networks, len(case.y), -1
     )
-    around = vertex_search.unperturbed_pass(case.net, case.x, case.y)
-    bound = vertex_search.bounds_at(case.net, around, radius, vertices)
+    around = mlp_search.unperturbed_pass(case.net, case.x, case.y)
+    bound = mlp_search.bounds_at(case.net, around, radius, vertices)
     seen = torch.zeros(bound.shape[:2], dtype=torch.int64)
     lower = linear_bounds(case.net, case.x, case.y, radius)
     assert (lower <= bound + rounding(bound)).all()
@@ -174,7 +175,7 @@ def test_screening_encloses_the_bound(case: Case) -> None:
         assert (bound[at] <= lower[at] + slack + rounding(slack, lower)).all()
         seen[at] += 1
     assert (seen == 1).all()
-    worst, where = vertex_search.worst_vertices(case.net, case.x, case.y, radius)
+    worst, where = mlp_search.worst_vertices(case.net, case.x, case.y, radius)
     torch.testing.assert_close(
         bound.gather(2, where.unsqueeze(2)).squeeze(2), worst, rtol=1e-12, atol=1e-12
     )

@@ -17,10 +17,10 @@ from sklearn import datasets
 from torch import Tensor
 
 from robust import attacks, networks
-from robust.bounds.certifier import Certifier
+from robust.evaluation.certifier import Certifier
 from robust.networks import MLP
 from robust.train import train
-from tests.robust.test_crown import crown
+from tests.robust.bounds.test_crown import crown
 
 LADDER = 0.01 * 1.1 ** torch.arange(80, dtype=torch.float64)
 EXAMPLES, STEPS = 40, 300

@@ -6,15 +6,24 @@ from dataclasses import replace
 from pathlib import Path
 
 from sweep import datasets
-from sweep.calibration import Rates
-from sweep.config import Data, Evaluation, Grid, Packing, Paths, SweepConfig, Tracking, Training
+from sweep.config.schema import (
+    Data,
+    Evaluation,
+    Grid,
+    Packing,
+    Paths,
+    SweepConfig,
+    Tracking,
+    Training,
+)
+from sweep.cost.calibration import Rates
 from sweep.datasets import DatasetInfo
 from sweep.datasets.catalog import catalog
-from sweep.grid import Infos, expand
-from sweep.packing import Pack
-from sweep.plan import make_plan, make_tasks
-from sweep.trial import Trial
-from sweep.worker import Job
+from sweep.driver.plan import make_plan, make_tasks
+from sweep.grid.expand import Infos, expand
+from sweep.grid.packing import Pack
+from sweep.grid.trial import Trial
+from sweep.pack.run import Job
 
 
 def config(results: Path = Path("results"), **changes: object) -> SweepConfig:

@@ -17,7 +17,8 @@ import pytest
 import yaml
 
 from robust_sweep import __version__
-from sweep import provenance, ray_environment
+from sweep.cluster import environment as ray_environment
+from sweep.cost import device as provenance
 from tests.sweep.chaos import ROOT
 
 DOCKER = ROOT / "docker"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from benchmarks import grid_cost
-from sweep import compose
+from sweep.config import compose
 
 
 @pytest.mark.parametrize("experiment", sorted(grid_cost.EVALUATED))

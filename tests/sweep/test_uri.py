@@ -11,10 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from sweep import report, run, tracker
-from sweep.config import Tracking
+from sweep import run
+from sweep.config.schema import Tracking
+from sweep.driver import report
+from sweep.driver.plan import Plan
 from sweep.errors import TrackingError
-from sweep.plan import Plan
+from sweep.tracking import tracker
 from sweep.uri import database_file, redacted, redacted_uri, redacted_values, request
 from tests.sweep.helpers import config
 

@@ -1,0 +1,103 @@
+"""RUB: the certified bound for every network that has one.
+
+For multi-layer perceptrons that of Theorem 11 (Eq. 35) at t = [sign(z(x))]^+; for convolutional
+networks, which the paper leaves open, that of docs/rub-bound.md.
+
+Legend: P networks in the pack, B batch, K classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from robust.bounds.rub import cnn, decision, mlp, mlp_search
+from robust.networks import CNN, MLP
+from robust.networks.linearization import Network
+
+
+@dataclass(frozen=True)
+class _Bound:
+    """One kind of network's: the bounds with gradient, the worst vertices without, a decision."""
+
+    worst_case_differences: Callable[..., Tensor]
+    worst_vertices: Callable[..., tuple[Tensor, Tensor]]
+    below: Callable[..., Tensor]
+
+
+_BOUNDS: dict[type, _Bound] = {
+    MLP: _Bound(mlp.worst_case_differences, mlp_search.worst_vertices, decision.below),
+    CNN: _Bound(cnn.worst_case_differences, cnn.worst_vertices, cnn.below),
+}
+
+
+def _bound_of(net: Network) -> _Bound:
+    for kind, bound in _BOUNDS.items():
+        if isinstance(net, kind):
+            return bound
+    known = ", ".join(kind.__name__ for kind in _BOUNDS)
+    raise ValueError(f"no RUB bound for a network of type {type(net).__name__}; known: {known}")
+
+
+def worst_case_differences(
+    net: Network, x: Tensor, y: Tensor, radius: Tensor, rough: bool = False
+) -> Tensor:
+    """Return certified upper bounds of max z_k - z_y over the L1 ball, with gradient.
+
+    Args:
+        net: P networks.
+        x: [B, D] or [P, B, D], in scaled input units.
+        y: labels, [B].
+        radius: true L1 radius >= 0, [P, 1] or [P, B].
+        rough: let the search for vertices shorten its products where the device is faster so:
+            for training alone, as among near ties another vertex may win.
+
+    Returns:
+        [P, B, K-1], classes k != y in increasing order.
+
+    Raises:
+        ValueError: the network has no such bound.
+    """
+    return _bound_of(net).worst_case_differences(net, x, y, radius, rough)
+
+
+def search(net: Network, x: Tensor, y: Tensor, radius: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the same bounds without gradient, and the vertices at which they are attained."""
+    return _bound_of(net).worst_vertices(net, x, y, radius)
+
+
+@torch.no_grad()
+def below(
+    net: Network,
+    x: Tensor,
+    y: Tensor,
+    radius: Tensor,
+    limit: Tensor | float = 0.0,
+    screening_limit: Tensor | float = 0.0,
+) -> Tensor:
+    """Return whether all bounds of an example are below a limit, searching only where it is open.
+
+    Args:
+        net: P networks.
+        x: [B, D] or [P, B, D].
+        y: labels, [B].
+        radius: true L1 radius >= 0, [P, 1] or [P, B].
+        limit: for bounds that are searched, a number or [P, B, K-1].
+        screening_limit: for upper bounds of the bounds, which spare most of the search.
+
+    Returns:
+        [P, B], boolean.
+
+    Raises:
+        ValueError: the network has no such bound.
+    """
+    bound = _bound_of(net)
+    shape = (net.num_networks, len(y))
+    limits = [
+        torch.as_tensor(value, dtype=x.dtype, device=x.device).expand(*shape, net.num_classes - 1)
+        for value in (limit, screening_limit)
+    ]
+    return bound.below(net, x, y, radius.expand(shape), *limits)

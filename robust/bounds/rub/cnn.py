@@ -1,0 +1,175 @@
+"""RUB for convolutional networks with ReLU and max-pooling, which the paper leaves open.
+
+As in `rub_mlp`, two functions of the perturbation are carried for every unit: u >= z and v >= -z,
+both convex. A convolution is an affine layer. A window of max-pooling after ReLU passes on
+    s = max_i [u_i]^+ >= max_i [z_i]^+    and    m = t v_w >= -max_i [z_i]^+,
+w the member that is largest at x itself, t = 1 where it is active there, else 0. Any t_i >= 0
+with sum at most 1 would do; this choice makes the bound exact at radius 0. docs/rub-bound.md has
+the proof.
+
+Only the maximising vertex of each (example, class) carries gradient: `patch_search` finds it
+without gradient, here it is evaluated again.
+
+Legend: P networks in the pack, B batch, V vertices, N = B*V, D input features, K classes, M maps,
+R x S rows and columns, H units.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from robust.bounds.first_order import approximate_worst_case_differences
+from robust.bounds.rub.cnn_search import worst_vertices
+from robust.bounds.rub.output_layer import output_layer
+from robust.evaluation.rounding import proves
+from robust.networks.cnn import CNN, Trace
+from robust.networks.convolution import POOL, Pooling, convolve
+from robust.numerics.precision import rough_products
+
+# Backward passes made at once to refute certificates.
+_LOWER_ROWS = 640
+
+__all__ = ["below", "lower_bounds", "vertex_bounds", "worst_case_differences", "worst_vertices"]
+
+
+def worst_case_differences(
+    net: CNN, x: Tensor, y: Tensor, radius: Tensor, rough: bool = False
+) -> Tensor:
+    """Return RUB's bound of max z_k - z_y over the L1 ball, with gradient.
+
+    Args:
+        net: P networks.
+        x: [B, D] or [P, B, D], in scaled input units.
+        y: labels, [B].
+        radius: true L1 radius >= 0, [P, 1] or [P, B].
+        rough: look for the vertices with `rough_products`; the bound at them stays exact.
+
+    Returns:
+        Certified bounds of the class differences, k != y in increasing order, [P, B, K-1];
+        differentiable in the parameters (the subgradient at the maximising vertex).
+    """
+    with rough_products(x.device.type, rough):
+        vertices = worst_vertices(net, x, y, radius)[1]
+    bounds = vertex_bounds(net, x, y, radius, vertices)  # V = K-1: one for each class
+    return bounds.diagonal(dim1=2, dim2=3)
+
+
+@torch.no_grad()
+def below(
+    net: CNN, x: Tensor, y: Tensor, radius: Tensor, limit: Tensor, screening_limit: Tensor
+) -> Tensor:
+    """Return whether all bounds of an example are below a limit, [P, B]; NaN never is.
+
+    Args: as for `decision.below`; there is no upper bound to screen with here.
+    """
+    holds = proves(lower_bounds(net, x, y, radius), limit).all(dim=2)
+    some = holds.any(dim=0).nonzero().squeeze(1)
+    if len(some):
+        values = worst_vertices(net, x[..., some, :], y[some], radius[:, some])[0]
+        holds[:, some] &= proves(values, limit[:, some]).all(dim=2)
+    return holds
+
+
+@torch.no_grad()
+def lower_bounds(net: CNN, x: Tensor, y: Tensor, radius: Tensor) -> Tensor:
+    """Return aRUB-L1, which RUB is never below, [P, B, K-1].
+
+    It spares the search where it already refutes a certificate.
+
+    Args:
+        net: P networks.
+        x: [B, D] or [P, B, D].
+        y: labels, [B].
+        radius: true L1 radius, [P, 1] or [P, B].
+    """
+    radius = radius.expand(net.num_networks, len(y))
+    size = max(1, _LOWER_ROWS // (net.num_networks * net.num_classes))
+    parts = []
+    for at in (slice(i, i + size) for i in range(0, len(y), size)):
+        part = x[..., at, :], y[at], radius[:, at]
+        parts.append(approximate_worst_case_differences(net, *part, "l1"))
+    return torch.cat(parts, dim=1)
+
+
+def vertex_bounds(net: CNN, x: Tensor, y: Tensor, radius: Tensor, vertices: Tensor) -> Tensor:
+    """Return the bound of every class difference at given vertices, by full forward passes.
+
+    Args:
+        net: P networks.
+        x: [B, D] or [P, B, D].
+        y: labels, [B].
+        radius: true L1 radius >= 0, [P, 1] or [P, B].
+        vertices: v < D is x + rho e_v, v >= D is x - rho e_{v-D}, [P, B, V].
+
+    Returns:
+        [P, B, V, K-1], differentiable in the parameters.
+    """
+    with torch.no_grad():
+        trace = net.trace(x)
+    total, gap = _pooled_streams(net, trace, _vertex_inputs(net, x, radius, vertices))
+    total, gap = _dense_streams(net, trace, total, gap)
+    shape = (*vertices.shape, -1)
+    last = output_layer(net, y)
+    bounds = torch.matmul(total.view(shape), last.weight.abs().mT)
+    bounds = bounds + torch.matmul(gap.view(shape), last.weight.mT)
+    return bounds / 2 + last.bias.unsqueeze(2)
+
+
+def _vertex_inputs(net: CNN, x: Tensor, radius: Tensor, vertices: Tensor) -> Tensor:
+    """Return x at each vertex, [P, N, D]."""
+    networks, batch, count = vertices.shape
+    sign = torch.where(vertices < net.num_features, 1.0, -1.0).to(x.dtype)
+    step = (sign * radius.unsqueeze(2)).unsqueeze(3)
+    points = x.expand(networks, batch, -1).unsqueeze(2).expand(-1, -1, count, -1)
+    feature = (vertices % net.num_features).unsqueeze(3)
+    return points.scatter_add(3, feature, step).flatten(1, 2)
+
+
+def _pooled_streams(net: CNN, trace: Trace, points: Tensor) -> tuple[Tensor, Tensor]:
+    """Carry both streams from perturbed inputs to the units that enter the dense layers.
+
+    Args:
+        net: P networks.
+        trace: at the B unperturbed inputs.
+        points: V perturbed inputs of each, [P, N, D].
+
+    Returns:
+        s + m and s - m after the last max-pooling, each [P, N, H].
+    """
+    layers = zip(net.weights, net.biases, trace.poolings, strict=False)
+    total, gap = None, 2 * net.to_maps(points)
+    for weight, bias, pooling in layers:
+        centre = convolve(gap, weight / 2, bias)
+        excess = None if total is None else convolve(total, weight.abs() / 2, None)
+        total, gap = _pool(centre, excess, pooling)
+    assert total is not None
+    return net.to_units(total), net.to_units(gap)
+
+
+def _pool(centre: Tensor, excess: Tensor | None, pooling: Pooling) -> tuple[Tensor, Tensor]:
+    """Pass u = centre + excess and v = excess - centre, [N, P*M, R, S], through ReLU and pooling.
+
+    Returns:
+        s + m and s - m, each [N, P*M, R/2, S/2].
+    """
+    up = centre if excess is None else centre + excess
+    down = -centre if excess is None else excess - centre
+    s = torch.relu(functional.max_pool2d(up, POOL))
+    rows = down.view(pooling.winner.shape[0], -1, *down.shape[1:]).flatten(3)  # [B, V, P*M, RS]
+    winner = pooling.winner.unsqueeze(1).expand(-1, rows.shape[1], -1, -1)
+    m = (rows.gather(3, winner) * pooling.active.unsqueeze(1)).view_as(s)
+    return s + m, s - m
+
+
+def _dense_streams(net: CNN, trace: Trace, total: Tensor, gap: Tensor) -> tuple[Tensor, Tensor]:
+    """Carry s + m and s - m, [P, N, H], through the hidden dense layers."""
+    layers = list(zip(net.weights, net.biases, strict=True))[net.num_stages : -1]
+    for (weight, bias), z in zip(layers, trace.hidden, strict=True):
+        centre = torch.baddbmm(bias.unsqueeze(1), gap, weight / 2)
+        excess = torch.bmm(total, weight.abs() / 2)
+        mask = (z > 0).to(z.dtype).repeat_interleave(gap.shape[1] // z.shape[1], dim=1)
+        s, m = torch.relu(centre + excess), mask * (excess - centre)
+        total, gap = s + m, s - m
+    return total, gap

@@ -1,0 +1,1 @@
+"""Precision and recorded steps: how a step is computed, not what."""

@@ -1,0 +1,1 @@
+"""Ray: its start and its end, and packs as Tune trials."""

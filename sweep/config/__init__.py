@@ -1,0 +1,1 @@
+"""The configuration: its schema, its composition by Hydra, its checks."""

@@ -1,0 +1,1 @@
+"""What trials and packs cost in operations, bytes and seconds."""

@@ -1,0 +1,1 @@
+"""A whole sweep: plan, run, keep count, report."""

@@ -1,0 +1,91 @@
+"""What a sweep would do, and what it would cost."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from sweep.cost.calibration import Rates
+from sweep.datasets.values import UNLOADED
+from sweep.driver.plan import Plan, Task, record_bytes
+from sweep.driver.progress import duration
+
+
+def show(plan: Plan, tasks: Sequence[Task], rates: Rates, slots: int) -> None:
+    """Print trials, packs, what is complete, operations, hours and disk space."""
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = 120
+    console.print(_table(plan, tasks))
+    total = len(plan.trials)
+    complete = len(plan.finished)
+    print(
+        f"{plan.name}: {total:,} trials, {complete:,} already complete, "
+        f"{total - complete:,} to train in {len(tasks):,} packs"
+    )
+    _show_price(plan, tasks, rates, slots)
+    unloaded = sorted(
+        {info.name for part in plan.parts for info in part.infos.values() if info.hash == UNLOADED}
+    )
+    if unloaded:
+        print(
+            f"data sets that are not downloaded yet: {_some(unloaded)}; "
+            "their sizes are the catalog's, and what of them is complete cannot be told"
+        )
+    print("dry run: nothing was trained")
+
+
+def _some(names: Sequence[str], shown: int = 8) -> str:
+    """The first names, and how many more there are."""
+    more = f" and {len(names) - shown} more" if len(names) > shown else ""
+    return ", ".join(names[:shown]) + more
+
+
+def _table(plan: Plan, tasks: Sequence[Task]) -> Table:
+    trials = Counter((t.dataset, t.defense) for t in plan.trials)
+    complete = Counter((t.dataset, t.defense) for t in plan.trials if t.trial_id in plan.finished)
+    packs = Counter((t.job.pack.first.dataset, t.job.pack.first.defense) for t in tasks)
+    seconds: Counter[tuple[str, str]] = Counter()
+    for task in tasks:
+        first = task.job.pack.first
+        seconds[first.dataset, first.defense] += round(task.seconds)
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("data set")
+    table.add_column("defense")
+    for name in ("trials", "complete", "packs", "device time"):
+        table.add_column(name, justify="right")
+    for key, count in trials.items():
+        table.add_row(
+            *key, f"{count:,}", f"{complete[key]:,}", str(packs[key]), duration(seconds[key])
+        )
+    return table
+
+
+def _show_price(plan: Plan, tasks: Sequence[Task], rates: Rates, slots: int) -> None:
+    train = sum(task.price.train_flops for task in tasks)
+    evaluation = sum(task.price.evaluation_flops for task in tasks)
+    seconds = sum(task.seconds for task in tasks)
+    longest = max((task.seconds for task in tasks), default=0.0)
+    rows = record_bytes((part.config, len(plan.missing(part))) for part in plan.parts)
+    print(
+        f"operations: {train:.2e} to train + {evaluation:.2e} to evaluate; "
+        f"estimated {duration(max(seconds / slots, longest))} with {slots} packs at a time; "
+        f"records about {rows / 1e6:,.1f} MB"
+    )
+    if rates.packs:
+        assert rates.error is not None
+        print(
+            f"(estimate calibrated on {rates.packs:,} packs that ran here; "
+            f"past estimates were off by {rates.error:.0%} in the median)"
+        )
+        share = rates.beside * len(tasks) / max(seconds, 1e-9)
+        print(
+            f"orchestration: {f'{share:.1%}' if share >= 0.001 else 'below 0.1%'} of that "
+            f"({rates.beside:.2f}s around each pack), and some seconds to start"
+        )
+    else:
+        print("(estimate not calibrated: no pack has run here yet)")

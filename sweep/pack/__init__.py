@@ -1,0 +1,1 @@
+"""One pack, from data to records; knows nothing of Ray."""

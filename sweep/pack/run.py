@@ -1,0 +1,276 @@
+"""Run one pack: load its data, measure, write its records. Knows nothing of Ray."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import torch
+
+from sweep import datasets, files, output
+from sweep.datasets import DatasetInfo
+from sweep.errors import DamagedError
+from sweep.grid.packing import Pack
+from sweep.pack import records, simulate
+from sweep.pack.records import Measured
+from sweep.pack.train import OnStep, Settings, device_lost, measure_after_deaths
+from sweep.results import checkpoints, store
+from sweep.results.store import FAILED
+
+
+@dataclass(frozen=True)
+class Job:
+    """A pack and everything needed to run it in another process."""
+
+    pack: Pack
+    info: DatasetInfo
+    settings: Settings
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What became of a pack."""
+
+    pack_id: str
+    dataset: str
+    network: str
+    defense: str
+    batch_size: int
+    trials: int
+    complete: int
+    diverged: int
+    failed: int
+    train_seconds: float
+    evaluation_seconds: float
+    seconds: float  # all of it: also loading data, writing records, and before a restart
+    device: str
+    resumed_step: int = 0  # the step at which training was taken up from a checkpoint
+    trained_together: int = 0  # fewer than `trials` where memory did not hold all at once
+    error: str | None = None  # of failed trials
+    unwritten: str | None = None  # why the records could not be written
+    found: bool = False  # the records were there: nothing was trained
+
+
+class DeviceLostError(RuntimeError):
+    """This process can use its GPU no more: the pack must be run in another one."""
+
+
+def run_pack(
+    job: Job, on_step: OnStep | None = None, *, leave_lost_device: bool = False
+) -> Summary:
+    """Run a pack and write its records; whatever goes wrong inside is recorded, not raised.
+
+    A pack that has finished records is not trained again: its worker died, or was not heard, after
+    they were written.
+
+    Args:
+        job: the pack, its data set and the settings.
+        on_step: called with the number of the training step just made.
+        leave_lost_device: whether another process can run the pack if this one's GPU fails.
+
+    Returns:
+        How it went. Unless it says `unwritten`, the pack's records are on disk.
+
+    Raises:
+        DeviceLostError: the GPU failed, and another process is to run the pack.
+    """
+    started = time.perf_counter()
+    if job.settings.threads is not None:
+        torch.set_num_threads(job.settings.threads)
+    try:
+        return _run_and_write(job, on_step, started, leave_lost_device)
+    except OSError as error:
+        return _finish(job, started, failed=len(job.pack), unwritten=one_line(error))
+
+
+def _run_and_write(
+    job: Job, on_step: OnStep | None, started: float, leave_lost_device: bool
+) -> Summary:
+    before = _finished_before(job)
+    if len(before) == len(job.pack):
+        _remove_checkpoints(job)
+        return _summary_of_records(job, started)
+    pack, settings = job.pack, job.settings
+    try:
+        measured = _measure(job, on_step)
+        table = records.build_records(
+            pack, job.info, settings.evaluation, settings.origin, measured
+        )
+        curves = records.build_curves(pack, settings.origin, measured)
+    except Exception as exception:  # one pack's failure must not stop the sweep
+        if leave_lost_device and device_lost(exception):
+            raise DeviceLostError(one_line(exception)) from exception
+        return record_failure(job, one_line(exception), traceback.format_exc(), started)
+    status = measured.status
+    failed = {t.trial_id for t, s in zip(pack.trials, status, strict=True) if s == FAILED}
+    store.write_pack(
+        folder(job), pack.pack_id, _keep_finished(job, table, failed & before), curves
+    )
+    _remove_checkpoints(job)
+    return _finish(
+        job,
+        started - measured.seconds_before,
+        complete=status.count("complete"),
+        diverged=status.count("diverged"),
+        failed=status.count("failed"),
+        error=next((problem for problem in measured.problems if problem is not None), None),
+        train_seconds=sum(measured.train_seconds),
+        evaluation_seconds=sum(measured.evaluation_seconds),
+        device=measured.device,
+        resumed_step=measured.resumed_step,
+        trained_together=max(measured.trained_together),
+    )
+
+
+def record_failure(job: Job, error: str, details: str, started: float | None = None) -> Summary:
+    """Record every trial of a pack as failed; the traceback goes to a file of its own.
+
+    Records of the pack that hold a finished trial stay as they are.
+
+    Returns:
+        How the pack stands in its records.
+
+    Raises:
+        OSError: the records cannot be written.
+    """
+    pack, settings = job.pack, job.settings
+    started = time.perf_counter() if started is None else started
+    _keep_details(job, details)
+    if _finished_before(job):
+        return _summary_of_records(job, started, error)
+    table = records.build_failed_records(
+        pack, job.info, settings.evaluation, settings.origin, error
+    )
+    store.write_table(folder(job).records(pack.pack_id), table)
+    return _finish(job, started, failed=len(pack), error=error)
+
+
+def _keep_details(job: Job, details: str) -> None:
+    log = folder(job).logs / f"{job.pack.pack_id}.txt"
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.write_text(details, encoding="utf-8")
+    except OSError as error:  # the record says in one line what went wrong
+        output.warn(f"{log}: cannot be written ({one_line(error)})")
+
+
+def _remove_checkpoints(job: Job) -> None:
+    try:
+        checkpoints.remove_finished(folder(job), job.pack)
+    except OSError as error:  # the next start removes them
+        output.warn(f"checkpoints cannot be removed ({one_line(error)})")
+
+
+def _finished_before(job: Job) -> set[str]:
+    """The trials that the pack's own records have finished; a damaged file is set aside."""
+    path = folder(job).records(job.pack.pack_id)
+    try:
+        statuses = store.statuses(path)
+    except FileNotFoundError:
+        return set()
+    except DamagedError as error:
+        output.warn(f"{error}; it is kept as {files.set_aside(path).name}")
+        return set()
+    return {t.trial_id for t in job.pack.trials if statuses.get(t.trial_id, FAILED) != FAILED}
+
+
+def _keep_finished(job: Job, table: pa.Table, kept: set[str]) -> pa.Table:
+    """Put the records that are there in the place of those that failed this time."""
+    if not kept:
+        return table
+    there = store.read_table(folder(job).records(job.pack.pack_id))
+    mine = [trial not in kept for trial in table["trial_id"].to_pylist()]
+    theirs = [trial in kept for trial in there["trial_id"].to_pylist()]
+    return pa.concat_tables([table.filter(pa.array(mine)), there.filter(pa.array(theirs))])
+
+
+def _summary_of_records(job: Job, started: float, error: str | None = None) -> Summary:
+    """How a pack stands in its records; what they lack counts as failed."""
+    columns = ["trial_id", "status", "train_seconds", "evaluation_seconds", "device", "pack_size"]
+    table = store.read_table(folder(job).records(job.pack.pack_id)).select(columns)
+    rows = {row["trial_id"]: row for row in table.to_pylist()}
+    status = [row["status"] for row in rows.values()]
+    complete, diverged = status.count("complete"), status.count("diverged")
+    return _finish(
+        job,
+        started,
+        complete=complete,
+        diverged=diverged,
+        failed=len(job.pack) - complete - diverged,
+        error=error if complete + diverged < len(job.pack) else None,
+        train_seconds=sum(row["train_seconds"] or 0.0 for row in rows.values()),
+        evaluation_seconds=sum(row["evaluation_seconds"] or 0.0 for row in rows.values()),
+        device=next(row["device"] for row in rows.values()),
+        trained_together=max(row["pack_size"] for row in rows.values()),
+        found=True,
+    )
+
+
+def folder(job: Job) -> store.Folder:
+    """Where the job's records go."""
+    return store.Folder(Path(job.settings.results), job.settings.origin.experiment)
+
+
+def one_line(exception: BaseException) -> str:
+    """An exception's type and message without line breaks."""
+    return " ".join(f"{type(exception).__name__}: {exception}".split())
+
+
+def _finish(
+    job: Job,
+    started: float,
+    *,
+    complete: int = 0,
+    diverged: int = 0,
+    failed: int = 0,
+    train_seconds: float = 0.0,
+    evaluation_seconds: float = 0.0,
+    device: str = "unknown",
+    resumed_step: int = 0,
+    trained_together: int = 0,
+    error: str | None = None,
+    unwritten: str | None = None,
+    found: bool = False,
+) -> Summary:
+    first = job.pack.first
+    return Summary(
+        pack_id=job.pack.pack_id,
+        dataset=first.dataset,
+        network=first.network,
+        defense=first.defense,
+        batch_size=first.batch_size,
+        trials=len(job.pack),
+        complete=complete,
+        diverged=diverged,
+        failed=failed,
+        train_seconds=train_seconds,
+        evaluation_seconds=evaluation_seconds,
+        seconds=time.perf_counter() - started,
+        device=device,
+        resumed_step=resumed_step,
+        trained_together=trained_together,
+        error=error,
+        unwritten=unwritten,
+        found=found,
+    )
+
+
+def _measure(job: Job, on_step: OnStep | None) -> Measured:
+    if job.settings.origin.simulated:
+        return simulate.measure(job.pack, job.info, job.settings.evaluation)
+    data = datasets.load(
+        job.pack.first.dataset,
+        job.pack.first.scaling,
+        job.settings.data,
+        job.pack.first.split_seed,
+    )
+    if data.info.hash != job.pack.first.dataset_hash:
+        raise ValueError(
+            f"data set {data.info.name!r} has hash {data.info.hash} here and "
+            f"{job.pack.first.dataset_hash} where the sweep was planned"
+        )
+    deaths = checkpoints.deaths(folder(job), job.pack)
+    return measure_after_deaths(job.pack, data, job.settings, on_step, deaths)

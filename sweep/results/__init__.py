@@ -1,0 +1,1 @@
+"""What is on disk: records, checkpoints, and who may write them."""

@@ -1,0 +1,238 @@
+"""Keep MLflow up to date with the records, beside the sweep and without ever stopping it."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import sys
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from http.client import HTTPException
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.error import HTTPError
+from urllib.parse import urlparse
+from urllib.request import urlopen
+
+from sweep import output
+from sweep.errors import TrackingError, UserError
+from sweep.results import store
+from sweep.results.lock import locked
+from sweep.tracking.runs import fingerprint, read_pack
+from sweep.uri import database_file, redacted, redacted_uri, request, why_no_database
+
+if TYPE_CHECKING:
+    from sweep.tracking.backend import Backend
+
+SYNC_COMMAND = "python -m sweep.tracking sync"
+_DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
+_HEALTH_TIMEOUT_S = 10.0
+_PATIENCE_S = 3.0  # before saying what is being waited for
+
+
+def check_uri(uri: str) -> None:
+    """Refuse an address that cannot be MLflow's, before anything is trained.
+
+    Raises:
+        TrackingError: the address is wrong or nothing answers there; says what to do.
+    """
+    shown = redacted_uri(uri)
+    advice = "correct it, or set tracking.enabled=false and sync later"
+    try:
+        scheme = urlparse(uri).scheme.split("+")[0]
+    except ValueError as error:
+        raise TrackingError(f"tracking.uri={shown}: no address ({error}); {advice}") from None
+    if scheme in ("http", "https"):
+        _check_server(uri, shown, advice)
+    elif scheme not in _DATABASES:
+        raise TrackingError(
+            f"tracking.uri={shown}: must be a database (sqlite:///mlflow.db, postgresql://...) or "
+            f"a tracking server (http://...); {advice}"
+        )
+    elif scheme == "sqlite":
+        path = database_file(uri)
+        reason = (
+            "names no file, as sqlite:///mlflow.db does" if path is None else why_no_database(path)
+        )
+        if reason is not None:
+            raise TrackingError(f"tracking.uri={shown}: {reason}; {advice}")
+    else:
+        # Slow to import, and only a database needs it here.
+        from sweep.tracking.connection import connect
+
+        connect(uri, "Default", Path("results"))
+
+
+def _check_server(uri: str, shown: str, advice: str) -> None:
+    try:
+        with urlopen(request(f"{uri.rstrip('/')}/health"), timeout=_HEALTH_TIMEOUT_S):
+            return
+    except HTTPError as error:
+        error.close()
+        reason = f"the server answers {error.code} {error.reason}"
+        if error.code in (401, 403):
+            advice = f"set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, {advice}"
+    except (OSError, ValueError, HTTPException) as error:
+        reason = f"no MLflow server answers there ({redacted(str(error))})"
+        advice = f"start it, {advice}"
+    raise TrackingError(f"tracking.uri={shown}: {reason}; {advice}")
+
+
+def sync(backend: Backend, paths: Iterable[Path]) -> int:
+    """Make MLflow show exactly these records files: log what it lacks, delete what is stale.
+
+    Of the runs that are there, only those of the same results folder are touched.
+
+    Returns:
+        How many packs were logged.
+    """
+    wanted = {fingerprint(trials): path for path, trials in store.scan(paths).items()}
+    stale = []
+    for parent, found in backend.logged().items():
+        if wanted.pop(found, None) is None:
+            stale.append(parent)
+    backend.delete(stale)
+    for found in backend.unclaimed():
+        wanted.pop(found, None)
+    for path in wanted.values():
+        backend.log(read_pack(path))
+    if wanted:
+        backend.settle()
+    return len(wanted)
+
+
+class Tracker:
+    """The one writer to MLflow: a thread of the driver."""
+
+    def __init__(self, folder: store.Folder, uri: str) -> None:
+        self.folder = folder
+        self.uri = uri
+        self.packs = 0  # logged
+        self.error: str | None = None
+        self._existing = folder.record_files()
+        self._queue: queue.Queue[Path | None] = queue.Queue()
+        self._thread = threading.Thread(target=self._work, name="mlflow", daemon=True)
+
+    def start(self) -> None:
+        """Begin by logging what MLflow lacks of the records that are there."""
+        self._thread.start()
+
+    @property
+    def started(self) -> bool:
+        """Whether it has begun."""
+        return self._thread.ident is not None
+
+    def add(self, path: Path) -> None:
+        """Log a new records file soon."""
+        self._queue.put(path)
+
+    def close(self, *, resync: bool) -> bool:
+        """Wait until everything is logged.
+
+        Args:
+            resync: compare MLflow with the records once more, as packs were retried.
+
+        Returns:
+            Whether MLflow has all records.
+        """
+        if self.started:
+            self._finish_queue()
+            if self.error is None and not resync:
+                return True
+        self.error = None
+        self._try_sync(self.folder.record_files())
+        return self.error is None
+
+    def _finish_queue(self) -> None:
+        self._queue.put(None)
+        self._thread.join(_PATIENCE_S)
+        if self._thread.is_alive():
+            with contextlib.suppress(OSError):
+                print("MLflow: logging what it still lacks ...", flush=True)
+            self._thread.join()
+
+    def _work(self) -> None:
+        backend = self._try_sync(self._existing)
+        before = self.packs
+        while (path := self._queue.get()) is not None:
+            if backend is not None and not self._tried(self._log, backend, path):
+                backend = None
+        if backend is not None and self.packs > before:
+            self._tried(backend.settle)
+
+    def _log(self, backend: Backend, path: Path) -> None:
+        backend.log(read_pack(path))
+        self.packs += 1
+
+    def _tried(self, action: Callable[..., None], *arguments: object) -> bool:
+        """Do it; say whether that went well."""
+        try:
+            action(*arguments)
+        except Exception as error:  # MLflow must never stop the sweep
+            self._warn(error)
+            return False
+        return True
+
+    def _try_sync(self, paths: Sequence[Path]) -> Backend | None:
+        try:
+            # Takes seconds: not before it is needed.
+            from sweep.tracking.connection import connect
+
+            backend = connect(self.uri, self.folder.experiment, self.folder.root)
+            self.packs += sync(backend, paths)
+        except Exception as error:  # MLflow must never stop the sweep
+            self._warn(error)
+            return None
+        return backend
+
+    def _warn(self, error: Exception) -> None:
+        self.error = redacted(" ".join(str(error).split()))[:300] or type(error).__name__
+        output.warn(
+            f"MLflow was not brought up to date ({self.error}); the sweep goes on, "
+            f"and `{SYNC_COMMAND}` logs what is missing"
+        )
+
+
+def main(argv: Sequence[str]) -> int:
+    """The command `python -m sweep.tracking sync [key=value ...]`."""
+    defaults = {"experiment": "", "results": "results", "uri": "sqlite:///mlflow.db"}
+    try:
+        options = _parse(argv, defaults)
+        root = Path(options["results"]).absolute()
+        check_uri(options["uri"])
+        for folder in _folders(root, options["experiment"]):
+            with locked(folder.path):
+                print(f"{folder.experiment}: {_sync_folder(folder, options['uri'])} packs logged")
+    except (UserError, ValueError, OSError) as error:
+        print(f"error: {redacted(str(error))}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _sync_folder(folder: store.Folder, uri: str) -> int:
+    from sweep.tracking.connection import connect  # slow to import
+
+    store.set_damaged_aside(folder)
+    store.consolidate(folder)
+    return sync(connect(uri, folder.experiment, folder.root), folder.record_files())
+
+
+def _parse(argv: Sequence[str], defaults: dict[str, str]) -> dict[str, str]:
+    if list(argv[:1]) != ["sync"]:
+        raise ValueError(f"usage: {SYNC_COMMAND} [experiment=NAME] [results=DIR] [uri=URI]")
+    options = dict(defaults)
+    for text in argv[1:]:
+        key, equals, value = text.partition("=")
+        if not equals or key not in defaults:
+            raise ValueError(f"unknown argument {text!r}; known: {', '.join(defaults)}")
+        options[key] = value
+    return options
+
+
+def _folders(root: Path, experiment: str) -> list[store.Folder]:
+    known = sorted(path.parent.name for path in root.glob("*/records"))
+    if experiment and experiment not in known:
+        raise ValueError(
+            f"experiment={experiment}: no records under {root}; known: {', '.join(known)}"
+        )
+    return [store.Folder(root, name) for name in ([experiment] if experiment else known)]
