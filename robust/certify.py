@@ -191,8 +191,9 @@ def _unless_overflown(bounds: Tensor, slack: Tensor) -> Tensor:
 
 
 def _check(net: Network, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    batch = check_batch(net, x, y)
     check_parameters(net.parameters())
-    return check_batch(net, x, y)
+    return batch
 
 
 def _outward(radius: Radius, num_networks: int, like: Tensor) -> Tensor:

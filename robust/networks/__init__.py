@@ -9,8 +9,10 @@ import torch
 from robust.checks import check_count, check_seed
 from robust.networks.base import KINDS, kind_of
 from robust.networks.cnn import CNN
+from robust.networks.files import load, read_metadata, save
 from robust.networks.linearization import Linearization
 from robust.networks.mlp import MLP
+from robust.networks.sequential import from_sequential, to_sequential
 from robust.networks.size import NetworkSize
 from robust.registry import discover
 
@@ -21,9 +23,14 @@ __all__ = [
     "NetworkSize",
     "build",
     "check_name",
+    "from_sequential",
     "kind_of",
+    "load",
     "names",
+    "read_metadata",
+    "save",
     "size",
+    "to_sequential",
 ]
 
 discover(__name__)

@@ -108,6 +108,12 @@ class CNN(nn.Module):
         """K."""
         return int(self.weights[-1].shape[2])
 
+    def to_sequential(self, index: int) -> nn.Sequential:
+        """Return one network as a model of torch.nn (`robust.networks.to_sequential`)."""
+        from robust.networks.sequential import to_sequential  # which imports this module
+
+        return to_sequential(self, index)
+
     def subset(self, networks: Sequence[int] | Tensor) -> CNN:
         """Return a pack of copies of some of the networks, by index."""
         index = torch.as_tensor(networks, dtype=torch.int64, device=self.weights[0].device)
