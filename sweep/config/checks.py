@@ -13,7 +13,7 @@ from robust.losses import LOSSES
 from robust.supports import supports
 from sweep import datasets
 from sweep.config.limits import LARGEST, LARGEST_INT, SMALLEST, out_of_range
-from sweep.config.schema import RANKING, Data, Ray, SweepConfig
+from sweep.config.schema import Data, Ray, SweepConfig
 from sweep.datasets.loading import check_root
 from sweep.errors import unknown
 
@@ -45,7 +45,6 @@ def check(config: SweepConfig) -> None:
         raise ValueError(f"evaluation.attack_grid_radii={radii}: must be strictly increasing")
     _check_support(config)
     _check_ray(config.ray)
-    _check_shown(config.shows)
 
 
 def _check_names(config: SweepConfig) -> None:
@@ -189,15 +188,6 @@ def _numbers(config: SweepConfig) -> dict[str, _Limits]:
         "ray.gpus_per_pack": (given(ray.gpus_per_pack), *not_negative),
         "ray.max_failures": ([ray.max_failures], *natural),
     }
-
-
-def _check_shown(name: str) -> None:
-    if name == RANKING:
-        return
-    from analysis.artifact import tables  # takes seconds, and most experiments show the ranking
-
-    if name not in tables():
-        raise ValueError(unknown("table", name, [RANKING, *tables()]).replace("unknown", "shows:"))
 
 
 def _check_ray(ray: Ray) -> None:

@@ -32,12 +32,12 @@ from sweep.uri import redacted_values
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What a sweep came to."""
+class Ending:
+    """How a sweep ended: its folder, and how many trials were trained and failed."""
 
+    folder: store.Folder
     trained: int
     failed: int
-    diverged: int
 
 
 def dry_run(parts: Sequence[SweepConfig]) -> None:
@@ -47,15 +47,12 @@ def dry_run(parts: Sequence[SweepConfig]) -> None:
     show(plan, tasks, rates, provenance.slots(plan.config.ray))
 
 
-def sweep(parts: Sequence[SweepConfig], overrides: Sequence[str] = ()) -> int:
+def sweep(parts: Sequence[SweepConfig], overrides: Sequence[str] = ()) -> Ending:
     """Run what is missing of a sweep.
 
     Args:
         parts: the configuration, one or several.
         overrides: the arguments that it was composed from, for the record.
-
-    Returns:
-        The exit code: 0, or 1 if any trial failed.
 
     Raises:
         UserError: one line that says what must change.
@@ -281,8 +278,8 @@ class Driver:
             raise self._unwritten(worker.one_line(unwritten)) from None
         self.finished(job, summary)
 
-    def close(self) -> int:
-        """Wait for MLflow, print how it went, return the exit code."""
+    def close(self) -> Ending:
+        """Wait for MLflow and print how it went."""
         dropped: list[int] = []
         self._try(
             "order among records", lambda: dropped.append(store.consolidate(self.plan.folder))
@@ -292,11 +289,10 @@ class Driver:
                 "progress", print, f"MLflow lacks some of these trials; `{SYNC_COMMAND}` logs them"
             )
         self._try("the account at the end", self._tell)
-        return 1 if self.failed else 0
+        return Ending(self.plan.folder, self.progress.trials, self.failed)
 
     def _tell(self) -> None:
         if self.tasks:
             print(report.counts(self.progress, self.slot_time))
-            print(report.results(self.plan), end="")
         lines = [*report.failures(self.plan, self.progress), *report.where(self.plan)]
         print("\n".join(lines), flush=True)

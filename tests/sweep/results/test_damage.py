@@ -14,7 +14,7 @@ import pytest
 
 from analysis import locate
 from analysis.load import load
-from sweep import run
+from robust_sweep import run
 from sweep.errors import DamagedError
 from sweep.results import checksum, schema, store
 from sweep.tracking.tracker import main
