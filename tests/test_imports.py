@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -166,6 +167,29 @@ def test_script_is_imported_by_nobody_and_holds_the_call_of_a_command(script: st
     everything = [*files("robust_sweep"), *files("sweep"), *files("analysis")]
     assert not [path for path in everything if module in imported(path)]
     assert tops(ROOT / script) == {"robust_sweep"}
+
+
+def room_of(module: str) -> str:
+    """A folder or a single file at the top of a package: `sweep.config`, `sweep.errors`."""
+    return ".".join(module.split(".")[:2])
+
+
+def rooms(package: str) -> dict[str, set[str]]:
+    """Every room of a package -> the rooms that it imports, also inside functions."""
+    found: dict[str, set[str]] = {}
+    for path in files(package):
+        if str(path.relative_to(ROOT)) in SCRIPTS:
+            continue
+        own = room_of(".".join(path.relative_to(ROOT).with_suffix("").parts))
+        asked = {room_of(name) for name in imported(path) if name.startswith(f"{package}.")}
+        found.setdefault(own, set()).update(asked - {own})
+    return found
+
+
+@pytest.mark.parametrize("package", ["robust", "sweep"])
+def test_rooms_form_no_circle(package: str) -> None:
+    order = tuple(TopologicalSorter(rooms(package)).static_order())  # a circle raises
+    assert 10 < len(order) < 25
 
 
 def test_worker_knows_nothing_of_ray_or_mlflow() -> None:

@@ -12,10 +12,10 @@ from robust.evaluate import CERTIFIED, CERTIFIED_TIGHT, ENGINES
 from robust.losses import LOSSES
 from robust.supports import supports
 from sweep import datasets
-from sweep.config.limits import LARGEST, LARGEST_INT, SMALLEST, out_of_range
 from sweep.config.schema import Data, Ray, SweepConfig
 from sweep.datasets.loading import check_root
 from sweep.errors import unknown
+from sweep.limits import LARGEST, LARGEST_INT, SMALLEST, out_of_range
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _LONGEST_NAME = 200  # file systems allow 255 bytes

@@ -15,18 +15,19 @@ from sweep.cluster import environment
 from sweep.cluster.start import RayStart
 from sweep.config.schema import SweepConfig
 from sweep.cost import calibration
-from sweep.cost import device as provenance
+from sweep.cost.device import local_device, slots
 from sweep.driver import pack_log, report
 from sweep.driver.dry_run import show
 from sweep.driver.overhead import SlotTime
 from sweep.driver.plan import Plan, Task, learn_memory, make_plan, make_tasks
 from sweep.driver.progress import Progress
 from sweep.errors import StorageError, UserError
+from sweep.pack import checkpoints, train
 from sweep.pack import run as worker
-from sweep.pack import train
 from sweep.pack.run import Job, Summary
-from sweep.results import checkpoints, store
+from sweep.results import store
 from sweep.results.lock import locked
+from sweep.results.provenance import git_commit
 from sweep.tracking.tracker import SYNC_COMMAND, Tracker, check_uri
 from sweep.uri import redacted_values
 
@@ -44,7 +45,7 @@ def dry_run(parts: Sequence[SweepConfig]) -> None:
     """Print what would run."""
     plan = make_plan(parts)
     tasks, rates = plan_tasks(plan, "unknown")
-    show(plan, tasks, rates, provenance.slots(plan.config.ray))
+    show(plan, tasks, rates, slots(plan.config.ray))
 
 
 def sweep(parts: Sequence[SweepConfig], overrides: Sequence[str] = ()) -> Ending:
@@ -73,7 +74,7 @@ def sweep(parts: Sequence[SweepConfig], overrides: Sequence[str] = ()) -> Ending
         store.set_damaged_aside(folder)
         store.consolidate(folder)
         plan = make_plan(parts)
-        commit = provenance.git_commit()
+        commit = git_commit()
         tasks, _ = plan_tasks(plan, commit, probe=True)
         checkpoints.remove_stale(plan.folder, store.finished(folder.root))
         _write_manifest(plan, commit, overrides)
@@ -89,7 +90,7 @@ def plan_tasks(
     plan: Plan, commit: str, *, probe: bool = False
 ) -> tuple[list[Task], calibration.Rates]:
     """The packs that a plan still needs, and the rates that predict their time."""
-    device = provenance.local_device(plan.config.ray)
+    device = local_device(plan.config.ray)
     rates = calibration.learn(plan.folder.root, train.device_name(device))
     room = learn_memory(plan, device, probe=probe)
     return make_tasks(plan, rates, room, git_commit=commit, device=device), rates
@@ -161,7 +162,7 @@ class Driver:
     def __init__(self, plan: Plan, tasks: Sequence[Task]) -> None:
         self.plan = plan
         self.tasks = {task.job.pack.pack_id: task for task in tasks}
-        self.slots = 1 if plan.config.debug else provenance.slots(plan.config.ray)
+        self.slots = 1 if plan.config.debug else slots(plan.config.ray)
         self.progress = Progress(plan.name, list(tasks), len(plan.finished), self.slots)
         self.slot_time = SlotTime(self.slots, len(tasks))
         tracking = plan.config.tracking

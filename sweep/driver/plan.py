@@ -8,10 +8,10 @@ from pathlib import Path
 
 from robust import networks
 from sweep import datasets
-from sweep.config import limits
 from sweep.config.schema import SweepConfig, data_options
 from sweep.cost import calibration, memory, model
 from sweep.cost.calibration import Rates
+from sweep.cost.check import check_memory
 from sweep.cost.device import local_device
 from sweep.cost.memory import Memory
 from sweep.datasets import DatasetInfo
@@ -19,10 +19,11 @@ from sweep.grid import expand
 from sweep.grid.options import evaluated_attacks
 from sweep.grid.packing import Pack, make_packs
 from sweep.grid.trial import Trial
+from sweep.pack import checkpoints
 from sweep.pack.records import Origin
 from sweep.pack.run import Job
 from sweep.pack.train import Settings, device_name
-from sweep.results import checkpoints, store
+from sweep.results import store
 
 UNBOUNDED = Memory()
 
@@ -87,7 +88,7 @@ def make_plan(parts: Sequence[SweepConfig]) -> Plan:
     for given in parts:
         config = _taking_effect(given)
         infos = _infos(config)
-        limits.check_memory(config, infos)
+        check_memory(config, infos)
         asked = [_recorded(trial, done) for trial in expand.expand(config, infos)]
         fresh = [t for t in asked if t.trial_id not in seen]
         seen.update(trial.trial_id for trial in fresh)

@@ -26,13 +26,14 @@ from robust.networks.linearization import Network
 from sweep import datasets
 from sweep.config import compose
 from sweep.cost.calibration import Rates
-from sweep.cost.device import git_commit, local_device
+from sweep.cost.device import local_device
 from sweep.driver import plan
 from sweep.errors import DamagedError, UserError
 from sweep.grid.trial import Trial
 from sweep.pack import assess, autoattack, train
 from sweep.pack.run import Job
 from sweep.results import schema, store
+from sweep.results.provenance import git_commit
 from sweep.uri import redacted
 
 Row = dict[str, Any]

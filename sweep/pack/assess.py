@@ -31,7 +31,8 @@ from sweep.config.schema import Evaluation
 from sweep.datasets import Dataset
 from sweep.grid import options
 from sweep.grid.expand import attack_radii
-from sweep.grid.trial import Trial, content_hash
+from sweep.grid.trial import Trial
+from sweep.hashing import content_hash
 from sweep.pack import records
 from sweep.results import schema
 

@@ -23,10 +23,10 @@ from sweep.driver.driver import Driver, plan_tasks
 from sweep.driver.plan import make_plan
 from sweep.driver.progress import Progress
 from sweep.errors import StorageError
-from sweep.pack import records, run
+from sweep.pack import checkpoints, records, run
 from sweep.pack.records import Measured
 from sweep.pack.run import Job, record_failure, run_pack
-from sweep.results import checkpoints, store
+from sweep.results import store
 from sweep.tracking.tracker import Tracker
 from tests.sweep.helpers import config, one_job
 

@@ -14,7 +14,7 @@ from sweep.driver import plan
 from sweep.grid import packing
 from sweep.grid.expand import expand
 from sweep.grid.options import options_of
-from sweep.grid.trial import content_hash
+from sweep.hashing import content_hash
 from sweep.pack import monitor, records
 from sweep.pack.records import Origin, build_records
 from sweep.pack.run import run_pack
