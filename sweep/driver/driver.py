@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from robust import attacks, defenses
+from robust.supports import label_of
 from sweep import files, output
 from sweep.cluster import environment
 from sweep.cluster.start import RayStart
@@ -22,6 +22,7 @@ from sweep.driver.overhead import SlotTime
 from sweep.driver.plan import Plan, Task, learn_memory, make_plan, make_tasks
 from sweep.driver.progress import Progress
 from sweep.errors import StorageError, UserError
+from sweep.grid.options import evaluated_attacks
 from sweep.pack import checkpoints, train
 from sweep.pack import run as worker
 from sweep.pack.run import Job, Summary
@@ -149,11 +150,10 @@ def _write_manifest(plan: Plan, commit: str, overrides: Sequence[str]) -> None:
 
 
 def _labels(plan: Plan) -> dict[str, str]:
-    """What the plan's defenses and attacks are called in print."""
+    """What the plan's defenses, attacks and certificates are called in print."""
     used = {trial.defense for trial in plan.trials}
-    made = {name for part in plan.parts for name in part.config.evaluation.attacks}
-    methods = {name: defenses.get(name).label for name in sorted(used)}
-    return methods | {name: attacks.get(name).label for name in sorted(made)}
+    made = {name for part in plan.parts for name in evaluated_attacks(part.config.evaluation)}
+    return {name: label_of(name) for name in sorted(used | made)}
 
 
 class Driver:
