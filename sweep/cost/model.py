@@ -3,7 +3,7 @@
 Defenses, attacks and networks say what they take (`step_cost`, `products`, `size`); here it is put
 together. The model counts matrix products only. It orders packs and splits the work evenly; how
 long an operation takes on the device at hand is measured (sweep/cost/calibration.py), and
-tests/sweep/test_cost.py compares the model with PyTorch's own counts.
+tests/sweep/cost/test_cost.py compares the model with PyTorch's own counts.
 """
 
 from __future__ import annotations

@@ -128,6 +128,4 @@ def test_plan_trains_nothing(tmp_path: Path) -> None:
 def test_every_script_of_the_readme_has_a_command() -> None:
     for script in ("sweep/run.py", "sweep/strong.py", "analysis/make_tables.py"):
         assert (ROOT / script).is_file()
-        assert command_of(script, installed=False) == f"python {script}"
-        name = command_of(script, installed=True).removeprefix("robust-sweep ")
-        assert name in cli.COMMANDS
+        assert command_of(script, installed=True).removeprefix("robust-sweep ") in cli.COMMANDS

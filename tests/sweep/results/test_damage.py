@@ -18,7 +18,7 @@ from robust_sweep import run
 from sweep.errors import DamagedError
 from sweep.results import checksum, schema, store
 from sweep.tracking.tracker import main
-from tests.sweep.driver.test_run import SMALL
+from tests.robust_sweep.test_run import SMALL
 from tests.sweep.helpers import trials
 from tests.sweep.results.test_store import table, write
 
