@@ -93,8 +93,8 @@ def plan_tasks(
     """The packs that a plan still needs, and the rates that predict their time."""
     device = local_device(plan.config.ray)
     rates = calibration.learn(plan.folder.root, train.device_name(device))
-    room = learn_memory(plan, device, probe=probe)
-    return make_tasks(plan, rates, room, git_commit=commit, device=device), rates
+    capacity = learn_memory(plan, device, probe=probe)
+    return make_tasks(plan, rates, capacity, git_commit=commit, device=device), rates
 
 
 def _opening(plan: Plan, tasks: Sequence[Task]) -> str:
@@ -157,7 +157,7 @@ def _labels(plan: Plan) -> dict[str, str]:
 
 
 class Driver:
-    """Hears of every pack and keeps the log and the display."""
+    """Runs the packs of a plan; keeps records, log, display and MLflow in step."""
 
     def __init__(self, plan: Plan, tasks: Sequence[Task]) -> None:
         self.plan = plan
@@ -244,10 +244,10 @@ class Driver:
         self.failed += summary.failed
         self._try("progress", self.progress.finished, job, summary)
         useful = 0.0 if summary.found else summary.train_seconds + summary.evaluation_seconds
-        beside = self.slot_time.finished(job.pack.pack_id, useful)
+        lost = self.slot_time.finished(job.pack.pack_id, useful)
         if not summary.found:
             task = self.tasks[job.pack.pack_id]
-            self._try("the log of packs", pack_log.append, self.plan.folder, task, summary, beside)
+            self._try("the log of packs", pack_log.append, self.plan.folder, task, summary, lost)
         if self.tracker is not None:
             self._try("MLflow", self._log_to_mlflow)
             self._try("MLflow", self.tracker.add, self.plan.folder.records(job.pack.pack_id))

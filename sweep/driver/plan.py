@@ -172,13 +172,13 @@ class Task:
 
 
 def make_tasks(
-    plan: Plan, rates: Rates, room: Memory = UNBOUNDED, *, git_commit: str, device: str
+    plan: Plan, rates: Rates, capacity: Memory = UNBOUNDED, *, git_commit: str, device: str
 ) -> list[Task]:
     """Pack what is missing, the longest packs first."""
     tasks = []
     begun = checkpoints.begun(plan.folder)
     for part in plan.parts:
-        for pack in _packs(plan, part, rates, room, begun):
+        for pack in _packs(plan, part, rates, capacity, begun):
             info = part.info(pack.first)
             total = price(part.config, info, pack.first).times(len(pack))
             seconds = rates.seconds(pack.first.defense, total.train_flops, total.evaluation_flops)
@@ -213,7 +213,7 @@ def learn_memory(plan: Plan, device: str, *, probe: bool) -> Memory:
 
 
 def _packs(
-    plan: Plan, part: Part, rates: Rates, room: Memory, begun: Sequence[Sequence[str]]
+    plan: Plan, part: Part, rates: Rates, capacity: Memory, begun: Sequence[Sequence[str]]
 ) -> list[Pack]:
     packing = part.config.packing
 
@@ -222,7 +222,7 @@ def _packs(
         return rates.seconds(trial.defense, total.train_flops, total.evaluation_flops)
 
     def fitting(trial: Trial) -> int:
-        known = room.fitting(trial, part.info(trial))
+        known = capacity.fitting(trial, part.info(trial))
         return known if known is not None else packing.max_trials
 
     return make_packs(
