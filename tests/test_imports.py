@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -190,6 +191,14 @@ def rooms(package: str) -> dict[str, set[str]]:
 def test_rooms_form_no_circle(package: str) -> None:
     order = tuple(TopologicalSorter(rooms(package)).static_order())  # a circle raises
     assert 10 < len(order) < 25
+
+
+@pytest.mark.parametrize("package", ["robust", "sweep"])
+def test_map_shows_every_room(package: str) -> None:
+    text = (ROOT / "docs" / "rooms.md").read_text(encoding="utf-8")
+    shown = set(re.findall(r"`(\w+)/?`", text.split(f"\n## {package}: ")[1].split("\n## ")[0]))
+    known = {room.split(".")[1] for room in rooms(package)} - {"__init__"}
+    assert known <= shown
 
 
 def test_worker_knows_nothing_of_ray_or_mlflow() -> None:
