@@ -35,10 +35,8 @@ _METHODS = {
     "fgsm": "FGSM",
     "fgm": "FGM",
     "coap": "COAP",
-    "vertex": "Vertex",
     "nominal": "Nominal",
     "certified": "Certified",
-    "autoattack": "AutoAttack",
 }
 _ORDER = tuple(_METHODS)
 

@@ -18,9 +18,9 @@ import torch
 from torch import Tensor
 
 from robust.bounds import rub, tight
+from robust.bounds.rounding import RoundingSlack, round_up
 from robust.checks import Radius, check_batch, check_parameters, pack_radius
 from robust.evaluation.certifier import Certifier
-from robust.evaluation.rounding import RoundingSlack, round_up
 from robust.losses import with_own_class
 from robust.networks.linearization import Network
 

@@ -10,16 +10,13 @@ Legend: P networks in the pack, N or B inputs, D input features, K classes.
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
-
-if TYPE_CHECKING:  # networks check their own parameters here
-    from robust.networks.linearization import Network
+from torch import Tensor, nn
 
 Numbers = Tensor | NDArray[Any] | Sequence[Any]
 Radius = float | Numbers
@@ -27,8 +24,27 @@ Radius = float | Numbers
 MOST_SEEDS = 2**64  # of torch's generators
 
 
+class Pack(Protocol):
+    """What decides which inputs fit: networks check their parameters here, so no import."""
+
+    @property
+    def num_networks(self) -> int:
+        """P."""
+
+    @property
+    def num_features(self) -> int:
+        """D."""
+
+    @property
+    def num_classes(self) -> int:
+        """K."""
+
+    def parameters(self, recurse: bool = True) -> Iterator[nn.Parameter]:
+        """Parameters, each with leading dimension P."""
+
+
 def check_batch(
-    net: Network, x: Numbers, y: Numbers, *, shared: bool = False, part: str = ""
+    net: Pack, x: Numbers, y: Numbers, *, shared: bool = False, part: str = ""
 ) -> tuple[Tensor, Tensor]:
     """Return inputs and labels as the network needs them; refuse what does not fit it.
 
@@ -224,7 +240,7 @@ def parameters_of(arrays: Sequence[Numbers]) -> list[Tensor]:
     return [tensor.detach().to(dtype, copy=True) for tensor in tensors]
 
 
-def _inputs(net: Network, x: Numbers, shared: bool, name: str) -> Tensor:
+def _inputs(net: Pack, x: Numbers, shared: bool, name: str) -> Tensor:
     values = _real(x, name)
     own = values if values.is_floating_point() else torch.empty(0)
     first = next(iter(net.parameters()), own)  # without parameters the inputs decide

@@ -1,8 +1,7 @@
 """Accuracy of a pack on a whole split: clean, under attack, certified.
 
 Every network of the pack at every radius, in fixed order and in chunks. Examples that a network
-misclassifies without attack count as errors and are not attacked. Among equal logits the first
-class counts as given; logits that are not numbers give none and count as errors.
+misclassifies without attack count as errors and are not attacked.
 
 Legend: P networks in the pack, N examples, R radii, D input features.
 """
@@ -17,7 +16,6 @@ from torch import Tensor
 from robust import attacks
 from robust.attacks.base import UNBOUNDED, Attack
 from robust.attacks.gradient import GradientAttack
-from robust.attacks.margins import is_correct
 from robust.checks import (
     Numbers,
     check_batch,
@@ -28,43 +26,14 @@ from robust.checks import (
 )
 from robust.evaluation.attack_batches import CHUNK_ROWS, GROUP, Run, Watch, attacked
 from robust.evaluation.certifier import Certifier
+from robust.evaluation.clean import correct as correct
+from robust.evaluation.clean import correct_of
 from robust.networks.linearization import Network
 
 CERTIFIED = "certified-l1"
 CERTIFIED_TIGHT = "certified-l1-tight"  # with t optimised
 CERTIFICATES = (CERTIFIED, CERTIFIED_TIGHT)
 ENGINES = ("packed", "foolbox")
-# Inputs (networks x examples) of a forward pass: 1.6 GB of a convolutional network's activations.
-FORWARD_ROWS = {"cpu": 2**13, "cuda": 2**15}
-
-
-def correct(net: Network, x: Numbers, y: Numbers, chunk: int | None = None) -> Tensor:
-    """Return which examples each network classifies correctly, [P, N], boolean.
-
-    Args:
-        net: P networks.
-        x: inputs, [N, D], N >= 1, of any real type; taken to the network's.
-        y: labels, [N], of any integer type.
-        chunk: networks x examples computed at once; None chooses by device.
-
-    Raises:
-        ValueError: no inputs; inputs that are not finite; shapes, types or devices that do not
-            fit; labels out of range.
-    """
-    chunk = None if chunk is None else check_count("chunk", chunk)
-    return correct_of(net, *check_batch(net, x, y, shared=True), chunk)
-
-
-@torch.no_grad()
-def correct_of(net: Network, x: Tensor, y: Tensor, chunk: int | None = None) -> Tensor:
-    """Return `correct` of inputs that are checked already."""
-    rows = chunk or FORWARD_ROWS.get(x.device.type, FORWARD_ROWS["cpu"])
-    size = max(1, rows // net.num_networks)
-    parts = [
-        is_correct(net(x[at]), y[at])
-        for at in (slice(i, i + size) for i in range(0, x.shape[0], size))
-    ]
-    return torch.cat(parts, dim=1)
 
 
 def evaluate(

@@ -7,6 +7,7 @@ import importlib
 import pkgutil
 import sys
 from collections.abc import Iterable, Iterator
+from types import ModuleType
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -66,22 +67,27 @@ class Registry(Generic[T]):
         return iter(self._items)
 
 
-def discover(package: str) -> None:
+def discover(package: str) -> dict[str, ModuleType]:
     """Import every module in a package's folder, so that what they register is known.
 
     Args:
         package: its name; it is being imported.
 
+    Returns:
+        The modules by their names within the package, in alphabetical order.
+
     Raises:
         PluginError: a module cannot be imported; the message names its file.
     """
     folder = sys.modules[package].__path__
+    found = {}
     for module in sorted(pkgutil.iter_modules(folder), key=lambda module: module.name):
         name = f"{package}.{module.name}"
         try:
-            importlib.import_module(name)
+            found[module.name] = importlib.import_module(name)
         except Exception as error:
             where = f"{package.replace('.', '/')}/{module.name}.py"
             raise PluginError(
                 f"{where} cannot be imported: {type(error).__name__}: {error}"
             ) from error
+    return found

@@ -13,12 +13,13 @@ from typing import Final
 from torch import nn
 
 from robust import attacks, defenses, networks
-from robust.evaluate import CERTIFICATES, CERTIFIED_TIGHT
+from robust.evaluate import CERTIFICATES, CERTIFIED, CERTIFIED_TIGHT
 from robust.registry import unknown
 
-# A certificate -> the kinds of networks that it is made for, where not all.
-_CERTIFICATE_KINDS: Final[dict[str, tuple[str, ...]]] = {CERTIFIED_TIGHT: ("mlp",)}
+# A certificate -> the kinds of networks that it is made for.
+_CERTIFICATE_KINDS: Final = {CERTIFIED: ("mlp", "cnn"), CERTIFIED_TIGHT: ("mlp",)}
 _CERTIFICATE_NORM: Final = "l1"
+_CERTIFICATE_LABEL: Final = "Certified"
 
 
 @dataclass(frozen=True)
@@ -65,10 +66,23 @@ def takes(network: str, input_shape: Sequence[int]) -> Support:
     return Support(networks.kind_of(network).why_no_inputs(network, tuple(input_shape)))
 
 
+def label_of(method: str) -> str:
+    """Return what a defense, an attack or a certificate is called in print, without its norm.
+
+    Raises:
+        ValueError: the name is unknown.
+    """
+    if method in CERTIFICATES:
+        return _CERTIFICATE_LABEL
+    if method in attacks.names():
+        return attacks.get(method).label
+    return defenses.get(method).label
+
+
 def _requirements(method: str) -> tuple[tuple[str, ...] | None, str | None]:
     """Return the kinds of networks (None: all) and the norm that a method is made for."""
     if method in CERTIFICATES:
-        return _CERTIFICATE_KINDS.get(method), _CERTIFICATE_NORM
+        return _CERTIFICATE_KINDS[method], _CERTIFICATE_NORM
     if method in attacks.names():
         attack = attacks.get(method)
         return attack.network_kinds, attack.norm

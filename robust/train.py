@@ -25,7 +25,7 @@ from robust.checks import (
     pack_rates,
 )
 from robust.defenses.base import UNBOUNDED
-from robust.evaluate import correct_of
+from robust.evaluation.clean import correct_of
 from robust.losses import LOSSES
 from robust.networks.linearization import Network
 from robust.numerics.precision import flushed_denormals, rough_products

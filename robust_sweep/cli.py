@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from robust_sweep import __version__
+from sweep import output
 from sweep.errors import UserError, unknown
 
 DATABASE = Path("mlflow.db")
@@ -35,8 +36,9 @@ class Command:
 
 
 def _run(argv: Sequence[str]) -> int:
+    output.outlive_readers()  # before anything else opens a file
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # a Ctrl-C while the import takes its seconds
-    from sweep.run import command
+    from robust_sweep.run import command
 
     command(argv)
 
@@ -46,7 +48,8 @@ def _plan(argv: Sequence[str]) -> int:
 
 
 def _strong(argv: Sequence[str]) -> int:
-    from sweep.strong import main
+    output.outlive_readers()
+    from sweep.driver.strong import main
 
     return main(argv)
 

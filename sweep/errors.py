@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable
+from robust.registry import unknown as unknown
 
 
 class UserError(RuntimeError):
@@ -32,14 +31,6 @@ class DamagedError(UserError):
 
 class TrackingError(UserError):
     """MLflow cannot be used."""
-
-
-def unknown(what: str, value: str, known: Iterable[str]) -> str:
-    """One line that says which name is unknown, which may be meant, and which are known."""
-    known = list(known)
-    close = difflib.get_close_matches(value, known, n=1)
-    hint = f" (did you mean {close[0]!r}?)" if close else ""
-    return f"unknown {what} {value!r}{hint}; known: {', '.join(known)}"
 
 
 def yaml_error(error: Exception) -> str:

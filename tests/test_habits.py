@@ -79,3 +79,14 @@ def test_image_copies_what_the_installation_reads() -> None:
     (packages,) = re.findall(r"PACKAGES = \((.*)\)", (ROOT / "setup.py").read_text())
     read = {"setup.py", "pyproject.toml", "README.md", "LICENSE", "conf"}
     assert read | set(re.findall(r'"(\w+)"', packages)) <= copied
+
+
+def test_files_that_documents_and_docstrings_name_exist() -> None:
+    folders = "robust|robust_sweep|sweep|analysis|benchmarks|tests|conf|docs|docker|examples"
+    named = re.compile(rf"\b((?:{folders})/[\w./-]+\.(?:py|md|ya?ml|csv))\b")
+    texts = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *ROOT.glob("benchmarks/*.md")]
+    for package in ("robust", "robust_sweep", "sweep", "analysis", "benchmarks"):
+        texts += (ROOT / package).rglob("*.py")
+    found = {name for path in texts for name in named.findall(path.read_text(encoding="utf-8"))}
+    assert len(found) > 20
+    assert not [name for name in found if "NAME" not in name and not (ROOT / name).exists()]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 STANDARD = frozenset(sys.stdlib_module_names)
 LEAVES = ("sweep.results.schema", "sweep.results.checksum", "sweep.installation")
+SCRIPTS = ("sweep/run.py", "sweep/strong.py")  # run as files, imported by nobody
 
 
 def files(package: str) -> list[Path]:
@@ -32,14 +35,14 @@ def imported(path: Path) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def importers(top: str) -> set[str]:
-    """The project's files that import a library, relative to the root."""
+def importers(top: str, *within: str) -> set[str]:
+    """The files of packages that import a library, relative to the root, scripts left out."""
     return {
         str(path.relative_to(ROOT))
-        for package in ("robust", "sweep", "analysis")
+        for package in within or ("robust", "sweep", "analysis")
         for path in files(package)
         if any(name.split(".")[0] == top for name in imported(path))
-    }
+    } - set(SCRIPTS)
 
 
 def tops(path: Path) -> set[str]:
@@ -141,14 +144,63 @@ def test_analysis_reads_records_and_nothing_else_of_the_sweep(path: Path) -> Non
 
 
 @pytest.mark.parametrize("leaf", LEAVES)
-def test_what_analysis_reads_of_the_sweep_is_a_leaf(leaf: str) -> None:
-    assert not tops(ROOT / f"{leaf.replace('.', '/')}.py")
+def test_leaf_imports_nothing_else_of_ours_or_of_others(leaf: str) -> None:
+    code = (
+        "import sys; before = set(sys.modules);"
+        f"import {leaf};"
+        "print(*sorted({m for m in set(sys.modules) - before"
+        " if m.split('.')[0] not in sys.stdlib_module_names}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    parts = leaf.split(".")
+    assert done.stdout.split() == [".".join(parts[: i + 1]) for i in range(len(parts))]
 
 
-def test_nothing_imports_the_command_which_imports_everything() -> None:
+def test_packages_form_no_circle() -> None:
     assert not importers("robust_sweep")
+    assert not importers("analysis", "robust", "sweep")
+    assert not importers("sweep", "robust")
     of_command = set().union(*(tops(path) for path in files("robust_sweep")))
     assert of_command == {"robust_sweep", "sweep", "analysis"}
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_script_is_imported_by_nobody_and_holds_the_call_of_a_command(script: str) -> None:
+    module = script.removesuffix(".py").replace("/", ".")
+    everything = [*files("robust_sweep"), *files("sweep"), *files("analysis")]
+    assert not [path for path in everything if module in imported(path)]
+    assert tops(ROOT / script) == {"robust_sweep"}
+
+
+def room_of(module: str) -> str:
+    """A folder or a single file at the top of a package: `sweep.config`, `sweep.errors`."""
+    return ".".join(module.split(".")[:2])
+
+
+def rooms(package: str) -> dict[str, set[str]]:
+    """Every room of a package -> the rooms that it imports, also inside functions."""
+    found: dict[str, set[str]] = {}
+    for path in files(package):
+        if str(path.relative_to(ROOT)) in SCRIPTS:
+            continue
+        own = room_of(".".join(path.relative_to(ROOT).with_suffix("").parts))
+        asked = {room_of(name) for name in imported(path) if name.startswith(f"{package}.")}
+        found.setdefault(own, set()).update(asked - {own})
+    return found
+
+
+@pytest.mark.parametrize("package", ["robust", "sweep"])
+def test_rooms_form_no_circle(package: str) -> None:
+    order = tuple(TopologicalSorter(rooms(package)).static_order())  # a circle raises
+    assert 10 < len(order) < 25
+
+
+@pytest.mark.parametrize("package", ["robust", "sweep"])
+def test_map_shows_every_room(package: str) -> None:
+    text = (ROOT / "docs" / "rooms.md").read_text(encoding="utf-8")
+    shown = set(re.findall(r"`(\w+)/?`", text.split(f"\n## {package}: ")[1].split("\n## ")[0]))
+    known = {room.split(".")[1] for room in rooms(package)} - {"__init__"}
+    assert known <= shown
 
 
 def test_worker_knows_nothing_of_ray_or_mlflow() -> None:

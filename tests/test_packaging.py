@@ -199,7 +199,7 @@ def test_installed_project_records_its_release_and_no_strangers_commit(installed
     for arguments in (["init"], ["commit", "--allow-empty", "--message", "theirs"]):
         done = run(["git", *author, *arguments], folder)
         assert done.returncode == 0, done.stderr
-    code = "from sweep.cost.device import git_commit; print(git_commit())"
+    code = "from sweep.results.provenance import git_commit; print(git_commit())"
     done = run([installed / "python", "-c", code], folder)
     assert done.stdout == f"release-{__version__}\n", done.stderr
 

@@ -23,7 +23,7 @@ from robust.attacks.base import UNBOUNDED
 from robust.attacks.margins import error_gap
 from robust.bounds import rub
 from robust.bounds import tight as rub_tight
-from robust.evaluation.rounding import RoundingSlack, proves, round_up
+from robust.bounds.rounding import RoundingSlack, proves, round_up
 from robust.losses import class_differences
 
 # A float32 bound this many float64 slacks above 0 is not looked at in float64. 2^29 is the ratio

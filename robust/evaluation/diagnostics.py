@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from robust.evaluate import correct_of
+from robust.evaluation.clean import correct_of
 from robust.networks.linearization import Network, loss_gradient
 from robust.norms import EPS, norm
 

@@ -23,9 +23,9 @@ import torch
 from torch import Tensor
 
 from robust.attacks.margins import error_gap
-from robust.evaluate import FORWARD_ROWS
+from robust.bounds.rounding import RoundingSlack
 from robust.evaluation.attack_batches import Points
-from robust.evaluation.rounding import RoundingSlack
+from robust.evaluation.clean import FORWARD_ROWS
 from robust.losses import class_differences
 from robust.norms import norm
 

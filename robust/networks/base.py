@@ -83,7 +83,17 @@ KINDS: Registry[NetworkKind] = Registry("kind of network")
 
 
 def register(kind: NetworkKind) -> NetworkKind:
-    """Add a kind of network to the registry, and so to the grid and the contract tests."""
+    """Add a kind of network to the registry, and so to the grid and the contract tests.
+
+    Raises:
+        ValueError: the kind is registered already, or the class of its packs is another kind's.
+    """
+    for known in map(KINDS.get, KINDS):
+        if known.pack is kind.pack:
+            raise ValueError(
+                f"packs of kind {kind.kind!r} need a class of their own: {kind.pack.__name__} is "
+                f"that of kind {known.kind!r}"
+            )
     return KINDS.add(kind.kind, kind)
 
 

@@ -8,14 +8,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from robust import attacks, defenses, networks
-from robust.evaluate import CERTIFIED, CERTIFIED_TIGHT, ENGINES
+from robust.evaluate import CERTIFIED, CERTIFIED_TIGHT
 from robust.losses import LOSSES
 from robust.supports import supports
 from sweep import datasets
-from sweep.config.limits import LARGEST, LARGEST_INT, SMALLEST, out_of_range
-from sweep.config.schema import RANKING, Data, Ray, SweepConfig
+from sweep.config.schema import Data, Ray, SweepConfig
 from sweep.datasets.loading import check_root
 from sweep.errors import unknown
+from sweep.limits import LARGEST, LARGEST_INT, SMALLEST, out_of_range
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _LONGEST_NAME = 200  # file systems allow 255 bytes
@@ -45,7 +45,6 @@ def check(config: SweepConfig) -> None:
         raise ValueError(f"evaluation.attack_grid_radii={radii}: must be strictly increasing")
     _check_support(config)
     _check_ray(config.ray)
-    _check_shown(config.shows)
 
 
 def _check_names(config: SweepConfig) -> None:
@@ -56,7 +55,6 @@ def _check_names(config: SweepConfig) -> None:
         "grid.defense": (config.grid.defense, defenses.get),
         "training.loss": ([config.training.loss], LOSSES.get),
         "evaluation.attacks": (config.evaluation.attacks, attacks.get),
-        "evaluation.engine": ([config.evaluation.engine], _check_engine),
     }
     for key, (values, check_name) in checks.items():
         for value in values:
@@ -135,11 +133,6 @@ def _check_scaling(name: str) -> None:
         raise ValueError(unknown("scaling", name, known))
 
 
-def _check_engine(name: str) -> None:
-    if name not in ENGINES:
-        raise ValueError(unknown("engine", name, ENGINES))
-
-
 Number = int | float
 _Limits = tuple[Sequence[Number], str, Callable[[Number], bool]]
 
@@ -189,15 +182,6 @@ def _numbers(config: SweepConfig) -> dict[str, _Limits]:
         "ray.gpus_per_pack": (given(ray.gpus_per_pack), *not_negative),
         "ray.max_failures": ([ray.max_failures], *natural),
     }
-
-
-def _check_shown(name: str) -> None:
-    if name == RANKING:
-        return
-    from analysis.artifact import tables  # takes seconds, and most experiments show the ranking
-
-    if name not in tables():
-        raise ValueError(unknown("table", name, [RANKING, *tables()]).replace("unknown", "shows:"))
 
 
 def _check_ray(ray: Ray) -> None:

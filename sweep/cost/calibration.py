@@ -30,8 +30,8 @@ class Rates:
 
     training: Mapping[str, float] = field(default_factory=dict)  # by defense
     evaluation: float | None = None
-    overhead: float = 0.0  # seconds per pack beside training and evaluation
-    beside: float = 0.0  # the same with messages and waiting for the next pack
+    overhead: float = 0.0  # seconds per pack without training and evaluation
+    around_pack: float = 0.0  # the same with messages and waiting for the next pack
     packs: int = 0  # that this was learnt from
     error: float | None = None  # median |predicted - measured| / measured of past predictions
 
@@ -72,7 +72,7 @@ def learn(root: Path, device: str) -> Rates:
         overhead=median(
             line["seconds"] - line["train_seconds"] - line["evaluation_seconds"] for line in lines
         ),
-        beside=median(line["beside_seconds"] for line in lines),
+        around_pack=median(line["beside_seconds"] for line in lines),
         packs=len(lines),
         error=median(
             abs(line["predicted_seconds"] - line["seconds"]) / line["seconds"] for line in lines

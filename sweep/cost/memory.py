@@ -23,7 +23,8 @@ from sweep.cost import model
 from sweep.cost.device import slots
 from sweep.cost.probe import ProbeError, Shape, measure
 from sweep.datasets import DatasetInfo
-from sweep.grid.trial import Trial, content_hash
+from sweep.grid.trial import Trial
+from sweep.hashing import content_hash
 
 _log = logging.getLogger(__name__)
 

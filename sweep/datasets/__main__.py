@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from sweep.datasets.loading import check_name
 from sweep.datasets.report import TABLES, text_of
-from sweep.datasets.sources import SOURCES, source
+from sweep.datasets.sources import source, sources
 from sweep.datasets.values import DataOptions
 
 
@@ -31,7 +31,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("command", choices=list(TABLES))
     parser.add_argument("names", nargs="*", metavar="NAME", help="data sets; default: all")
     parser.add_argument(
-        "--source", default="openml", help=f"one of {', '.join(SOURCES)}; default: openml"
+        "--source", default="openml", help=f"one of {', '.join(sources())}; default: openml"
     )
     parser.add_argument("--root", help="the source's folder (openml: of its cache)")
     parser.add_argument(

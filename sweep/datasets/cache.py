@@ -21,7 +21,7 @@ import numpy as np
 
 from sweep.datasets.values import DataOptions, DatasetInfo, RawData
 from sweep.files import atomic, write_text
-from sweep.grid.trial import content_hash
+from sweep.hashing import content_hash
 
 # Raised when the facts of unchanged files would change, so that old ones are not used.
 _FACTS_VERSION = 3

@@ -197,8 +197,8 @@ def planned(name: str, options: DataOptions, split_seed: int) -> DatasetInfo:
 def _from_catalog(entry: CatalogEntry, options: DataOptions) -> DatasetInfo:
     known = entry.openml
     whole_union = known is not None and known.paper_rows is None
-    rows = known.rows if known is not None and whole_union else entry.rows or 0
-    features = (known.inputs if known else None) or entry.features or 0
+    rows = _told(entry, "rows", known.rows if known is not None and whole_union else entry.rows)
+    features = _told(entry, "features", (known.inputs if known else None) or entry.features)
     features += options.keep_target_column
     train, validation, test = planned_sizes(rows, entry.num_test, entry.is_vision)
     return DatasetInfo(
@@ -206,7 +206,7 @@ def _from_catalog(entry: CatalogEntry, options: DataOptions) -> DatasetInfo:
         source=options.source,
         hash=UNLOADED,
         num_features=features,
-        num_classes=(known.classes if known else None) or entry.classes or 0,
+        num_classes=_told(entry, "classes", (known.classes if known else None) or entry.classes),
         num_train=train,
         num_validation=validation,
         num_test=test,
@@ -215,6 +215,15 @@ def _from_catalog(entry: CatalogEntry, options: DataOptions) -> DatasetInfo:
         scalings=tuple(scalings(entry.is_vision)),
         notes=() if entry.confidence == "confirmed" else (f"{entry.confidence}: {entry.notes}",),
     )
+
+
+def _told(entry: CatalogEntry, what: str, count: int | None) -> int:
+    if not count:
+        raise ValueError(
+            f"data set {entry.name}: conf/catalog/{entry.name}.yaml names no {what}, without "
+            "which nothing can be planned before it is downloaded"
+        )
+    return count
 
 
 def _scaled(raw: RawData, scaling: Scaling, indices: Indices, name: str) -> NDArray[np.float32]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from sweep.datasets.values import Indices, IntArray, RawData
-from sweep.grid.trial import content_hash
+from sweep.hashing import content_hash
 
 VISION_VALIDATION_ROWS = 1000
 # With five rows a class can have one test row, one validation row and three training rows.

@@ -23,7 +23,7 @@ class DataOptions:
     """Where data sets come from; the `data` part of the config.
 
     Args:
-        source: a name in `sweep.datasets.sources.SOURCES`.
+        source: a file in `sweep/datasets/sources/`, by name.
         root: folder of the files (`authors`, `folder`) or of the cache (`openml`); made absolute.
         keep_target_column: keep the label as the last feature, to reproduce the leak in the
             authors' release; every record is then marked leaky.

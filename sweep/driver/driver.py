@@ -9,53 +9,52 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from robust import attacks, defenses
+from robust.supports import label_of
 from sweep import files, output
 from sweep.cluster import environment
 from sweep.cluster.start import RayStart
 from sweep.config.schema import SweepConfig
 from sweep.cost import calibration
-from sweep.cost import device as provenance
+from sweep.cost.device import local_device, slots
 from sweep.driver import pack_log, report
 from sweep.driver.dry_run import show
 from sweep.driver.overhead import SlotTime
 from sweep.driver.plan import Plan, Task, learn_memory, make_plan, make_tasks
 from sweep.driver.progress import Progress
 from sweep.errors import StorageError, UserError
+from sweep.grid.options import evaluated_attacks
+from sweep.pack import checkpoints, train
 from sweep.pack import run as worker
-from sweep.pack import train
 from sweep.pack.run import Job, Summary
-from sweep.results import checkpoints, store
+from sweep.results import store
 from sweep.results.lock import locked
+from sweep.results.provenance import git_commit
 from sweep.tracking.tracker import SYNC_COMMAND, Tracker, check_uri
 from sweep.uri import redacted_values
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What a sweep came to."""
+class Ending:
+    """How a sweep ended: its folder, and how many trials were trained and failed."""
 
+    folder: store.Folder
     trained: int
     failed: int
-    diverged: int
 
 
 def dry_run(parts: Sequence[SweepConfig]) -> None:
     """Print what would run."""
     plan = make_plan(parts)
     tasks, rates = plan_tasks(plan, "unknown")
-    show(plan, tasks, rates, provenance.slots(plan.config.ray))
+    show(plan, tasks, rates, slots(plan.config.ray))
 
 
-def sweep(parts: Sequence[SweepConfig], overrides: Sequence[str] = ()) -> int:
+def sweep(parts: Sequence[SweepConfig], overrides: Sequence[str] = ()) -> Ending:
     """Run what is missing of a sweep.
 
     Args:
         parts: the configuration, one or several.
         overrides: the arguments that it was composed from, for the record.
-
-    Returns:
-        The exit code: 0, or 1 if any trial failed.
 
     Raises:
         UserError: one line that says what must change.
@@ -76,7 +75,7 @@ def sweep(parts: Sequence[SweepConfig], overrides: Sequence[str] = ()) -> int:
         store.set_damaged_aside(folder)
         store.consolidate(folder)
         plan = make_plan(parts)
-        commit = provenance.git_commit()
+        commit = git_commit()
         tasks, _ = plan_tasks(plan, commit, probe=True)
         checkpoints.remove_stale(plan.folder, store.finished(folder.root))
         _write_manifest(plan, commit, overrides)
@@ -92,10 +91,10 @@ def plan_tasks(
     plan: Plan, commit: str, *, probe: bool = False
 ) -> tuple[list[Task], calibration.Rates]:
     """The packs that a plan still needs, and the rates that predict their time."""
-    device = provenance.local_device(plan.config.ray)
+    device = local_device(plan.config.ray)
     rates = calibration.learn(plan.folder.root, train.device_name(device))
-    room = learn_memory(plan, device, probe=probe)
-    return make_tasks(plan, rates, room, git_commit=commit, device=device), rates
+    capacity = learn_memory(plan, device, probe=probe)
+    return make_tasks(plan, rates, capacity, git_commit=commit, device=device), rates
 
 
 def _opening(plan: Plan, tasks: Sequence[Task]) -> str:
@@ -151,20 +150,19 @@ def _write_manifest(plan: Plan, commit: str, overrides: Sequence[str]) -> None:
 
 
 def _labels(plan: Plan) -> dict[str, str]:
-    """What the plan's defenses and attacks are called in print."""
+    """What the plan's defenses, attacks and certificates are called in print."""
     used = {trial.defense for trial in plan.trials}
-    made = {name for part in plan.parts for name in part.config.evaluation.attacks}
-    methods = {name: defenses.get(name).label for name in sorted(used)}
-    return methods | {name: attacks.get(name).label for name in sorted(made)}
+    made = {name for part in plan.parts for name in evaluated_attacks(part.config.evaluation)}
+    return {name: label_of(name) for name in sorted(used | made)}
 
 
 class Driver:
-    """Hears of every pack and keeps the log and the display."""
+    """Runs the packs of a plan; keeps records, log, display and MLflow in step."""
 
     def __init__(self, plan: Plan, tasks: Sequence[Task]) -> None:
         self.plan = plan
         self.tasks = {task.job.pack.pack_id: task for task in tasks}
-        self.slots = 1 if plan.config.debug else provenance.slots(plan.config.ray)
+        self.slots = 1 if plan.config.debug else slots(plan.config.ray)
         self.progress = Progress(plan.name, list(tasks), len(plan.finished), self.slots)
         self.slot_time = SlotTime(self.slots, len(tasks))
         tracking = plan.config.tracking
@@ -246,10 +244,10 @@ class Driver:
         self.failed += summary.failed
         self._try("progress", self.progress.finished, job, summary)
         useful = 0.0 if summary.found else summary.train_seconds + summary.evaluation_seconds
-        beside = self.slot_time.finished(job.pack.pack_id, useful)
+        lost = self.slot_time.finished(job.pack.pack_id, useful)
         if not summary.found:
             task = self.tasks[job.pack.pack_id]
-            self._try("the log of packs", pack_log.append, self.plan.folder, task, summary, beside)
+            self._try("the log of packs", pack_log.append, self.plan.folder, task, summary, lost)
         if self.tracker is not None:
             self._try("MLflow", self._log_to_mlflow)
             self._try("MLflow", self.tracker.add, self.plan.folder.records(job.pack.pack_id))
@@ -281,8 +279,8 @@ class Driver:
             raise self._unwritten(worker.one_line(unwritten)) from None
         self.finished(job, summary)
 
-    def close(self) -> int:
-        """Wait for MLflow, print how it went, return the exit code."""
+    def close(self) -> Ending:
+        """Wait for MLflow and print how it went."""
         dropped: list[int] = []
         self._try(
             "order among records", lambda: dropped.append(store.consolidate(self.plan.folder))
@@ -292,11 +290,10 @@ class Driver:
                 "progress", print, f"MLflow lacks some of these trials; `{SYNC_COMMAND}` logs them"
             )
         self._try("the account at the end", self._tell)
-        return 1 if self.failed else 0
+        return Ending(self.plan.folder, self.progress.trials, self.failed)
 
     def _tell(self) -> None:
         if self.tasks:
             print(report.counts(self.progress, self.slot_time))
-            print(report.results(self.plan), end="")
         lines = [*report.failures(self.plan, self.progress), *report.where(self.plan)]
         print("\n".join(lines), flush=True)

@@ -82,10 +82,10 @@ def _show_price(plan: Plan, tasks: Sequence[Task], rates: Rates, slots: int) -> 
             f"(estimate calibrated on {rates.packs:,} packs that ran here; "
             f"past estimates were off by {rates.error:.0%} in the median)"
         )
-        share = rates.beside * len(tasks) / max(seconds, 1e-9)
+        share = rates.around_pack * len(tasks) / max(seconds, 1e-9)
         print(
             f"orchestration: {f'{share:.1%}' if share >= 0.001 else 'below 0.1%'} of that "
-            f"({rates.beside:.2f}s around each pack), and some seconds to start"
+            f"({rates.around_pack:.2f}s around each pack), and some seconds to start"
         )
     else:
         print("(estimate not calibrated: no pack has run here yet)")

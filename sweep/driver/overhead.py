@@ -41,18 +41,18 @@ class SlotTime:
     def finished(self, pack: str, useful: float) -> float:
         """A pack ended after so many seconds of training and evaluation; return what else it took.
 
-        That is its own time beside them and the slots' idle time since the last event.
+        That is its own time without them and the slots' idle time since the last event.
         """
         idle = self._advance()
         began = self._running.pop(pack, None)
         if began is None:  # lost before it began
             self.waiting -= 1
             return 0.0
-        beside = max(0.0, self._last - began - useful)
-        self.around += beside
+        lost = max(0.0, self._last - began - useful)
+        self.around += lost
         self.useful += useful
         self.packs += 1
-        return beside + idle
+        return lost + idle
 
     def retried(self, pack: str) -> None:
         """A pack's worker died: its time is lost, and the pack waits again."""
@@ -73,7 +73,7 @@ class SlotTime:
         return max(0.0, 1 - self.useful / total) if total > 0 else 0.0
 
     def parts(self) -> str:
-        """The lost time in words, as a person with a watch would see it."""
+        """The lost time in words: of one slot at the start and the end, around one pack."""
         self._advance()
         return (
             f"{self.start / self.slots:.0f}s to start, "

@@ -13,12 +13,12 @@ from sweep.pack.run import Summary
 from sweep.results.store import Folder
 
 
-def append(folder: Folder, task: Task, summary: Summary, beside: float) -> None:
-    """Add a pack's line to logs/packs.jsonl; `beside`: its slot's seconds that trained nothing."""
+def append(folder: Folder, task: Task, summary: Summary, lost: float) -> None:
+    """Add a pack's line to logs/packs.jsonl; `lost`: its slot's seconds that trained nothing."""
     line = {
         "time": datetime.now().astimezone().isoformat(timespec="seconds"),
         **asdict(summary),
-        "beside_seconds": beside,
+        "beside_seconds": lost,
         "train_flops": task.price.train_flops,
         "evaluation_flops": task.price.evaluation_flops,
         "predicted_seconds": task.seconds,

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from robust import networks
 from sweep import datasets
-from sweep.config import limits
 from sweep.config.schema import SweepConfig, data_options
 from sweep.cost import calibration, memory, model
 from sweep.cost.calibration import Rates
+from sweep.cost.check import check_memory
 from sweep.cost.device import local_device
 from sweep.cost.memory import Memory
 from sweep.datasets import DatasetInfo
@@ -19,10 +19,11 @@ from sweep.grid import expand
 from sweep.grid.options import evaluated_attacks
 from sweep.grid.packing import Pack, make_packs
 from sweep.grid.trial import Trial
+from sweep.pack import checkpoints
 from sweep.pack.records import Origin
 from sweep.pack.run import Job
 from sweep.pack.train import Settings, device_name
-from sweep.results import checkpoints, store
+from sweep.results import store
 
 UNBOUNDED = Memory()
 
@@ -87,7 +88,7 @@ def make_plan(parts: Sequence[SweepConfig]) -> Plan:
     for given in parts:
         config = _taking_effect(given)
         infos = _infos(config)
-        limits.check_memory(config, infos)
+        check_memory(config, infos)
         asked = [_recorded(trial, done) for trial in expand.expand(config, infos)]
         fresh = [t for t in asked if t.trial_id not in seen]
         seen.update(trial.trial_id for trial in fresh)
@@ -171,13 +172,13 @@ class Task:
 
 
 def make_tasks(
-    plan: Plan, rates: Rates, room: Memory = UNBOUNDED, *, git_commit: str, device: str
+    plan: Plan, rates: Rates, capacity: Memory = UNBOUNDED, *, git_commit: str, device: str
 ) -> list[Task]:
     """Pack what is missing, the longest packs first."""
     tasks = []
     begun = checkpoints.begun(plan.folder)
     for part in plan.parts:
-        for pack in _packs(plan, part, rates, room, begun):
+        for pack in _packs(plan, part, rates, capacity, begun):
             info = part.info(pack.first)
             total = price(part.config, info, pack.first).times(len(pack))
             seconds = rates.seconds(pack.first.defense, total.train_flops, total.evaluation_flops)
@@ -212,7 +213,7 @@ def learn_memory(plan: Plan, device: str, *, probe: bool) -> Memory:
 
 
 def _packs(
-    plan: Plan, part: Part, rates: Rates, room: Memory, begun: Sequence[Sequence[str]]
+    plan: Plan, part: Part, rates: Rates, capacity: Memory, begun: Sequence[Sequence[str]]
 ) -> list[Pack]:
     packing = part.config.packing
 
@@ -221,7 +222,7 @@ def _packs(
         return rates.seconds(trial.defense, total.train_flops, total.evaluation_flops)
 
     def fitting(trial: Trial) -> int:
-        known = room.fitting(trial, part.info(trial))
+        known = capacity.fitting(trial, part.info(trial))
         return known if known is not None else packing.max_trials
 
     return make_packs(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from sweep.config.schema import RANKING
 from sweep.driver.overhead import SlotTime
 from sweep.driver.plan import Plan
 from sweep.driver.progress import Progress, duration
@@ -27,25 +26,6 @@ def failures(plan: Plan, progress: Progress) -> list[str]:
         *(f"failed: {text}" for text in progress.failures),
         f"tracebacks: {plan.folder.logs}; running the same command again retries what failed",
     ]
-
-
-def results(plan: Plan) -> str:
-    """What the analysis makes of the records: the ranking or a table; empty for made-up ones."""
-    if plan.config.simulate:
-        return ""
-    # The analysis needs seconds to import, and reads records only: nothing to do with training.
-    from analysis import load, locate, summary, terminal
-
-    name = plan.config.shows
-    try:
-        source = locate.locate([plan.name], "", plan.folder.root)
-        records = load.load(source)
-        if name != RANKING:
-            return "\n" + terminal.table_text(name, records) + "\n"
-        text = summary.text(summary.ranking(records))
-    except ValueError as error:
-        return f"no {name}: {error}"
-    return f"\n{summary.TITLE}:\n\n{text}\n"
 
 
 def where(plan: Plan) -> list[str]:

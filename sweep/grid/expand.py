@@ -11,11 +11,12 @@ from itertools import product
 
 from robust import defenses
 from robust.supports import takes
-from sweep.config.limits import out_of_range
 from sweep.config.schema import Evaluation, Grid, SweepConfig
 from sweep.datasets import DatasetInfo
 from sweep.grid.options import BOUND_CHECKS, attack_norm, evaluated_attacks, options_of
-from sweep.grid.trial import Trial, canonical
+from sweep.grid.trial import Trial
+from sweep.hashing import canonical
+from sweep.limits import out_of_range
 from sweep.results import schema
 
 Infos = Mapping[tuple[str, int], DatasetInfo]  # by data set and split seed

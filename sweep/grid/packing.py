@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 from sweep.grid.options import BOUND_CHECKS
-from sweep.grid.trial import Trial, canonical, content_hash
+from sweep.grid.trial import Trial
+from sweep.hashing import canonical, content_hash
 
 
 @dataclass(frozen=True)

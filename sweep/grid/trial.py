@@ -2,23 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import dataclass, fields
 from functools import cached_property
 
-# Raised whenever training or evaluation changes results, so that old records are not reused.
-NUMERICS_VERSION = 3
-
-
-def canonical(value: object) -> str:
-    """Return the value's JSON in its one canonical form."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
-
-
-def content_hash(value: object, length: int = 16) -> str:
-    """Return the first `length` hex digits of the SHA-256 of the value's canonical JSON."""
-    return hashlib.sha256(canonical(value).encode()).hexdigest()[:length]
+from sweep.hashing import content_hash
+from sweep.results.schema import NUMERICS_VERSION
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,8 @@ from sweep.config.schema import Evaluation
 from sweep.datasets import Dataset
 from sweep.grid import options
 from sweep.grid.expand import attack_radii
-from sweep.grid.trial import Trial, content_hash
+from sweep.grid.trial import Trial
+from sweep.hashing import content_hash
 from sweep.pack import records
 from sweep.results import schema
 
@@ -188,7 +189,6 @@ def _evidence(
             bounds=data.bounds,
             seed=_seed(first.dataset_hash, attack, first.seed),
             nested=evaluation.nested,
-            engine=_engine(attack, evaluation.engine),
             restarts=evaluation.restarts,
             record=evaluation.cuda_graph,
             watch=watches[-1] if watches else None,
@@ -220,15 +220,6 @@ def _true_radii(evaluation: Evaluation, norm: str, data: Dataset) -> Tensor:
     """The ladder of an attack of that norm, [R], float64."""
     values = attack_radii(evaluation, norm, data.info.num_features)
     return torch.tensor(values, dtype=torch.float64)
-
-
-def _engine(attack: str, engine: str) -> str:
-    """Foolbox runs the attacks that it has; the others stay ours."""
-    if engine != "foolbox" or attack in CERTIFICATES:
-        return "packed"
-    from robust.evaluation.foolbox_engine import FOOLBOX_ATTACKS  # imports foolbox
-
-    return engine if attack in FOOLBOX_ATTACKS else "packed"
 
 
 def _flags(net: Network, x: Tensor, y: Tensor, evidence: _Evidence) -> list[str]:

@@ -14,10 +14,10 @@ from sweep import datasets, files, output
 from sweep.datasets import DatasetInfo
 from sweep.errors import DamagedError
 from sweep.grid.packing import Pack
-from sweep.pack import records, simulate
+from sweep.pack import checkpoints, records, simulate
 from sweep.pack.records import Measured
 from sweep.pack.train import OnStep, Settings, device_lost, measure_after_deaths
-from sweep.results import checkpoints, store
+from sweep.results import store
 from sweep.results.store import FAILED
 
 

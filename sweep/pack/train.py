@@ -26,10 +26,10 @@ from sweep.datasets import DataOptions, Dataset, DatasetInfo
 from sweep.datasets.values import Split
 from sweep.grid.packing import Pack
 from sweep.grid.trial import Trial
-from sweep.pack import monitor, records
+from sweep.pack import checkpoints, monitor, records
 from sweep.pack.assess import Assessment, assess, join
 from sweep.pack.records import Measured, Origin
-from sweep.results import checkpoints, store
+from sweep.results import store
 
 OnStep = Callable[[int], None]
 

@@ -11,6 +11,8 @@ import json
 from typing import Final, Literal
 
 SCHEMA_VERSION: Final = 1
+# Raised whenever training or evaluation changes results, so that old records are not reused.
+NUMERICS_VERSION: Final = 3
 
 Status = Literal["complete", "diverged", "failed"]
 STATUSES: Final[tuple[str, ...]] = ("complete", "diverged", "failed")

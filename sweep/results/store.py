@@ -33,11 +33,11 @@ import pyarrow.parquet as pq
 
 from sweep import files, output
 from sweep.errors import DamagedError, SchemaError, StorageError
-from sweep.grid.trial import NUMERICS_VERSION
 from sweep.results import schema
 from sweep.results.parquet import check, reading
 from sweep.results.parquet import read_table as read_table
 from sweep.results.parquet import write_table as write_table
+from sweep.results.schema import NUMERICS_VERSION
 
 FAILED = "failed"
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from sweep.grid.trial import content_hash
+from sweep.hashing import content_hash
 from sweep.results.parquet import read_table
 
 _PARAMETERS = (

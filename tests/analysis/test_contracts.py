@@ -53,6 +53,11 @@ def make(artifact: Table | Figure, records: Records, out: Path) -> int:
     return len(frame)
 
 
+def test_there_are_tables_and_figures() -> None:
+    assert tables()
+    assert figures()
+
+
 def without_accuracy(pairs: list[Pair], **changes: object) -> list[Pair]:
     return [[{**row, "accuracy": None, **changes} for row in pair] for pair in pairs]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from sweep import run
+from robust_sweep import run
 from sweep.config.schema import Tracking
 from sweep.driver import report
 from sweep.driver.plan import Plan

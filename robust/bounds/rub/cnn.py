@@ -21,9 +21,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from robust.bounds.first_order import approximate_worst_case_differences
+from robust.bounds.rounding import proves
 from robust.bounds.rub.cnn_search import worst_vertices
 from robust.bounds.rub.output_layer import output_layer
-from robust.evaluation.rounding import proves
 from robust.networks.cnn import CNN, Trace
 from robust.networks.convolution import POOL, Pooling, convolve
 from robust.numerics.precision import rough_products

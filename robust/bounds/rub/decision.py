@@ -13,9 +13,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from robust.bounds.rounding import proves
 from robust.bounds.rub.mlp_screening import linear_bounds, slacks
 from robust.bounds.rub.mlp_search import bounds_at, unperturbed_pass, worst_vertices
-from robust.evaluation.rounding import proves
 from robust.networks.mlp import MLP
 
 BLOCK_ELEMENTS = 2**21  # bounds held at once: networks x examples x vertices x classes

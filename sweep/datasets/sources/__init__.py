@@ -1,4 +1,4 @@
-"""Where data sets come from: one file per source, one entry here.
+"""Where data sets come from: one file per source, found by this folder.
 
 A source is a module with
 
@@ -11,16 +11,28 @@ A source is a module with
 
 from __future__ import annotations
 
+from functools import cache
 from types import ModuleType
 
-from sweep.datasets.sources import authors, bundled, folder, openml
+from robust.registry import PluginError, Registry, discover
 
-SOURCES: dict[str, ModuleType] = {
-    "bundled": bundled,
-    "openml": openml,
-    "authors": authors,
-    "folder": folder,
-}
+_PARTS = ("names", "read", "files", "NEEDS_ROOT")
+
+
+@cache
+def sources() -> Registry[ModuleType]:
+    """Return every source, by the name of its file.
+
+    Raises:
+        PluginError: a file here cannot be imported, or lacks a part of a source.
+    """
+    found: Registry[ModuleType] = Registry("source of data")
+    for name, module in discover(__name__).items():
+        lacking = [part for part in _PARTS if not hasattr(module, part)]
+        if lacking:
+            raise PluginError(f"sweep/datasets/sources/{name}.py has no {', '.join(lacking)}")
+        found.add(name, module)
+    return found
 
 
 def source(name: str) -> ModuleType:
@@ -29,6 +41,6 @@ def source(name: str) -> ModuleType:
     Raises:
         ValueError: the name is unknown.
     """
-    if name not in SOURCES:
-        raise ValueError(f"data.source={name!r} is unknown; known: {', '.join(SOURCES)}")
-    return SOURCES[name]
+    if name not in sources().names():
+        raise ValueError(f"data.source={name!r} is unknown; known: {', '.join(sources())}")
+    return sources().get(name)

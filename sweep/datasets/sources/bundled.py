@@ -12,7 +12,7 @@ import numpy as np
 
 from sweep.datasets.cache import cache_folder, load_arrays, save_arrays
 from sweep.datasets.values import DataOptions, RawData
-from sweep.grid.trial import content_hash
+from sweep.hashing import content_hash
 
 NEEDS_ROOT = False
 

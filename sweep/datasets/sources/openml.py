@@ -23,7 +23,7 @@ from sweep.datasets.image_files import images_from_columns
 from sweep.datasets.patience import silence_limited
 from sweep.datasets.values import DataOptions, RawData
 from sweep.files import write_text
-from sweep.grid.trial import content_hash
+from sweep.hashing import content_hash
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -14,8 +14,8 @@ from torch import Tensor
 from robust import attacks, certify
 from robust.bounds import rub
 from robust.bounds import tight as rub_tight
+from robust.bounds.rounding import RoundingSlack, accumulated_roundoff, round_up
 from robust.evaluation.certifier import Certifier
-from robust.evaluation.rounding import RoundingSlack, accumulated_roundoff, round_up
 from robust.losses import class_differences
 from robust.networks import MLP
 from tests.robust import reference

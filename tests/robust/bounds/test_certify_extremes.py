@@ -12,12 +12,12 @@ from torch import Tensor
 
 from robust import certify
 from robust.bounds import coap, rub, tight
+from robust.bounds.rounding import RoundingSlack
 from robust.bounds.rub import cnn_search, mlp_screened_search, mlp_search
 from robust.evaluate import CERTIFICATES, survivors
 from robust.evaluation import diagnostics
 from robust.evaluation.certifier import Certifier
 from robust.evaluation.diagnostics import share_without_gradient
-from robust.evaluation.rounding import RoundingSlack
 from robust.losses import class_differences
 from robust.networks import CNN, MLP
 from tests.robust.cnn_helpers import random_cnn, vertices

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from robust import certify, defenses
 from robust.bounds.rub import mlp_screened_search, mlp_search
+from tests.robust.bounds.test_properties import EXAMPLES, Case, cases, rounding
 from tests.robust.helpers import random_batch, random_pack
-from tests.robust.test_properties import EXAMPLES, Case, cases, rounding
 
 WIDE = (40, 12, 12, 4)  # as many features as make most of the vertices close
 

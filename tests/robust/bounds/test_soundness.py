@@ -17,8 +17,8 @@ from torch import Tensor
 
 from robust import attacks, networks
 from robust.attacks.base import UNBOUNDED
+from robust.bounds.rounding import round_up
 from robust.evaluation.certifier import Certifier
-from robust.evaluation.rounding import round_up
 from robust.losses import class_differences
 from robust.networks import MLP
 from robust.norms import norm, sample_unit_ball

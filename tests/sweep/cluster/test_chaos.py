@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from sweep.results import store
+from tests.robust_sweep.test_run import run_here
 from tests.sweep import chaos
-from tests.sweep.driver.test_run import run_here
 
 KILLS = 20
 SWEEP = ["training.steps=200", "grid.seed=[0,1,2,3,4]", "packing.max_trials=1"]

@@ -40,7 +40,7 @@ def test_rates_are_operations_per_second_of_training_by_defense(tmp_path: Path) 
     assert rates.evaluation == 3e9
     assert rates.packs == 3
     assert rates.overhead == 1.0
-    assert rates.beside == 1.5
+    assert rates.around_pack == 1.5
     assert rates.seconds("rub", 4e9, 6e9) == pytest.approx(2.0 + 2.0 + 1.0)
     assert rates.seconds("never seen", 3e9, 0.0) == pytest.approx(3e9 / 3e9 + 1.0)  # the median
 

@@ -64,7 +64,7 @@ def test_audit_finds_a_kept_label(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["audit", "--source", "ftp"], "data.source='ftp' is unknown; known: bundled"),
+        (["audit", "--source", "ftp"], "data.source='ftp' is unknown; known: authors, bundled"),
         (["audit", "--source", "bundled", "irsi"], "data set 'irsi' is unknown"),
         (["audit", "--source", "authors"], "data.root is not set"),
         (["audit", "--source", "folder", "--root", "no/such"], "no/such' is not a folder"),

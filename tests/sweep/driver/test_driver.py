@@ -23,10 +23,10 @@ from sweep.driver.driver import Driver, plan_tasks
 from sweep.driver.plan import make_plan
 from sweep.driver.progress import Progress
 from sweep.errors import StorageError
-from sweep.pack import records, run
+from sweep.pack import checkpoints, records, run
 from sweep.pack.records import Measured
 from sweep.pack.run import Job, record_failure, run_pack
-from sweep.results import checkpoints, store
+from sweep.results import store
 from sweep.tracking.tracker import Tracker
 from tests.sweep.helpers import config, one_job
 
@@ -185,10 +185,10 @@ def test_whatever_fails_around_packs_costs_no_record_and_is_said_once(
         small_driver = driver(small)
         monkeypatch.setattr(store, "consolidate", failing)
         small_driver.run("opening")
-        assert small_driver.close() == 0
+        assert small_driver.close().failed == 0
     else:
         monkeypatch.setattr(*AROUND[what], failing)
-        assert execute.sweep([small]) == 0
+        assert execute.sweep([small]).failed == 0
     assert statuses(small) == {"complete": 4}
     error = capsys.readouterr().err
     assert error.count("No space left") == 1
@@ -206,7 +206,7 @@ def test_file_that_another_driver_writes_stays_where_there_are_no_locks(
     theirs = theirs.with_name(f".tmp-1234-{theirs.name}")
     theirs.parent.mkdir(parents=True)
     theirs.write_text("half")
-    assert execute.sweep([small]) == 0
+    assert execute.sweep([small]).failed == 0
     assert theirs.read_text() == "half"
 
 
@@ -216,7 +216,7 @@ def test_log_on_a_full_disk_does_not_stop_training(
     logs = store.Folder(Path(small.paths.results), "small").logs
     logs.mkdir(parents=True)
     (logs / "packs.jsonl").symlink_to("/dev/full")
-    assert execute.sweep([small]) == 0
+    assert execute.sweep([small]).failed == 0
     assert statuses(small) == {"complete": 4}
     assert capsys.readouterr().err.count("No space left") == 1
 
@@ -226,7 +226,7 @@ def test_failed_trials_make_the_exit_code_whatever_the_display_does(
 ) -> None:
     monkeypatch.setattr(run, "_measure", failing)
     monkeypatch.setattr(Progress, "finished", failing)
-    assert execute.sweep([small]) == 1
+    assert execute.sweep([small]).failed == 4
 
 
 def test_results_folder_that_breaks_ends_in_one_line(
@@ -242,7 +242,7 @@ def test_folder_named_like_a_temporary_stops_nothing(small: SweepConfig) -> None
     folder = store.Folder(Path(small.paths.results), "small").path / "records" / ".tmp-mine"
     folder.mkdir(parents=True)
     (folder / "kept").write_text("kept")
-    assert execute.sweep([small]) == 0
+    assert execute.sweep([small]).failed == 0
     assert (folder / "kept").read_text() == "kept"
 
 

@@ -20,11 +20,10 @@ from robust.numerics import recording
 from robust.training.optimizer import PackedAdam
 from sweep.config.schema import Paths
 from sweep.grid.packing import Pack, make_packs
-from sweep.pack import run
+from sweep.pack import checkpoints, run
 from sweep.pack import train as training
 from sweep.pack.run import Job, run_pack
 from sweep.pack.train import out_of_memory
-from sweep.results import checkpoints
 from tests.robust.tape import TapeRecorder
 from tests.sweep.helpers import config, dataset, jobs, one_job
 
@@ -180,7 +179,7 @@ def test_command_for_a_part_leaves_the_checkpoints_of_the_others(tmp_path: Path)
     begun = job(tmp_path, "nominal")
     interrupted(begun)
     small = config(tmp_path, debug=True, grid=replace(config().grid, defense=["arub-linf"]))
-    assert driver.sweep([small]) == 0
+    assert driver.sweep([small]).failed == 0
     assert [path.stem for path in checkpoint_files(begun)] == [begun.pack.pack_id]
 
 

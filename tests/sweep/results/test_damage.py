@@ -14,11 +14,11 @@ import pytest
 
 from analysis import locate
 from analysis.load import load
-from sweep import run
+from robust_sweep import run
 from sweep.errors import DamagedError
 from sweep.results import checksum, schema, store
 from sweep.tracking.tracker import main
-from tests.sweep.driver.test_run import SMALL
+from tests.robust_sweep.test_run import SMALL
 from tests.sweep.helpers import trials
 from tests.sweep.results.test_store import table, write
 

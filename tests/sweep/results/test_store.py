@@ -13,10 +13,11 @@ from analysis.commands import commands
 from sweep import files
 from sweep.errors import SchemaError
 from sweep.grid.packing import Pack
-from sweep.grid.trial import NUMERICS_VERSION, Trial
+from sweep.grid.trial import Trial
 from sweep.pack import records, simulate
 from sweep.pack.records import Origin
 from sweep.results import schema, store
+from sweep.results.schema import NUMERICS_VERSION
 from tests.sweep.helpers import config, info, trials
 
 EVALUATION = config().evaluation

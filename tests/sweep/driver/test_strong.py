@@ -11,8 +11,8 @@ import torch
 
 from robust import networks
 from robust.norms import norm as length_of
-from sweep import strong
 from sweep.config.schema import Evaluation, SweepConfig
+from sweep.driver import strong
 from sweep.errors import UserError
 from sweep.pack import autoattack
 from sweep.pack.run import run_pack

@@ -8,7 +8,7 @@ import pytest
 
 from analysis.load import load
 from analysis.locate import locate
-from sweep import run
+from robust_sweep import run
 from sweep.pack import run as worker
 from sweep.pack.run import Job, Summary
 from sweep.results import store

@@ -1,10 +1,9 @@
-"""Numbers that nothing can hold: beyond float32, beyond int64, beyond this machine's memory."""
+"""Trainings of which not even the smallest part fits into memory."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Final
 
 from robust import networks
 from robust.supports import takes
@@ -12,22 +11,10 @@ from sweep.config.schema import SweepConfig
 from sweep.cost.memory import main_memory
 from sweep.datasets import DatasetInfo
 
-# Networks, rates and radii are float32: smaller numbers are flushed to zero, larger ones infinite.
-SMALLEST: Final = 2.0**-126
-LARGEST: Final = (2 - 2.0**-23) * 2.0**127
-LARGEST_INT: Final = 2**63 - 1  # of a column of the records, and of a generator's seed
-
 _INDEX_BYTES = 8
 _INDEX_COPIES = 2  # of the order of examples: its epochs one by one, and joined
 _PARAMETER_BYTES = 4 * 4  # with gradient and Adam's two moments
 _CLUSTER_MEMORY = 2**42  # bytes that no node of a cluster is expected to exceed
-
-
-def out_of_range(value: float) -> str | None:
-    """Why float32 cannot hold a number >= 0, as the end of a sentence; None if it can."""
-    if value == 0 or SMALLEST <= value <= LARGEST:
-        return None
-    return f"is beyond float32: allowed are 0 and {SMALLEST:.2g} to {LARGEST:.2g}"
 
 
 def check_memory(config: SweepConfig, infos: Mapping[tuple[str, int], DatasetInfo]) -> None:

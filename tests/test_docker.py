@@ -18,7 +18,7 @@ import yaml
 
 from robust_sweep import __version__
 from sweep.cluster import environment as ray_environment
-from sweep.cost import device as provenance
+from sweep.results import provenance
 from tests.sweep.chaos import ROOT
 
 DOCKER = ROOT / "docker"

@@ -10,7 +10,7 @@ from types import ModuleType
 
 import pytest
 
-EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "train_one.py"
+EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "train_one.py"
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from robust.training.checkpoint import UNUSABLE, CheckpointFile, read_key
 from sweep import files
 from sweep.config.schema import Training
 from sweep.grid.packing import Pack
-from sweep.grid.trial import content_hash
+from sweep.hashing import content_hash
 from sweep.results.store import Folder
 
 _SUFFIX = ".pt"

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sweep import run
+from robust_sweep import run
 from sweep.cluster import start
 from sweep.config import compose
 from sweep.datasets import DataOptions, catalog, loading
@@ -46,6 +46,7 @@ def refused(argv: Sequence[str], capsys: pytest.CaptureFixture[str]) -> str:
 
 HUGE = "99999999999999999999"
 VALUES: dict[str, tuple[list[str], list[str]]] = {
+    "table that there is none": (["shows=tabel8"], ["shows", "'tabel8'", "'table8'", "ranking"]),
     "seed beyond int64": ([f"grid.seed=[{HUGE}]"], ["grid.seed", HUGE]),
     "seed of 2^63": ([f"grid.seed=[{2**63}]"], ["grid.seed", str(2**63 - 1)]),
     "split seed beyond int64": ([f"grid.split_seed=[{HUGE}]"], ["grid.split_seed", HUGE]),

@@ -1,0 +1,16 @@
+"""The hash of what determines a thing: the identity of trials, packs, splits and caches."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+
+def canonical(value: object) -> str:
+    """Return the value's JSON in its one canonical form."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def content_hash(value: object, length: int = 16) -> str:
+    """Return the first `length` hex digits of the SHA-256 of the value's canonical JSON."""
+    return hashlib.sha256(canonical(value).encode()).hexdigest()[:length]

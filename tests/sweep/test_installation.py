@@ -1,0 +1,26 @@
+"""Where the project's files are, and how its commands are called."""
+
+from __future__ import annotations
+
+import pytest
+
+from sweep.installation import CONF, INSTALLED, ROOT, command_of
+
+
+def test_configuration_of_a_checkout_lies_beside_its_packages() -> None:
+    assert not INSTALLED
+    assert CONF.parent == ROOT
+    assert (CONF / "config.yaml").is_file()
+
+
+@pytest.mark.parametrize(
+    ("script", "installed"),
+    [
+        ("sweep/run.py", "robust-sweep run"),
+        ("sweep/strong.py", "robust-sweep strong"),
+        ("analysis/make_tables.py", "robust-sweep tables"),
+    ],
+)
+def test_command_of_a_script_depends_on_where_it_is_called(script: str, installed: str) -> None:
+    assert command_of(script, installed=False) == f"python {script}"
+    assert command_of(script, installed=True) == installed
