@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from robust import attacks, defenses, networks
-from robust.evaluate import CERTIFIED, CERTIFIED_TIGHT
+from robust.evaluate import CERTIFIED, CERTIFIED_TIGHT, ENGINES
 from robust.losses import LOSSES
 from robust.supports import supports
 from sweep import datasets
@@ -55,6 +55,7 @@ def _check_names(config: SweepConfig) -> None:
         "grid.defense": (config.grid.defense, defenses.get),
         "training.loss": ([config.training.loss], LOSSES.get),
         "evaluation.attacks": (config.evaluation.attacks, attacks.get),
+        "evaluation.engine": ([config.evaluation.engine], _check_engine),
     }
     for key, (values, check_name) in checks.items():
         for value in values:
@@ -131,6 +132,11 @@ def _check_scaling(name: str) -> None:
     known = ("standardized", "unit")
     if name not in known:
         raise ValueError(unknown("scaling", name, known))
+
+
+def _check_engine(name: str) -> None:
+    if name not in ENGINES:
+        raise ValueError(unknown("engine", name, ENGINES))
 
 
 Number = int | float

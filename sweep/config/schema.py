@@ -67,6 +67,7 @@ class Evaluation:
     certify: bool = True  # also the certified accuracy at the L1 radii
     certify_tight: bool = False  # also with t optimised, which takes many times longer
     nested: bool = False  # do not attack again what was broken at a smaller radius
+    engine: str = "packed"  # "foolbox" runs foolbox itself for its six attacks, slowly
     # sweep/strong.py attacks the selected networks at these grid radii, on so many test samples.
     strong_grid_radii: list[float] = field(default_factory=lambda: [0.01, 0.1, 0.3])
     strong_samples: int = 500

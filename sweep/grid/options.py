@@ -68,6 +68,7 @@ def _effective(config: SweepConfig, info: DatasetInfo) -> dict[str, object]:
         "certify": evaluation.certify,
         "certify_tight": evaluation.certify_tight,
         "nested": evaluation.nested and sum(r > 0 for r in _radii(evaluation)) > 1,
+        "engine": _engine(evaluation),
         "restarts": _restarts(evaluation),
         "max_samples": _max_samples(evaluation, info),
         "keep_target_column": config.data.keep_target_column,
@@ -88,6 +89,16 @@ def _unscaled(evaluation: Evaluation, num_features: int) -> bool:
     scaled = any(attack_norm(name) != "linf" for name in evaluated_attacks(evaluation))
     some = any(radius > 0 for radius in evaluation.attack_grid_radii)
     return not evaluation.scale_radii and scaled and some and num_features > 1
+
+
+def _engine(evaluation: Evaluation) -> str:
+    """The engine, of attacks that it has."""
+    usual = Evaluation().engine
+    if evaluation.engine == usual:
+        return usual
+    from robust.evaluation.foolbox_engine import FOOLBOX_ATTACKS  # imports foolbox
+
+    return evaluation.engine if set(evaluation.attacks) & set(FOOLBOX_ATTACKS) else usual
 
 
 def _restarts(evaluation: Evaluation) -> int | None:

@@ -189,6 +189,7 @@ def _evidence(
             bounds=data.bounds,
             seed=_seed(first.dataset_hash, attack, first.seed),
             nested=evaluation.nested,
+            engine=_engine(attack, evaluation.engine),
             restarts=evaluation.restarts,
             record=evaluation.cuda_graph,
             watch=watches[-1] if watches else None,
@@ -220,6 +221,15 @@ def _true_radii(evaluation: Evaluation, norm: str, data: Dataset) -> Tensor:
     """The ladder of an attack of that norm, [R], float64."""
     values = attack_radii(evaluation, norm, data.info.num_features)
     return torch.tensor(values, dtype=torch.float64)
+
+
+def _engine(attack: str, engine: str) -> str:
+    """Foolbox runs the attacks that it has; the others stay ours."""
+    if engine != "foolbox" or attack in CERTIFICATES:
+        return "packed"
+    from robust.evaluation.foolbox_engine import FOOLBOX_ATTACKS  # imports foolbox
+
+    return engine if attack in FOOLBOX_ATTACKS else "packed"
 
 
 def _flags(net: Network, x: Tensor, y: Tensor, evidence: _Evidence) -> list[str]:

@@ -63,6 +63,7 @@ EVALUATED = {
     "certify": True,
     "certify_tight": False,
     "nested": False,
+    "engine": "packed",
     "restarts": None,
     "max_samples": None,
 }
@@ -102,6 +103,10 @@ SAME = {
     "scaled radius of zero": (
         evaluated(attack_grid_radii=[0.0]),
         evaluated(attack_grid_radii=[0.0], scale_radii=False),
+    ),
+    "engine of attacks that it has not": (
+        evaluated(attacks=["vertex-l1"]),
+        evaluated(attacks=["vertex-l1"], engine="foolbox"),
     ),
     "curve with no point before the last": (
         trained(steps=200),
@@ -180,6 +185,7 @@ OTHER = {
     "no certificate": (PLAIN, evaluated(certify=False)),
     "tight certificate": (PLAIN, evaluated(certify_tight=True)),
     "nested": (PLAIN, evaluated(nested=True)),
+    "engine": (PLAIN, evaluated(engine="foolbox")),
     "restarts": (evaluated(attacks=BEST), evaluated(attacks=BEST, restarts=4)),
     "samples": (PLAIN, evaluated(max_samples=29)),
     "no curve": (PLAIN, trained(curve_every=0)),

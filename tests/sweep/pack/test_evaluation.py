@@ -294,6 +294,7 @@ def test_vertex_attack_is_on_by_default() -> None:
 @pytest.mark.parametrize(
     ("small", "message"),
     [
+        (config(evaluation=replace(QUICK, engine="fool")), "unknown engine 'fool'.*foolbox"),
         (config(evaluation=replace(QUICK, restarts=0)), "evaluation.restarts=0: must be"),
         (config(training=Training(bound_checks=1.5)), "training.bound_checks=1.5: must be"),
         (config(training=Training(trace_every=-1)), "training.trace_every=-1: must be"),
