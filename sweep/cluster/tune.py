@@ -1,11 +1,10 @@
 """Run packs as Ray Tune trials, on a Ray that `sweep.cluster.start` has brought up.
 
-Only these two modules and `sweep.cluster.local` import Ray.
+Only these two modules import Ray.
 """
 
 from __future__ import annotations
 
-import importlib
 import re
 import sys
 import tempfile
@@ -202,26 +201,8 @@ def run(jobs: Sequence[Job], ray_config: schema.Ray, listener: Listener) -> None
         tune.with_parameters(PackTrainable, jobs=list(jobs), device=device, share=gpus),
         {"cpu": ray_config.cpus_per_pack, "gpu": gpus},
     )
-    _import_without_mlflow("ray.air.integrations.mlflow")
     with tempfile.TemporaryDirectory(prefix="sweep-tune-") as scratch:
         _tuner(trainable, jobs, ray_config, listener, scratch).fit()
-
-
-def _import_without_mlflow(module: str) -> None:
-    """Import a module that can do without MLflow as if MLflow were not installed.
-
-    For its usage statistics, which are switched off, Tune imports every logger that it has, and
-    with its own for MLflow all of MLflow: 3 to 5 seconds before the first pack can start.
-    """
-    if "mlflow" in sys.modules:
-        return
-    sys.modules["mlflow"] = None  # type: ignore[assignment]
-    try:
-        importlib.import_module(module)
-    except ImportError:  # a Ray without this logger
-        pass
-    finally:
-        del sys.modules["mlflow"]
 
 
 def _tuner(
