@@ -119,7 +119,7 @@ def test_only_its_start_and_tune_import_ray() -> None:
 
 
 def test_only_tracking_imports_mlflow() -> None:
-    names = ("backend", "connection", "database", "server")
+    names = ("connection", "run_log")
     assert importers("mlflow") == {f"sweep/tracking/{name}.py" for name in names}
 
 

@@ -22,7 +22,7 @@ from sweep.tracking.runs import fingerprint, read_pack
 from sweep.uri import database_file, redacted, redacted_uri, request, why_no_database
 
 if TYPE_CHECKING:
-    from sweep.tracking.backend import Backend
+    from sweep.tracking.run_log import RunLog
 
 SYNC_COMMAND = "python -m sweep.tracking sync"
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
@@ -78,7 +78,7 @@ def _check_server(uri: str, shown: str, advice: str) -> None:
     raise TrackingError(f"tracking.uri={shown}: {reason}; {advice}")
 
 
-def sync(backend: Backend, paths: Iterable[Path]) -> int:
+def sync(run_log: RunLog, paths: Iterable[Path]) -> int:
     """Make MLflow show exactly these records files: log what it lacks, delete what is stale.
 
     Of the runs that are there, only those of the same results folder are touched.
@@ -88,16 +88,16 @@ def sync(backend: Backend, paths: Iterable[Path]) -> int:
     """
     wanted = {fingerprint(trials): path for path, trials in store.scan(paths).items()}
     stale = []
-    for parent, found in backend.logged().items():
+    for parent, found in run_log.logged().items():
         if wanted.pop(found, None) is None:
             stale.append(parent)
-    backend.delete(stale)
-    for found in backend.unclaimed():
+    run_log.delete(stale)
+    for found in run_log.unclaimed():
         wanted.pop(found, None)
     for path in wanted.values():
-        backend.log(read_pack(path))
+        run_log.log(read_pack(path))
     if wanted:
-        backend.settle()
+        run_log.settle()
     return len(wanted)
 
 
@@ -152,16 +152,16 @@ class Tracker:
             self._thread.join()
 
     def _work(self) -> None:
-        backend = self._try_sync(self._existing)
+        run_log = self._try_sync(self._existing)
         before = self.packs
         while (path := self._queue.get()) is not None:
-            if backend is not None and not self._tried(self._log, backend, path):
-                backend = None
-        if backend is not None and self.packs > before:
-            self._tried(backend.settle)
+            if run_log is not None and not self._tried(self._log, run_log, path):
+                run_log = None
+        if run_log is not None and self.packs > before:
+            self._tried(run_log.settle)
 
-    def _log(self, backend: Backend, path: Path) -> None:
-        backend.log(read_pack(path))
+    def _log(self, run_log: RunLog, path: Path) -> None:
+        run_log.log(read_pack(path))
         self.packs += 1
 
     def _tried(self, action: Callable[..., None], *arguments: object) -> bool:
@@ -173,17 +173,17 @@ class Tracker:
             return False
         return True
 
-    def _try_sync(self, paths: Sequence[Path]) -> Backend | None:
+    def _try_sync(self, paths: Sequence[Path]) -> RunLog | None:
         try:
             # Takes seconds: not before it is needed.
             from sweep.tracking.connection import connect
 
-            backend = connect(self.uri, self.folder.experiment, self.folder.root)
-            self.packs += sync(backend, paths)
+            run_log = connect(self.uri, self.folder.experiment, self.folder.root)
+            self.packs += sync(run_log, paths)
         except Exception as error:  # MLflow must never stop the sweep
             self._warn(error)
             return None
-        return backend
+        return run_log
 
     def _warn(self, error: Exception) -> None:
         self.error = redacted(" ".join(str(error).split()))[:300] or type(error).__name__
