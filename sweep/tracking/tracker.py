@@ -14,7 +14,7 @@ from urllib.error import HTTPError
 from urllib.parse import urlparse
 from urllib.request import urlopen
 
-from sweep import output
+from sweep import arguments, output
 from sweep.errors import TrackingError, UserError
 from sweep.results import store
 from sweep.results.lock import locked
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from sweep.tracking.run_log import RunLog
 
 SYNC_COMMAND = "python -m sweep.tracking sync"
+_USAGE = f"{SYNC_COMMAND} [experiment=NAME] [results=DIR] [uri=URI]"
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 _HEALTH_TIMEOUT_S = 10.0
 _PATIENCE_S = 3.0  # before saying what is being waited for
@@ -197,7 +198,9 @@ def main(argv: Sequence[str]) -> int:
     """The command `python -m sweep.tracking sync [key=value ...]`."""
     defaults = {"experiment": "", "results": "results", "uri": "sqlite:///mlflow.db"}
     try:
-        options = _parse(argv, defaults)
+        _, options, words = arguments.parse(argv, ["sync"], defaults, _USAGE)
+        if words:
+            raise ValueError(f"unknown argument {words[0]!r}; usage: {_USAGE}")
         root = Path(options["results"]).absolute()
         check_uri(options["uri"])
         for folder in _folders(root, options["experiment"]):
@@ -215,18 +218,6 @@ def _sync_folder(folder: store.Folder, uri: str) -> int:
     store.set_damaged_aside(folder)
     store.consolidate(folder)
     return sync(connect(uri, folder.experiment, folder.root), folder.record_files())
-
-
-def _parse(argv: Sequence[str], defaults: dict[str, str]) -> dict[str, str]:
-    if list(argv[:1]) != ["sync"]:
-        raise ValueError(f"usage: {SYNC_COMMAND} [experiment=NAME] [results=DIR] [uri=URI]")
-    options = dict(defaults)
-    for text in argv[1:]:
-        key, equals, value = text.partition("=")
-        if not equals or key not in defaults:
-            raise ValueError(f"unknown argument {text!r}; known: {', '.join(defaults)}")
-        options[key] = value
-    return options
 
 
 def _folders(root: Path, experiment: str) -> list[store.Folder]:
