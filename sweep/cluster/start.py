@@ -139,8 +139,14 @@ def _start(ray_config: schema.Ray) -> None:
         token.give_own()
         import ray
 
-        cpus, gpus = ray_config.num_cpus, ray_config.num_gpus
-        ray.init(num_cpus=cpus, num_gpus=gpus, include_dashboard=False, **quiet)
+        # Without an address Ray joins any other that it finds running on this machine.
+        ray.init(
+            address="local",
+            num_cpus=ray_config.num_cpus,
+            num_gpus=ray_config.num_gpus,
+            include_dashboard=False,
+            **quiet,
+        )
         _hush()
         return
     try:

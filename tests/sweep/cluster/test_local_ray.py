@@ -45,7 +45,8 @@ def test_local_ray_listens_on_loopback_alone_and_leaves_nothing_behind(tmp_path:
         capture_output=True,
         text=True,
         timeout=120,
-        env={**here, "HOME": str(tmp_path)},
+        # A Ray that runs elsewhere is none of a local sweep's.
+        env={**here, "HOME": str(tmp_path), "RAY_ADDRESS": "127.0.0.1:1"},
     )
     assert done.returncode == 0, done.stderr
     assert "raylet" in done.stdout  # children are seen
