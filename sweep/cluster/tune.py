@@ -36,7 +36,7 @@ _GPU_ANSWERS_WITHIN_S = 120.0
 
 
 class Listener(Protocol):
-    """Hears what becomes of each pack, in the driver."""
+    """What the driver does with the events of each pack."""
 
     def started(self, job: Job) -> None:
         """A worker began with the pack."""
@@ -175,8 +175,8 @@ def _reason(details: str) -> str:
         return "the worker process was killed because the machine's memory ran out"
     if start is None:
         return lines[-1].strip() if lines else _UNKNOWN
-    told = " ".join(line for line in lines[start + 1 :] if not line.startswith("\t"))
-    cause = " ".join(told.split(_ADVICE)[0].split())
+    account = " ".join(line for line in lines[start + 1 :] if not line.startswith("\t"))
+    cause = " ".join(account.split(_ADVICE)[0].split())
     return f"the worker process died: {cause or 'Ray does not say why'}"[:_LONGEST]
 
 

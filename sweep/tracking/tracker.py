@@ -1,4 +1,4 @@
-"""Keep MLflow up to date with the records, beside the sweep and without ever stopping it."""
+"""Keep MLflow up to date with the records, in a thread that never stops the sweep."""
 
 from __future__ import annotations
 
