@@ -208,7 +208,7 @@ def test_installed_command_finds_its_catalog_and_experiments(
     installed: Path, tmp_path: Path
 ) -> None:
     command = installed / "robust-sweep"
-    done = run([command, "data", "verify", "iris", "--source", "bundled"], tmp_path)
+    done = run([command, "data", "verify", "iris", "source=bundled"], tmp_path)
     assert done.returncode == 0, done.stderr
     assert "iris" in done.stdout
     none = run([command, "plan"], tmp_path)

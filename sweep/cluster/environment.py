@@ -25,13 +25,6 @@ _LOCAL = {
     # The only switch that makes every one of Ray's processes listen on the loopback address alone;
     # _node_ip_address is replaced by the machine's own address.
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
-    # A Tune trial's process is never taken from those that Ray starts in advance, which would
-    # hold up the trials' own: they are as many and import as much.
-    "RAY_enable_worker_prestart": "0",
-    "RAY_prestart_worker_first_driver": "0",
-    # Where a process of Ray's looks for another's socket too early, it waits a second (ten times).
-    "RAY_raylet_client_connect_timeout_milliseconds": "50",
-    "RAY_raylet_client_num_connect_attempts": "200",
 }
 
 # glibc gives blocks above 128 KiB back to the system when they are freed, so that every large

@@ -1,7 +1,6 @@
-"""Bring Ray up beside other work: most of its start is waiting.
+"""Ray, from its start to its end.
 
-Only this module, `local` and `tune` beside it import Ray, after a `RayStart` has set its
-environment.
+Only this module and `tune` beside it import Ray, after `running` has set its environment.
 """
 
 from __future__ import annotations
@@ -14,14 +13,14 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from sweep.cluster import environment, local, token
+from sweep.cluster import environment, token
 from sweep.config import schema
 from sweep.errors import RayError
 
-_KNOCK_TIMEOUT_S = 10.0
+_CONNECT_TIMEOUT_S = 10.0
 # A Ray whose head or node is gone ends this process after 13 to 60 seconds, without a word that
 # helps. Three looks in a row tell a dead process from a busy machine.
 _LOOK_EVERY_S = 2.0
@@ -38,171 +37,164 @@ def any_lost() -> bool:
     return bool(_lost)
 
 
-class RayStart:
-    """Ray, from its start to its end, in a thread of its own.
+@contextlib.contextmanager
+def running(ray_config: schema.Ray) -> Iterator[None]:
+    """Ray, which is up while the block runs and has ended with every worker after it.
 
-    Ray's processes die with the thread that made them (PR_SET_PDEATHSIG), so it stays until
-    they are to end. Outside the main thread Ray leaves SIGTERM's handler alone, whose own would
-    end the driver at once.
+    Raises:
+        RayError: it cannot be started or joined, or it died while the block ran.
+        KeyboardInterrupt: on Ctrl-C or SIGTERM.
     """
+    environment.prepare(ray_config)
+    others = _children(os.getpid())
+    with token.restored():
+        with _own_sigterm():
+            _start(ray_config)
+        own = [pid for pid in _children(os.getpid()) if pid not in others]
+        watch = _Watch(_addresses(), own)
+        watch.start()
+        try:
+            yield
+        except KeyboardInterrupt:
+            if watch.lost is not None:
+                raise RayError(watch.lost) from None
+            raise
+        finally:
+            watch.over.set()
+            with _uninterrupted():
+                _end(watch)
 
-    def __init__(self, ray_config: schema.Ray) -> None:
-        """Set Ray's environment, begin, and return at once."""
-        environment.prepare(ray_config)
-        self._config = ray_config
-        self._error: BaseException | None = None
-        self._lost: str | None = None
-        self._up, self._over = threading.Event(), threading.Event()
-        self._thread = threading.Thread(target=self._run, name="ray", daemon=True)
-        self._thread.start()
 
-    def _run(self) -> None:
-        with token.restored():
-            try:
-                _start(self._config)
-            except BaseException as error:
-                self._error = error
-            self._up.set()
-            self._watch({} if self._error is not None else _processes())
-            self._over.wait()
-            if self._lost is None:
-                _end()
-            else:
-                _abandon()
+class _Watch(threading.Thread):
+    """Looks whether Ray is still there, and interrupts the main thread if it is not."""
 
-    def _watch(self, processes: dict[str, str]) -> None:
-        """Until Ray is to end: look whether it is there, and interrupt the sweep if it is not."""
+    def __init__(self, addresses: dict[str, str], processes: list[int]) -> None:
+        super().__init__(name="ray-watch", daemon=True)
+        self.addresses = addresses  # by what listens there
+        self.processes = processes  # of a Ray that this process has started
+        self.over = threading.Event()
+        self.lost: str | None = None
+
+    def run(self) -> None:
+        """Look until the sweep is over or Ray is gone."""
         misses = 0
-        while processes and not self._over.wait(_LOOK_EVERY_S):
-            silent = [name for name, address in processes.items() if not _answers(address)]
+        while self.addresses and not self.over.wait(_LOOK_EVERY_S):
+            silent = [name for name, address in self.addresses.items() if not _answers(address)]
             misses = misses + 1 if silent else 0
             if misses == _LOOKS:
                 self._lose(" and ".join(silent))
                 return
 
     def _lose(self, silent: str) -> None:
-        self._lost = (
+        self.lost = (
             f"Ray is gone: {silent} answers no more; what is finished is recorded, "
             "and the same command completes the rest"
         )
-        _lost.append(self._lost)
+        _lost.append(self.lost)
         main = threading.main_thread().ident
         assert main is not None
         # A real signal: it also wakes a thread that waits in Ray.
         signal.pthread_kill(main, signal.SIGINT)
-        if not self._over.wait(_LEAVES_WITHIN_S):  # it waits where Ray hears no signal
-            print(f"error: {self._lost}", file=sys.stderr, flush=True)
-            _abandon()
+        if not self.over.wait(_LEAVES_WITHIN_S):  # it waits where Ray hears no signal
+            print(f"error: {self.lost}", file=sys.stderr, flush=True)
+            _kill(self.processes)
             os._exit(_EXIT_CODE)
 
-    def wait(self) -> None:
-        """Return when Ray is up.
 
-        Raises:
-            RayError: it cannot be started or joined.
-        """
-        self._up.wait()
-        if self._error is not None:
-            raise self._error
-
-    def check(self) -> None:
-        """Tell a Ray that has died from an interruption that somebody asked for.
-
-        Raises:
-            RayError: it has died.
-        """
-        if self._lost is not None:
-            raise RayError(self._lost)
-
-    def stop(self) -> None:
-        """Let Ray and every worker end, and return without waiting for it."""
-        # What Tune leaves behind are cycles with handles in them. One that is collected while Ray
-        # ends reaches for what is no longer there, and Ray then ends the whole process.
-        if not self._over.is_set():
-            gc.collect()
-        self._over.set()
-
-    def join(self) -> None:
-        """Return when Ray has ended; a Ctrl-C meanwhile must not leave workers behind.
-
-        A Ray that is not up yet is not waited for: it ends as soon as it is, or with the process.
-        """
-        if self._up.is_set():
-            with _uninterrupted():
-                self._thread.join()
+@contextlib.contextmanager
+def _own_sigterm() -> Iterator[None]:
+    """Keep this process's handler of SIGTERM, which Ray's start replaces by one that exits."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    except SystemExit:  # from Ray's own handler, in the seconds in which it stands
+        raise KeyboardInterrupt from None
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)
 
 
 @contextlib.contextmanager
 def _uninterrupted() -> Iterator[None]:
-    """Hold off a second Ctrl-C, which must not leave workers behind."""
+    """Hold off a second Ctrl-C and SIGTERM, which must not leave workers behind."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number in before:
+        signal.signal(number, signal.SIG_IGN)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _start(ray_config: schema.Ray) -> None:
     """Start a local Ray, bound to the loopback address, or join a running cluster."""
-    import ray
-
     for name in ("ray", "ray.tune", "ray.air"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     quiet = {"log_to_driver": False, "logging_level": logging.CRITICAL}
-    if ray_config.address is not None:
-        try:
-            ray.init(address=_found(ray_config.address), **quiet)
-            _hush()
-        except RayError:
-            raise
-        except (OSError, ValueError, RuntimeError) as error:
-            raise RayError(
-                f"ray.address={ray_config.address}: no Ray cluster answers there "
-                f"({' '.join(str(error).split())}); start one with `ray start --head`, "
-                "or use ray=local"
-            ) from None
+    if ray_config.address is None:
+        token.give_own()
+        import ray
+
+        # Without an address Ray joins any other that it finds running on this machine.
+        ray.init(
+            address="local",
+            num_cpus=ray_config.num_cpus,
+            num_gpus=ray_config.num_gpus,
+            include_dashboard=False,
+            **quiet,
+        )
+        _hush()
         return
-    local.start(ray_config.num_cpus, ray_config.num_gpus, **quiet)
-    _hush()
+    try:
+        address = _found(ray_config.address)
+        import ray  # it reads the token's mode when it is imported
+
+        ray.init(address=address, **quiet)
+        _hush()
+    except RayError:
+        raise
+    except (OSError, ValueError, RuntimeError) as error:
+        raise RayError(
+            f"ray.address={ray_config.address}: no Ray cluster answers there "
+            f"({' '.join(str(error).split())}); start one with `ray start --head`, "
+            "or use ray=local"
+        ) from None
 
 
 def _hush() -> None:
     """Let Ray not print what it hears of dying processes, which no public switch keeps quiet.
 
-    A dead node makes forty lines of its own log; `sweep.cluster.tune` and `_watch` say it in one.
+    A dead node makes forty lines of its own log; `sweep.cluster.tune` and `_Watch` say it in one.
     """
     from ray._private import worker
 
-    if hasattr(worker, "print_to_stdstream"):
-        worker.print_to_stdstream = _say_nothing
+    worker.print_to_stdstream = lambda *_, **__: None
 
 
-def _say_nothing(*args: object, **kwargs: object) -> None:
-    pass
+def _end(watch: _Watch) -> None:
+    """Let Ray and every worker end; of a cluster only what is the driver's own."""
+    if watch.lost is None:
+        # What Tune leaves behind are cycles with handles in them. One that is collected while Ray
+        # ends reaches for what is no longer there, and Ray then ends the whole process.
+        gc.collect()
+        import ray
+
+        ray.shutdown()
+    else:  # a Ray without its head or node cannot be asked
+        _kill(watch.processes)
 
 
-def _end() -> None:
-    import ray
-
-    ray.shutdown()
-
-
-def _abandon() -> None:
-    """End what is left of a local Ray without asking it; of a cluster nothing is ours."""
-    from ray._private import worker
-
-    node = worker._global_node
-    if node is None:
-        return
-    raylets = [started.process.pid for started in node.all_processes.get("raylet", [])]
-    below = [child for raylet in raylets for child in _children(raylet)]
-    node.kill_all_processes(check_alive=False, allow_graceful=False)
-    for pid in below:  # without its head, a node's helpers outlive it
+def _kill(processes: Sequence[int]) -> None:
+    """Kill processes and all below them, which would outlive them."""
+    for pid in processes:
+        below = _children(pid)
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
+        _kill(below)
 
 
 def _children(pid: int) -> list[int]:
@@ -214,8 +206,8 @@ def _children(pid: int) -> list[int]:
     return found
 
 
-def _processes() -> dict[str, str]:
-    """The addresses of Ray's head and of its process on this machine, by what they are."""
+def _addresses() -> dict[str, str]:
+    """Where Ray's head and its process on this machine listen, by what they are."""
     import ray
 
     if not ray.is_initialized() or ray.util.client.ray.is_connected():
@@ -251,15 +243,5 @@ def _found(address: str) -> str:
         return address
     if address != "auto":
         host, _, port = address.rpartition(":")
-        socket.create_connection((host, int(port)), timeout=_KNOCK_TIMEOUT_S).close()
-    found = token.settle(address)
-    _read_mode()
-    return found
-
-
-def _read_mode() -> None:
-    """Let Ray see the mode, which it has read before if it was imported before."""
-    with contextlib.suppress(ImportError):  # a Ray without tokens
-        from ray._raylet import Config  # type: ignore[attr-defined]
-
-        Config.initialize("")
+        socket.create_connection((host, int(port)), timeout=_CONNECT_TIMEOUT_S).close()
+    return token.settle(address)

@@ -1,11 +1,10 @@
 """Run packs as Ray Tune trials, on a Ray that `sweep.cluster.start` has brought up.
 
-Only these two modules and `sweep.cluster.local` import Ray.
+Only these two modules import Ray.
 """
 
 from __future__ import annotations
 
-import importlib
 import re
 import sys
 import tempfile
@@ -37,7 +36,7 @@ _GPU_ANSWERS_WITHIN_S = 120.0
 
 
 class Listener(Protocol):
-    """Hears what becomes of each pack, in the driver."""
+    """What the driver does with the events of each pack."""
 
     def started(self, job: Job) -> None:
         """A worker began with the pack."""
@@ -176,8 +175,8 @@ def _reason(details: str) -> str:
         return "the worker process was killed because the machine's memory ran out"
     if start is None:
         return lines[-1].strip() if lines else _UNKNOWN
-    told = " ".join(line for line in lines[start + 1 :] if not line.startswith("\t"))
-    cause = " ".join(told.split(_ADVICE)[0].split())
+    account = " ".join(line for line in lines[start + 1 :] if not line.startswith("\t"))
+    cause = " ".join(account.split(_ADVICE)[0].split())
     return f"the worker process died: {cause or 'Ray does not say why'}"[:_LONGEST]
 
 
@@ -202,26 +201,8 @@ def run(jobs: Sequence[Job], ray_config: schema.Ray, listener: Listener) -> None
         tune.with_parameters(PackTrainable, jobs=list(jobs), device=device, share=gpus),
         {"cpu": ray_config.cpus_per_pack, "gpu": gpus},
     )
-    _import_without_mlflow("ray.air.integrations.mlflow")
     with tempfile.TemporaryDirectory(prefix="sweep-tune-") as scratch:
         _tuner(trainable, jobs, ray_config, listener, scratch).fit()
-
-
-def _import_without_mlflow(module: str) -> None:
-    """Import a module that can do without MLflow as if MLflow were not installed.
-
-    For its usage statistics, which are switched off, Tune imports every logger that it has, and
-    with its own for MLflow all of MLflow: 3 to 5 seconds before the first pack can start.
-    """
-    if "mlflow" in sys.modules:
-        return
-    sys.modules["mlflow"] = None  # type: ignore[assignment]
-    try:
-        importlib.import_module(module)
-    except ImportError:  # a Ray without this logger
-        pass
-    finally:
-        del sys.modules["mlflow"]
 
 
 def _tuner(

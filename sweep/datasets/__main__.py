@@ -1,78 +1,67 @@
-"""`python -m sweep.datasets audit|verify`: what the catalog's data sets really hold."""
+"""What the catalog's data sets really hold: whether they leak, and are as `conf/catalog` says.
+
+    python -m sweep.datasets audit|verify [NAME ...] [source=openml] [root=DIR]
+        [keep_target_column=false] [timeout_seconds=60]
+
+The keys are those of a sweep's `data.`. The exit status is 0 if all is well, 1 if not, 2 for a
+mistake in the arguments.
+"""
 
 from __future__ import annotations
 
-import argparse
 import logging
 import math
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
 
+from sweep import arguments
 from sweep.datasets.loading import check_name
 from sweep.datasets.report import TABLES, text_of
-from sweep.datasets.sources import source, sources
+from sweep.datasets.sources import source
 from sweep.datasets.values import DataOptions
 
-
-class _Parser(argparse.ArgumentParser):
-    """A parser whose errors are one line."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"error: {message}\n")
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog="python -m sweep.datasets",
-        description="Audit data sets for leaks, or verify them against conf/catalog. "
-        "Exit status: 0 if all is well, 1 if not, 2 for a mistake in the arguments.",
-    )
-    parser.add_argument("command", choices=list(TABLES))
-    parser.add_argument("names", nargs="*", metavar="NAME", help="data sets; default: all")
-    parser.add_argument(
-        "--source", default="openml", help=f"one of {', '.join(sources())}; default: openml"
-    )
-    parser.add_argument("--root", help="the source's folder (openml: of its cache)")
-    parser.add_argument(
-        "--keep-target-column",
-        action="store_true",
-        help="keep the label as a feature, which the audit must find",
-    )
-    parser.add_argument(
-        "--timeout",
-        type=_seconds,
-        default=DataOptions.timeout_seconds,
-        metavar="SECONDS",
-        help="how long a server may say nothing before a download is tried again; default: 60",
-    )
-    return parser
+_DEFAULTS = {
+    "source": "openml",
+    "root": "",
+    "keep_target_column": "false",
+    "timeout_seconds": str(DataOptions.timeout_seconds),
+}
+_USAGE = f"python -m sweep.datasets {'|'.join(TABLES)} [NAME ...] [source=NAME] [root=DIR]"
 
 
-def _seconds(text: str) -> float:
+def _options(given: dict[str, str]) -> DataOptions:
+    """The options of these texts; ValueError where one is not of its key's kind."""
     try:
-        value = float(text)
+        timeout = float(given["timeout_seconds"])
     except ValueError:
-        value = math.nan
-    if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
-    return value
+        timeout = math.nan
+    if not 0 < timeout < math.inf:
+        raise ValueError(
+            f"timeout_seconds={given['timeout_seconds']}: must be a positive number of seconds"
+        )
+    kept = given["keep_target_column"].lower()
+    if kept not in ("true", "false"):
+        raise ValueError(f"keep_target_column={kept}: must be true or false")
+    return DataOptions(given["source"], given["root"] or None, kept == "true", timeout)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str]) -> int:
     """Run the command line; return the exit status."""
-    given = _parser().parse_intermixed_args(arguments)
+    if {"-h", "--help"} & set(argv):
+        print(__doc__)
+        return 0
     logging.basicConfig(level=logging.ERROR, format="%(message)s")
     logging.getLogger("openml").setLevel(logging.CRITICAL)
     if sys.stderr.isatty():
         logging.getLogger("sweep.datasets").setLevel(logging.INFO)
-    options = DataOptions(given.source, given.root, given.keep_target_column, given.timeout)
     try:
+        command, given, names = arguments.parse(argv, list(TABLES), _DEFAULTS, _USAGE)
+        options = _options(given)
         if source(options.source).NEEDS_ROOT:
             options.folder()
-        for name in given.names:
+        for name in names:
             check_name(name, options)
-        table = TABLES[given.command](options, given.names)
+        table = TABLES[command](options, names)
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -81,4 +70,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -7,17 +7,16 @@ system releases when its holder dies, keeps workers that start at once from down
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import tempfile
-import time
 import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
+from filelock import FileLock, Timeout
 
 from sweep.datasets.values import DataOptions, DatasetInfo, RawData
 from sweep.files import atomic, write_text
@@ -25,7 +24,6 @@ from sweep.hashing import content_hash
 
 # Raised when the facts of unchanged files would change, so that old ones are not used.
 _FACTS_VERSION = 3
-_LOCK_POLL_SECONDS = 0.2
 LOCK_TIMEOUT_SECONDS = 3600.0  # the largest download on a slow line
 
 
@@ -47,29 +45,23 @@ def locked(path: Path, timeout: float = LOCK_TIMEOUT_SECONDS) -> Iterator[None]:
         ValueError: its folder cannot be written, or another process still holds it after
             `timeout` seconds.
     """
+    lock = FileLock(path, fallback_to_soft=False)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        lock.acquire(timeout=timeout)
+    except Timeout:
+        raise ValueError(
+            f"lock {path} is still held by another process after {timeout:g} s"
+        ) from None
     except OSError as error:
         raise ValueError(
             f"{path.parent}: cannot be written ({error.strerror}); give a folder for downloads, "
             "as in data.root=/path/to/folder"
         ) from None
-    deadline = time.monotonic() + timeout
     try:
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() >= deadline:
-                    raise ValueError(
-                        f"lock {path} is still held by another process after {timeout:g} s"
-                    ) from None
-                time.sleep(_LOCK_POLL_SECONDS)
         yield
     finally:
-        os.close(descriptor)
+        lock.release()
 
 
 def save_arrays(path: Path, raw: RawData) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import warnings
 import zipfile
 from collections.abc import Iterable
@@ -14,7 +13,6 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from sweep.datasets import wide_csv
 from sweep.datasets.catalog import CatalogEntry
 from sweep.datasets.table import (
     TableRules,
@@ -26,7 +24,6 @@ from sweep.datasets.table import (
     unique_columns,
 )
 from sweep.datasets.values import RawData
-from sweep.datasets.wide_csv import read_wide, rows_of
 from sweep.errors import unreadable
 
 MISSING_MARKS = ("?",)  # beside pandas' own: empty, NA, NaN, null and the like
@@ -43,13 +40,11 @@ def read_csv(path: Path, header: bool) -> pd.DataFrame:
             name twice.
     """
     try:
-        first = next(rows_of(path))
+        first = _first_line(path)
         columns = [f"V{i + 1}" for i in range(len(first))]
         if header:
             columns = unique_columns(first, str(path))
-        frame = read_wide(path, header, _csv) if len(columns) >= wide_csv.MANY else None
-        if frame is None:
-            frame = _csv(path, header=0 if header else None)
+        frame = _csv(path, header=0 if header else None)
     except (pd.errors.EmptyDataError, StopIteration):
         raise ValueError(f"{path}: the file is empty") from None
     except UnicodeDecodeError as error:
@@ -64,19 +59,29 @@ def read_csv(path: Path, header: bool) -> pd.DataFrame:
     return frame
 
 
-def _csv(path: Path | io.StringIO, **options: object) -> pd.DataFrame:
-    settings = {
-        "encoding": "utf-8-sig",
-        "skipinitialspace": True,
-        "low_memory": False,  # a column's type is decided once, not chunk by chunk
-        "index_col": False,  # never take the first column for row labels
-        "na_values": list(MISSING_MARKS),
-    }
+def _first_line(path: Path) -> list[str]:
+    """The cells of the first line that is not empty.
+
+    Raises:
+        StopIteration: there is none.
+    """
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        return next(row for row in csv.reader(file, skipinitialspace=True) if row)
+
+
+def _csv(path: Path, header: int | None) -> pd.DataFrame:
     with warnings.catch_warnings():
         # Without this a line that is longer than the header would lose its last values.
         warnings.simplefilter("error", pd.errors.ParserWarning)
-        frame: pd.DataFrame = pd.read_csv(path, **settings, **options)  # type: ignore[call-overload]
-    return frame
+        return pd.read_csv(
+            path,
+            header=header,
+            encoding="utf-8-sig",
+            skipinitialspace=True,
+            low_memory=False,  # a column's type is decided once, not chunk by chunk
+            index_col=False,  # never take the first column for row labels
+            na_values=list(MISSING_MARKS),
+        )
 
 
 def read_parquet(path: Path) -> pd.DataFrame:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -12,7 +11,7 @@ from pathlib import Path
 from robust.supports import label_of
 from sweep import files, output
 from sweep.cluster import environment
-from sweep.cluster.start import RayStart
+from sweep.cluster import start as ray_start
 from sweep.config.schema import SweepConfig
 from sweep.cost import calibration
 from sweep.cost.device import local_device, slots
@@ -80,11 +79,8 @@ def sweep(parts: Sequence[SweepConfig], overrides: Sequence[str] = ()) -> Ending
         checkpoints.remove_stale(plan.folder, store.finished(folder.root))
         _write_manifest(plan, commit, overrides)
         driver = Driver(plan, tasks)
-        try:
-            driver.run(_opening(plan, tasks))
-            return driver.close()
-        finally:
-            driver.wait_for_ray()
+        driver.run(_opening(plan, tasks))
+        return driver.close()
 
 
 def plan_tasks(
@@ -167,7 +163,6 @@ class Driver:
         self.slot_time = SlotTime(self.slots, len(tasks))
         tracking = plan.config.tracking
         self.tracker = Tracker(plan.folder, tracking.uri) if tracking.enabled else None
-        self._ray: RayStart | None = None
         self.failed = 0  # trials
         self._missing: set[str] = set()
 
@@ -185,25 +180,10 @@ class Driver:
 
     def _run_under_ray(self) -> None:
         config = self.plan.config.ray
-        if self._ray is None:
-            self._ray = RayStart(config)
-        try:
-            from sweep.cluster import tune  # takes a second or two, in which Ray starts
+        with ray_start.running(config):
+            from sweep.cluster import tune  # imports Ray, whose environment is set by now
 
-            self._ray.wait()
-            gc.freeze()  # what imports made stays: the collection before Ray's end passes it by
             tune.run([task.job for task in self.tasks.values()], config, self)
-        except KeyboardInterrupt:
-            self._ray.check()
-            raise
-        finally:
-            self._ray.stop()
-
-    def wait_for_ray(self) -> None:
-        """Return when Ray has ended, which it may beside `close`."""
-        if self._ray is not None:
-            self._ray.stop()  # if no pack was to be run
-            self._ray.join()
 
     def _run_here(self) -> None:
         for task in self.tasks.values():

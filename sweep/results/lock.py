@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import json
 import os
 import socket
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
+
+from filelock import BaseFileLock, FileLock, Timeout
 
 from sweep import output
 from sweep.errors import LockedError, StorageError
@@ -38,41 +39,40 @@ def locked(folder: Path) -> Iterator[bool]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / NAME
-    descriptor = _open(path)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            held = True
-        except BlockingIOError:
-            raise LockedError(_held_message(folder, path)) from None
-        except OSError as error:
-            if error.errno not in _NO_LOCKS:
-                raise
-            held = False
-            output.warn(
-                f"{folder}: its file system has no locks ({error.strerror}), so nothing stops a "
-                "second sweep of this name; start only one at a time"
-            )
+    lock = FileLock(path, fallback_to_soft=False)  # a soft lock would outlive a dead holder
+    with contextlib.ExitStack() as stack:
+        held = _acquired(lock, folder, path)
+        if held:
+            stack.callback(lock.release)
         holder = {
             "pid": os.getpid(),
             "host": socket.gethostname(),
             "started": datetime.now().astimezone().isoformat(timespec="seconds"),
         }
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, json.dumps(holder).encode(), 0)
+        path.write_text(json.dumps(holder), encoding="utf-8")
         yield held
-    finally:
-        os.close(descriptor)
 
 
-def _open(path: Path) -> int:
+def _acquired(lock: BaseFileLock, folder: Path, path: Path) -> bool:
+    """Take the lock; return whether the file system has any."""
     try:
-        return os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise LockedError(_held_message(folder, path)) from None
     except OSError as error:
-        raise StorageError(
-            f"{path}: cannot be opened ({error.strerror}); it must be a file that this user may "
-            "write: move it away"
-        ) from None
+        if error.filename is not None:
+            raise StorageError(
+                f"{path}: cannot be opened ({error.strerror}); it must be a file that this user "
+                "may write: move it away"
+            ) from None
+        if error.errno not in _NO_LOCKS:
+            raise
+        output.warn(
+            f"{folder}: its file system has no locks ({error.strerror}), so nothing stops a "
+            "second sweep of this name; start only one at a time"
+        )
+        return False
+    return True
 
 
 def _held_message(folder: Path, path: Path) -> str:

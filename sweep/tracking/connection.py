@@ -1,30 +1,28 @@
-"""From an address to the place that runs are written to."""
+"""From an address to an experiment's runs."""
 
 from __future__ import annotations
 
 import contextlib
+import tempfile
 from pathlib import Path
 from urllib.parse import urlparse
 
 import sqlalchemy
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
-from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
-from mlflow.tracking._tracking_service.utils import _get_store
 from sqlalchemy.exc import SQLAlchemyError
 
 from sweep.errors import TrackingError
-from sweep.tracking.backend import Backend
-from sweep.tracking.database import Database, create_database
-from sweep.tracking.server import Server
-from sweep.uri import redacted, redacted_uri
+from sweep.files import TEMPORARY
+from sweep.tracking.run_log import RunLog
+from sweep.uri import database_file, redacted, redacted_uri
 
-_ARTIFACTS = "mlartifacts"  # in the results folder
+_ARTIFACTS = "mlartifacts"  # beside SQLite's file, or in the results folder
 # What MLflow raises when it, its database or its disk cannot be used.
 _UNAVAILABLE = (MlflowException, SQLAlchemyError, OSError)
 
 
-def connect(uri: str, experiment: str, results: Path) -> Backend:
+def connect(uri: str, experiment: str, results: Path) -> RunLog:
     """Open MLflow's store and the experiment in it, made if need be.
 
     Raises:
@@ -33,23 +31,12 @@ def connect(uri: str, experiment: str, results: Path) -> Backend:
     shown = redacted_uri(uri)
     try:
         _reach(uri)
-        create_database(uri)
+        database = database_file(uri)
+        if database is not None and not database.exists():
+            _create_database(database)
         client = MlflowClient(uri)
-        found = client.get_experiment_by_name(experiment)
-        if found is not None and found.lifecycle_stage == "deleted":
-            client.restore_experiment(found.experiment_id)
-        is_server = urlparse(uri).scheme in ("http", "https")
-        location = None if is_server else (results / _ARTIFACTS / experiment).as_uri()
-        if found is None:
-            with contextlib.suppress(MlflowException):  # another driver may be faster
-                client.create_experiment(experiment, artifact_location=location)
-            found = client.get_experiment_by_name(experiment)
-        if found is None:  # it was not another driver: let MLflow say what it is
-            client.create_experiment(experiment, artifact_location=location)
-            found = client.get_experiment_by_name(experiment)
-        if is_server:
-            return Server(client, found.experiment_id, results)
-        sql = _get_store(uri)
+        place = _artifacts(uri, experiment, database, results)
+        return RunLog(client, _experiment_id(client, experiment, place), results, database)
     except ImportError as error:
         raise TrackingError(
             f"tracking.uri={shown}: the database's driver is not installed ({error}); add it, as "
@@ -61,16 +48,45 @@ def connect(uri: str, experiment: str, results: Path) -> Backend:
             f"tracking.uri={shown}: MLflow cannot be used there ({_first_line(error)}); start the "
             "server, correct the address, or set tracking.enabled=false and sync later"
         ) from None
-    if not isinstance(sql, SqlAlchemyStore):
-        raise TrackingError(
-            f"tracking.uri={shown}: must be a database (sqlite:///mlflow.db, postgresql://...) "
-            "or a tracking server (http://...)"
-        )
-    where = found.artifact_location
-    # Artifacts of another results folder's experiment lie there, where we may not write.
-    if location is not None and urlparse(where).path.endswith(f"/{_ARTIFACTS}/{experiment}"):
-        where = location
-    return Database(sql, client, found.experiment_id, where, results)
+
+
+def _artifacts(uri: str, experiment: str, database: Path | None, results: Path) -> str | None:
+    """Where a new experiment keeps its artifacts; None if a server decides.
+
+    Whoever can write runs into SQLite's file can write beside it, which may not be so of the
+    results folder of the one who came first.
+    """
+    if urlparse(uri).scheme in ("http", "https"):
+        return None
+    root = results if database is None else database.absolute().parent
+    return (root / _ARTIFACTS / experiment).as_uri()
+
+
+def _experiment_id(client: MlflowClient, experiment: str, artifacts: str | None) -> str:
+    """The experiment's id; it is made, or fetched from MLflow's bin, if need be."""
+    found = client.get_experiment_by_name(experiment)
+    if found is None:
+        with contextlib.suppress(MlflowException):  # another driver may be faster
+            return str(client.create_experiment(experiment, artifact_location=artifacts))
+        found = client.get_experiment_by_name(experiment)
+    if found is None:  # it was not another driver: let MLflow say what it is
+        return str(client.create_experiment(experiment, artifact_location=artifacts))
+    if found.lifecycle_stage == "deleted":
+        client.restore_experiment(found.experiment_id)
+    return str(found.experiment_id)
+
+
+def _create_database(path: Path) -> None:
+    """Make a SQLite file with MLflow's tables in one step.
+
+    MLflow makes its tables by some sixty migrations in the file itself: a process killed among
+    them leaves a file that no MLflow can open again.
+    """
+    with tempfile.TemporaryDirectory(prefix=TEMPORARY, dir=path.parent) as scratch:
+        made = Path(scratch) / path.name
+        MlflowClient(f"sqlite:///{made}").search_experiments(max_results=1)
+        with contextlib.suppress(FileExistsError):  # another driver was faster
+            path.hardlink_to(made)
 
 
 def _reach(uri: str) -> None:

@@ -1,4 +1,4 @@
-"""What MLflow is told of a pack: parameters and about 20 headline metrics per trial."""
+"""What MLflow shows of a pack: parameters and about 20 metrics per trial."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Keep MLflow up to date with the records, beside the sweep and without ever stopping it."""
+"""Keep MLflow up to date with the records, in a thread that never stops the sweep."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from urllib.error import HTTPError
 from urllib.parse import urlparse
 from urllib.request import urlopen
 
-from sweep import output
+from sweep import arguments, output
 from sweep.errors import TrackingError, UserError
 from sweep.results import store
 from sweep.results.lock import locked
@@ -22,9 +22,10 @@ from sweep.tracking.runs import fingerprint, read_pack
 from sweep.uri import database_file, redacted, redacted_uri, request, why_no_database
 
 if TYPE_CHECKING:
-    from sweep.tracking.backend import Backend
+    from sweep.tracking.run_log import RunLog
 
 SYNC_COMMAND = "python -m sweep.tracking sync"
+_USAGE = f"{SYNC_COMMAND} [experiment=NAME] [results=DIR] [uri=URI]"
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 _HEALTH_TIMEOUT_S = 10.0
 _PATIENCE_S = 3.0  # before saying what is being waited for
@@ -78,7 +79,7 @@ def _check_server(uri: str, shown: str, advice: str) -> None:
     raise TrackingError(f"tracking.uri={shown}: {reason}; {advice}")
 
 
-def sync(backend: Backend, paths: Iterable[Path]) -> int:
+def sync(run_log: RunLog, paths: Iterable[Path]) -> int:
     """Make MLflow show exactly these records files: log what it lacks, delete what is stale.
 
     Of the runs that are there, only those of the same results folder are touched.
@@ -88,16 +89,16 @@ def sync(backend: Backend, paths: Iterable[Path]) -> int:
     """
     wanted = {fingerprint(trials): path for path, trials in store.scan(paths).items()}
     stale = []
-    for parent, found in backend.logged().items():
+    for parent, found in run_log.logged().items():
         if wanted.pop(found, None) is None:
             stale.append(parent)
-    backend.delete(stale)
-    for found in backend.unclaimed():
+    run_log.delete(stale)
+    for found in run_log.unclaimed():
         wanted.pop(found, None)
     for path in wanted.values():
-        backend.log(read_pack(path))
+        run_log.log(read_pack(path))
     if wanted:
-        backend.settle()
+        run_log.settle()
     return len(wanted)
 
 
@@ -152,16 +153,16 @@ class Tracker:
             self._thread.join()
 
     def _work(self) -> None:
-        backend = self._try_sync(self._existing)
+        run_log = self._try_sync(self._existing)
         before = self.packs
         while (path := self._queue.get()) is not None:
-            if backend is not None and not self._tried(self._log, backend, path):
-                backend = None
-        if backend is not None and self.packs > before:
-            self._tried(backend.settle)
+            if run_log is not None and not self._tried(self._log, run_log, path):
+                run_log = None
+        if run_log is not None and self.packs > before:
+            self._tried(run_log.settle)
 
-    def _log(self, backend: Backend, path: Path) -> None:
-        backend.log(read_pack(path))
+    def _log(self, run_log: RunLog, path: Path) -> None:
+        run_log.log(read_pack(path))
         self.packs += 1
 
     def _tried(self, action: Callable[..., None], *arguments: object) -> bool:
@@ -173,17 +174,17 @@ class Tracker:
             return False
         return True
 
-    def _try_sync(self, paths: Sequence[Path]) -> Backend | None:
+    def _try_sync(self, paths: Sequence[Path]) -> RunLog | None:
         try:
             # Takes seconds: not before it is needed.
             from sweep.tracking.connection import connect
 
-            backend = connect(self.uri, self.folder.experiment, self.folder.root)
-            self.packs += sync(backend, paths)
+            run_log = connect(self.uri, self.folder.experiment, self.folder.root)
+            self.packs += sync(run_log, paths)
         except Exception as error:  # MLflow must never stop the sweep
             self._warn(error)
             return None
-        return backend
+        return run_log
 
     def _warn(self, error: Exception) -> None:
         self.error = redacted(" ".join(str(error).split()))[:300] or type(error).__name__
@@ -197,7 +198,9 @@ def main(argv: Sequence[str]) -> int:
     """The command `python -m sweep.tracking sync [key=value ...]`."""
     defaults = {"experiment": "", "results": "results", "uri": "sqlite:///mlflow.db"}
     try:
-        options = _parse(argv, defaults)
+        _, options, words = arguments.parse(argv, ["sync"], defaults, _USAGE)
+        if words:
+            raise ValueError(f"unknown argument {words[0]!r}; usage: {_USAGE}")
         root = Path(options["results"]).absolute()
         check_uri(options["uri"])
         for folder in _folders(root, options["experiment"]):
@@ -215,18 +218,6 @@ def _sync_folder(folder: store.Folder, uri: str) -> int:
     store.set_damaged_aside(folder)
     store.consolidate(folder)
     return sync(connect(uri, folder.experiment, folder.root), folder.record_files())
-
-
-def _parse(argv: Sequence[str], defaults: dict[str, str]) -> dict[str, str]:
-    if list(argv[:1]) != ["sync"]:
-        raise ValueError(f"usage: {SYNC_COMMAND} [experiment=NAME] [results=DIR] [uri=URI]")
-    options = dict(defaults)
-    for text in argv[1:]:
-        key, equals, value = text.partition("=")
-        if not equals or key not in defaults:
-            raise ValueError(f"unknown argument {text!r}; known: {', '.join(defaults)}")
-        options[key] = value
-    return options
 
 
 def _folders(root: Path, experiment: str) -> list[store.Folder]:

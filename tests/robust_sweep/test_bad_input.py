@@ -28,8 +28,7 @@ def no_ray(monkeypatch: pytest.MonkeyPatch) -> None:
     def started(*_: object) -> None:
         raise AssertionError("Ray was started")
 
-    for module in (start, driver):
-        monkeypatch.setattr(module, "RayStart", started)
+    monkeypatch.setattr(start, "running", started)
 
 
 def refused(argv: Sequence[str], capsys: pytest.CaptureFixture[str]) -> str:

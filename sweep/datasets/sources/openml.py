@@ -1,4 +1,4 @@
-"""Source `openml`: the catalog's data sets from OpenML, through the openml package.
+"""Source `openml`: the catalog's data sets from OpenML.
 
 What is downloaded is verified against the catalog and kept as arrays under `data.root` with
 their hash; later loads compare with the hash of the first. Workers that start at once wait for
@@ -8,9 +8,7 @@ one of them to download. Failures are retried with growing pauses.
 from __future__ import annotations
 
 import logging
-import shutil
 import time
-import warnings
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,9 +16,9 @@ from typing import TYPE_CHECKING
 from sweep.datasets.cache import cache_folder, load_arrays, locked, save_arrays
 from sweep.datasets.catalog import CatalogEntry, OpenMLEntry, catalog
 from sweep.datasets.checks import differences, hash_difference, require, size_differences
+from sweep.datasets.download import RefusedError, fetch_table
 from sweep.datasets.fingerprint import arrays_hash
 from sweep.datasets.image_files import images_from_columns
-from sweep.datasets.patience import silence_limited
 from sweep.datasets.values import DataOptions, RawData
 from sweep.files import write_text
 from sweep.hashing import content_hash
@@ -121,21 +119,13 @@ def _with_retries(entry: CatalogEntry, client_folder: Path, timeout: float) -> p
     Raises:
         ValueError: OpenML has no such data set, or every attempt failed.
     """
-    from openml import exceptions
-
-    final = (
-        exceptions.OpenMLServerNoResult,
-        exceptions.OpenMLPrivateDatasetError,
-        exceptions.OpenMLNotAuthorizedError,
-    )
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            with silence_limited(timeout):
-                return _fetch(_openml_entry(entry).id, client_folder)
-        # The client raises whatever its parsers and transports raise, down to bare Exception.
+            return fetch_table(_openml_entry(entry).id, client_folder, timeout)
+        # The openml package raises whatever its parsers raise, down to bare Exception.
         except Exception as error:
             reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-            if isinstance(error, final) or attempt == ATTEMPTS:
+            if isinstance(error, RefusedError) or attempt == ATTEMPTS:
                 raise ValueError(
                     f"{_where(entry)} cannot be downloaded (attempt {attempt} of {ATTEMPTS}): "
                     f"{reason}"
@@ -144,24 +134,6 @@ def _with_retries(entry: CatalogEntry, client_folder: Path, timeout: float) -> p
             logger.warning("%s: %s; trying again in %g s", _where(entry), reason, pause)
             time.sleep(pause)
     raise AssertionError("unreachable")
-
-
-def _fetch(data_id: int, client_folder: Path) -> pd.DataFrame:
-    """Return the table with all its columns, read by the openml package."""
-    import openml
-
-    openml.config.set_root_cache_directory(client_folder)
-    openml.config.connection_n_retries = 1  # one policy of retries: ours
-    data_folder = Path(openml.config.get_cache_directory()) / "datasets" / str(data_id)
-    shutil.rmtree(data_folder, ignore_errors=True)  # a killed process may have left half a file
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the client's own deprecations
-        dataset = openml.datasets.get_dataset(data_id, download_data=True)
-        table: pd.DataFrame = dataset.get_data(include_row_id=True, include_ignore_attribute=True)[
-            0
-        ]
-    shutil.rmtree(data_folder, ignore_errors=True)
-    return table
 
 
 def to_raw(table: pd.DataFrame, entry: CatalogEntry) -> RawData:

@@ -1,4 +1,4 @@
-"""The Ray that a sweep starts on one machine: what runs, and when it is found."""
+"""The Ray that a sweep starts on one machine: who can reach it, and what it leaves behind."""
 
 from __future__ import annotations
 
@@ -6,92 +6,52 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from sweep.cluster import local
-
 ROOT = Path(__file__).resolve().parents[3]
 
-PROCESSES = """
+# Prints the addresses (in the kernel's hexadecimal) on which it and its processes listen.
+LISTENS = """
 import os
 from pathlib import Path
-from sweep.cluster import local as local_ray, environment as ray_environment
+from sweep.cluster import start
 from sweep.config.schema import Ray
-ray_environment.prepare(Ray())
-from ray._private.node import Node
-before = dict(vars(Node))
-local_ray.start(1, 0, log_to_driver=False)
-assert dict(vars(Node)) == before
-import ray
-assert ray.get(ray.remote(lambda: 7).remote()) == 7
-for folder in Path("/proc").glob("[0-9]*"):
-    try:
-        if f"PPid:\\t{os.getpid()}\\n" in (folder / "status").read_text():
-            print((folder / "cmdline").read_bytes().replace(bytes(1), b" ").decode())
-    except OSError:  # it has ended
-        pass
-ray.shutdown()
+from tests.sweep.chaos import descendants
+with start.running(Ray(num_cpus=1, num_gpus=0)):
+    import ray
+    assert ray.get(ray.remote(lambda: 7).remote()) == 7
+    below = descendants(os.getpid())
+    print("processes:", *below.values(), sep="\\n")
+    files = [f for pid in (os.getpid(), *below) for f in Path(f"/proc/{pid}/fd").iterdir()]
+    inodes = {os.readlink(f)[8:-1] for f in files if os.path.islink(f)}
+    for table in ("tcp", "tcp6"):
+        for line in Path("/proc/net", table).read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == "0A" and fields[9] in inodes:
+                print("listens on", fields[1].split(":")[0])
+print("left:", *descendants(os.getpid()).values())
 """
+LOOPBACK = ("0100007F", "00000000000000000000000001000000", "0000000000000000FFFF00000100007F")
 
 
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="processes are not listed here")
-def test_local_ray_runs_no_process_that_a_sweep_does_not_use_and_leaves_no_token(
-    tmp_path: Path,
-) -> None:
+@pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="sockets are not listed here")
+def test_local_ray_listens_on_loopback_alone_and_leaves_nothing_behind(tmp_path: Path) -> None:
     names = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
     here = {key: value for key, value in os.environ.items() if key not in names}
     done = subprocess.run(
-        [sys.executable, "-c", PROCESSES],
+        [sys.executable, "-c", LISTENS],
         cwd=ROOT,
         capture_output=True,
         text=True,
         timeout=120,
-        env={**here, "HOME": str(tmp_path)},
+        # A Ray that runs elsewhere is none of a local sweep's.
+        env={**here, "HOME": str(tmp_path), "RAY_ADDRESS": "127.0.0.1:1"},
     )
     assert done.returncode == 0, done.stderr
-    assert not (tmp_path / ".ray").exists()
     assert "raylet" in done.stdout  # children are seen
-    for unused in ("dashboard.py", "log_monitor.py", "monitor.py"):
-        assert unused not in done.stdout
-
-
-class Known:
-    """Stands for Ray's account of its nodes: `name` is known from the given look on."""
-
-    def __init__(self, name: str, look: int) -> None:
-        self.name, self.look, self.looks = name, look, 0
-
-    def node_table(self) -> list[dict[str, str]]:
-        self.looks += 1
-        return [{"NodeID": "other"}] + [{"NodeID": self.name}] * (self.looks >= self.look)
-
-
-def get_node(state: Known, node_id: str) -> tuple[int, str]:
-    return state.looks, node_id
-
-
-def test_node_is_asked_for_when_it_is_known() -> None:
-    assert local._found_early(get_node)(Known("this", 4), "this") == (4, "this")
-
-
-def test_node_that_never_comes_is_left_to_rays_own_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(local, "_REGISTERS_WITHIN_S", 0.1)
-    looks, node_id = local._found_early(get_node)(Known("this", 10**9), "this")
-    assert looks > 1
-    assert node_id == "this"
-
-
-def test_method_that_ray_lacks_is_not_made_up() -> None:
-    class Node:
-        def start(self) -> str:
-            return "Ray's"
-
-    def ours(method: Any) -> Any:
-        return lambda node: f"not {method(node)}"
-
-    with local._changed(Node, "start", ours), local._changed(Node, "begin", ours):
-        assert Node().start() == "not Ray's"
-        assert not hasattr(Node, "begin")
-    assert Node().start() == "Ray's"
+    addresses = [line.split()[-1] for line in done.stdout.splitlines() if "listens on" in line]
+    assert addresses
+    assert set(addresses) <= set(LOOPBACK)
+    assert done.stdout.endswith("left:\n")
+    assert not (tmp_path / ".ray").exists()

@@ -1,91 +1,61 @@
-"""Ray's start beside other work."""
+"""Ray's start, its end, and the watch between them."""
 
 from __future__ import annotations
 
-import os
+import signal
 import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from sweep.cluster import environment
 from sweep.cluster import start as ray_start
 from sweep.config.schema import Ray
 from sweep.errors import RayError
+from tests.sweep.chaos import wait_for
 
 ROOT = Path(__file__).resolve().parents[3]
 
-WITHOUT_MLFLOW = """
-import sys
-import threading
-from sweep.cluster import tune
-tune._import_without_mlflow("ray.air.integrations.mlflow")
-tune._import_without_mlflow("ray.no_such_module")
-assert "ray.air.integrations.mlflow" in sys.modules
-assert not [name for name in sys.modules if name.split(".")[0] == "mlflow"]
-import mlflow
-assert mlflow.__version__
-"""
+
+def test_cluster_that_does_not_answer_is_named() -> None:
+    with (
+        pytest.raises(RayError, match=r"127.0.0.1:1: no Ray cluster answers there") as caught,
+        ray_start.running(Ray(address="127.0.0.1:1")),
+    ):
+        raise AssertionError("it cannot run")
+    assert "\n" not in str(caught.value)
 
 
-def test_tunes_logger_is_imported_without_mlflow_which_stays_importable() -> None:
-    command = [sys.executable, "-c", WITHOUT_MLFLOW]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-
-
-def test_error_of_the_start_reaches_who_waits() -> None:
-    environment.prepare(Ray())
-    start = ray_start.RayStart(Ray(address="127.0.0.1:1"))
-    try:
-        with pytest.raises(RayError, match="127.0.0.1:1: no Ray cluster answers there"):
-            start.wait()
-    finally:
-        start.stop()
-        start.join()
-    assert not start._thread.is_alive()
-
-
-def test_ray_that_starts_is_not_waited_for_and_ends_when_it_is_up(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    go, events = threading.Event(), []
-
-    def slow(config: Ray) -> None:
-        go.wait()
-        events.append("up")
-
-    monkeypatch.setattr(ray_start, "_start", slow)
-    monkeypatch.setattr(ray_start, "_end", lambda: events.append("ended"))
-    start = ray_start.RayStart(Ray())
-    start.stop()
-    start.join()
-    assert events == []
-    go.set()
-    start._thread.join(timeout=10)
-    assert events == ["up", "ended"]
-
-
-def test_ray_that_is_up_has_ended_when_it_was_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def events(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Stand-ins for Ray's start and end, and what became of them."""
     events: list[str] = []
+    ended = SimpleNamespace(shutdown=lambda: events.append("ended"))
+    monkeypatch.setitem(sys.modules, "ray", ended)
     monkeypatch.setattr(ray_start, "_start", lambda config: events.append("up"))
-    monkeypatch.setattr(ray_start, "_end", lambda: events.append("ended"))
-    start = ray_start.RayStart(Ray())
-    start.wait()
-    start.stop()
-    start.join()
-    assert events == ["up", "ended"]
+    monkeypatch.setattr(ray_start, "_addresses", dict)
+    monkeypatch.setattr(ray_start, "_kill", lambda processes: events.append("killed"))
+    monkeypatch.setattr(ray_start, "_LOOK_EVERY_S", 0.02)
+    monkeypatch.setattr(ray_start, "_lost", [])
+    return events
 
 
-def test_what_tune_leaves_in_cycles_is_gone_before_ray_ends(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
+def test_ray_has_ended_after_the_block_however_it_ends(
+    error: type[BaseException], events: list[str]
 ) -> None:
-    events: list[str] = []
+    with pytest.raises(error), ray_start.running(Ray()):
+        events.append("block")
+        raise error
+    assert events == ["up", "block", "ended"]
+    assert not ray_start.any_lost()
 
+
+def test_what_tune_leaves_in_cycles_is_gone_before_ray_ends(events: list[str]) -> None:
     class Handle:
         def __init__(self) -> None:
             self.cycle = self
@@ -93,24 +63,67 @@ def test_what_tune_leaves_in_cycles_is_gone_before_ray_ends(
         def __del__(self) -> None:
             events.append("handle collected")
 
-    monkeypatch.setattr(ray_start, "_start", lambda config: events.append("up"))
-    monkeypatch.setattr(ray_start, "_end", lambda: events.append("ended"))
-    start = ray_start.RayStart(Ray())
-    start.wait()
-    Handle()
-    start.stop()
-    start.join()
+    with ray_start.running(Ray()):
+        Handle()
     assert events == ["up", "handle collected", "ended"]
 
 
-def test_local_ray_starts_no_workers_in_advance(monkeypatch: pytest.MonkeyPatch) -> None:
-    names = ("RAY_prestart_worker_first_driver", "RAY_enable_worker_prestart")
-    for name in names:
-        monkeypatch.delenv(name, raising=False)
-    environment.prepare(Ray(address="127.0.0.1:1"))
-    assert not any(name in os.environ for name in names)
-    environment.prepare(Ray())
-    assert [os.environ[name] for name in names] == ["0", "0"]
+def test_second_interruption_does_not_stop_the_end_of_ray(
+    events: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def shutdown() -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.raise_signal(number)
+        events.append("ended")
+
+    monkeypatch.setattr(sys.modules["ray"], "shutdown", shutdown)
+    with pytest.raises(KeyboardInterrupt), ray_start.running(Ray()):
+        signal.raise_signal(signal.SIGINT)
+    assert events == ["up", "ended"]
+
+
+def test_handler_of_sigterm_is_this_process_own_while_ray_is_up(
+    events: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start(config: Ray) -> None:
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # as Ray does
+
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(ray_start, "_start", start)
+    with ray_start.running(Ray()):
+        assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_sigterm_while_ray_starts_is_an_interruption(
+    events: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start(config: Ray) -> None:
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # as Ray does
+        signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(ray_start, "_start", start)
+    with pytest.raises(KeyboardInterrupt), ray_start.running(Ray()):
+        raise AssertionError("it cannot run")
+
+
+def test_processes_and_all_below_them_are_killed() -> None:
+    code = "import subprocess; p = subprocess.Popen(['sleep', '60']); print(p.pid, flush=True); "
+    code += "p.wait()"
+    parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    child = int(parent.stdout.readline())
+    ray_start._kill([parent.pid])
+    parent.wait()
+    parent.stdout.close()
+    wait_for(lambda: not alive(child), 10)
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs: one that has ended may wait for its parent to hear of it."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 class Ear:
@@ -122,55 +135,33 @@ class Ear:
 
 
 @pytest.fixture
-def watched(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[dict[str, Ear], list[str]]]:
-    """Stand-ins for Ray's two processes, looked at often; and how Ray ended."""
-    ears, events = {"its head": Ear(), "its node": Ear()}, []
+def ears(events: list[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Ear]]:
+    """Stand-ins for Ray's two processes, which are looked at often."""
+    ears = {"its head": Ear(), "its node": Ear()}
     addresses = {name: ear.address for name, ear in ears.items()}
-    monkeypatch.setattr(ray_start, "_start", lambda config: None)
-    monkeypatch.setattr(ray_start, "_processes", lambda: addresses)
-    monkeypatch.setattr(ray_start, "_end", lambda: events.append("ended"))
-    monkeypatch.setattr(ray_start, "_abandon", lambda: events.append("abandoned"))
-    monkeypatch.setattr(ray_start, "_LOOK_EVERY_S", 0.02)
-    monkeypatch.setattr(ray_start, "_lost", [])
-    yield ears, events
+    monkeypatch.setattr(ray_start, "_addresses", lambda: addresses)
+    yield ears
     for ear in ears.values():
         ear.socket.close()
 
 
 @pytest.mark.parametrize("name", ["its head", "its node"])
 def test_ray_that_died_interrupts_the_sweep_and_says_what_died(
-    name: str, watched: tuple[dict[str, Ear], list[str]]
+    name: str, ears: dict[str, Ear], events: list[str]
 ) -> None:
-    ears, events = watched
-    start = ray_start.RayStart(Ray())
-    start.wait()
-    with pytest.raises(RayError, match=f"Ray is gone: {name} answers no more") as caught:
-        try:
-            ears[name].socket.close()
-            threading.Event().wait(20)
-        except KeyboardInterrupt:
-            start.check()
+    with (
+        pytest.raises(RayError, match=f"Ray is gone: {name} answers no more") as caught,
+        ray_start.running(Ray()),
+    ):
+        ears[name].socket.close()
+        threading.Event().wait(20)
     assert "\n" not in str(caught.value)
     assert ray_start.any_lost()
-    start.stop()
-    start.join()
-    assert events == ["abandoned"]
-
-
-def test_interruption_by_somebody_is_not_taken_for_a_dead_ray(
-    watched: tuple[dict[str, Ear], list[str]],
-) -> None:
-    start = ray_start.RayStart(Ray())
-    start.wait()
-    start.check()
-    start.stop()
-    start.join()
-    assert watched[1] == ["ended"]
-    assert not ray_start.any_lost()
+    assert events == ["up", "killed"]
 
 
 def test_ray_that_misses_a_look_or_two_is_not_lost(
-    watched: tuple[dict[str, Ear], list[str]], monkeypatch: pytest.MonkeyPatch
+    ears: dict[str, Ear], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looks = iter([True, False, True, True] * 3)  # of both processes: one miss at every other look
     enough = threading.Event()
@@ -182,11 +173,9 @@ def test_ray_that_misses_a_look_or_two_is_not_lost(
         return answer is not False
 
     monkeypatch.setattr(ray_start, "_answers", answers)
-    start = ray_start.RayStart(Ray())
-    assert enough.wait(10)
-    start.check()
-    start.stop()
-    start.join()
+    with ray_start.running(Ray()):
+        assert enough.wait(10)
+    assert not ray_start.any_lost()
 
 
 def test_sweep_that_hears_no_signal_is_ended_where_it_waits() -> None:
@@ -202,11 +191,10 @@ from sweep.cluster import start as ray_start
 from sweep.config.schema import Ray
 signal.signal(signal.SIGINT, signal.SIG_IGN)
 ray_start._start = lambda config: None
-ray_start._processes = lambda: {"its head": "127.0.0.1:1"}
-ray_start._abandon = lambda: None
+ray_start._addresses = lambda: {"its head": "127.0.0.1:1"}
 ray_start._LOOK_EVERY_S = ray_start._LEAVES_WITHIN_S = 0.1
-ray_start.RayStart(Ray())
-time.sleep(60)
+with ray_start.running(Ray()):
+    time.sleep(60)
 """
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 
 import pytest
 
@@ -59,20 +58,15 @@ def test_token_of_the_environment_is_kept(monkeypatch: pytest.MonkeyPatch) -> No
 def test_ray_that_has_ended_leaves_no_token_and_no_mode(
     address: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen = threading.Event()
-
     def start(config: Ray) -> None:
         ray_token.give_own()
         os.environ[MODE] = CLOSED  # as Ray itself does
-        seen.set()
 
     monkeypatch.setattr(ray_start, "_start", start)
-    monkeypatch.setattr(ray_start, "_end", lambda: None)
-    begun = ray_start.RayStart(Ray(address=address))
-    begun.wait()
-    begun.stop()
-    begun.join()
-    assert seen.is_set()
+    monkeypatch.setattr(ray_start, "_addresses", dict)
+    monkeypatch.setattr(ray_start, "_end", lambda watch: None)
+    with ray_start.running(Ray(address=address)):
+        assert os.environ[MODE] == CLOSED
     assert MODE not in os.environ
     assert TOKEN not in os.environ
 

@@ -132,11 +132,8 @@ class Heard:
 
 tune.PackTrainable = Failing
 here = Ray(num_cpus=1, num_gpus=0)
-start = ray_start.RayStart(here)
-start.wait()
-tune.run(jobs(config(folder / "results", training=Training(steps=3))), here, Heard())
-start.stop()
-start.join()
+with ray_start.running(here):
+    tune.run(jobs(config(folder / "results", training=Training(steps=3))), here, Heard())
 """
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sweep.datasets import cache, loading
+from sweep.datasets import loading
 
 from .openml_server import OpenMLServer
 
@@ -17,7 +17,6 @@ def fresh_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep nothing between tests, in memory or on disk."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    monkeypatch.setattr(cache, "_LOCK_POLL_SECONDS", 0.01)
     for function in (loading.read_raw, loading._indices, loading._measured, loading._recorded):
         function.cache_clear()
     loading.load.cache_clear()

@@ -1,7 +1,6 @@
 """A loopback server that speaks the parts of OpenML's REST interface that the client uses.
 
-Descriptions and error answers as XML, ARFF files with their MD5, and Parquet files through the
-few S3 calls that the client's MinIO library makes.
+Descriptions and error answers as XML, ARFF files with their MD5, and Parquet files.
 """
 
 from __future__ import annotations
@@ -116,25 +115,17 @@ class _Handler(BaseHTTPRequestHandler):
     owner: OpenMLServer
 
     def do_GET(self) -> None:
-        self._answer(with_body=True)
-
-    def do_HEAD(self) -> None:
-        self._answer(with_body=False)
-
-    def _answer(self, with_body: bool) -> None:
-        path, _, query = self.path.partition("?")
-        fault = self._next_fault(path)
-        if with_body and not query.startswith("location"):
-            self.owner.requests[path] += 1
+        fault = self._next_fault(self.path)
+        self.owner.requests[self.path] += 1
         if fault == "silent":
             self.owner.stopping.wait()
             self.close_connection = True
             return
         if fault == 500:
-            self._send(500, b"<html>Internal Server Error</html", "text/html", with_body)
+            self._send(500, b"<html>Internal Server Error</html", "text/html")
             return
-        status, body, kind = self._content(path, query)
-        self._send(status, body, kind, with_body, cut_short=fault)
+        status, body, kind = self._content(self.path)
+        self._send(status, body, kind, cut_short=fault)
 
     def _next_fault(self, path: str) -> int | str:
         for part, actions in self.owner.faults.items():
@@ -142,10 +133,8 @@ class _Handler(BaseHTTPRequestHandler):
                 return actions.pop(0)
         return "ok"
 
-    def _content(self, path: str, query: str) -> tuple[int, bytes, str]:
+    def _content(self, path: str) -> tuple[int, bytes, str]:
         parts = path.strip("/").split("/")
-        if query.startswith("location"):
-            return 200, b"<LocationConstraint></LocationConstraint>", "application/xml"
         if parts[0] == "bucket":
             data_id = int(parts[1].removeprefix("dataset_").removesuffix(".pq"))
             return 200, self.owner.sets[data_id].parquet or b"", "application/octet-stream"
@@ -156,17 +145,12 @@ class _Handler(BaseHTTPRequestHandler):
             return 412, _UNKNOWN.encode(), "text/xml"
         return 200, self.owner.description(data_id).encode(), "text/xml"
 
-    def _send(
-        self, status: int, body: bytes, kind: str, with_body: bool, cut_short: int | str = "ok"
-    ) -> None:
+    def _send(self, status: int, body: bytes, kind: str, cut_short: int | str = "ok") -> None:
         self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
-        self.send_header("ETag", f'"{hashlib.md5(body).hexdigest()}"')
-        self.send_header("Last-Modified", "Thu, 01 Jan 2026 00:00:00 GMT")
         self.end_headers()
-        if with_body:
-            self.wfile.write(body if cut_short == "ok" else body[: len(body) // 2])
+        self.wfile.write(body if cut_short == "ok" else body[: len(body) // 2])
         if cut_short == "stall":
             self.wfile.flush()
             self.owner.stopping.wait()

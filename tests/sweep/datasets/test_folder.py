@@ -279,3 +279,21 @@ def test_target_column_can_be_kept(tmp_path: Path) -> None:
     info = datasets.describe("mine", options, 0)
     assert info.leaky
     assert info.num_features == 3
+
+
+def test_hundred_thousand_columns_are_read_as_any_others(tmp_path: Path) -> None:
+    width, rows = 100_000, 20
+    lines = [",".join([*(f"f{i}" for i in range(width)), "class"])]
+    for row in range(rows):
+        cells = [str(i + row) for i in range(width)]
+        cells[7] = "?"
+        cells[8] = '"' + "1,5"[::2] + '"'  # a quoted number
+        lines.append(",".join([*cells, "ab"[row % 2]]))
+    (tmp_path / "mine.csv").write_text("\n".join(lines) + "\n")
+    options = DataOptions("folder", str(tmp_path))
+    data = datasets.load("mine", "standardized", options, 0)
+    assert data.info.num_features == width
+    assert data.info.num_classes == 2
+    assert np.all(data.train.x[:, [7, 8]] == 0)  # nothing but missing values; constant
+    assert np.all(np.isfinite(data.train.x))
+    np.testing.assert_allclose(data.train.x[:, 9], data.train.x[:, 99_999], atol=1e-5)

@@ -6,19 +6,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 import sklearn.datasets
-import urllib3
 
 from sweep import datasets
 from sweep.datasets import DataOptions, loading
 from sweep.datasets.cache import locked
 from sweep.datasets.catalog import catalog
-from sweep.datasets.patience import silence_limited
 from sweep.datasets.report import verify_table
 from sweep.datasets.sources import authors
 from sweep.datasets.sources import openml as source
@@ -115,22 +112,13 @@ def patient_read(name: str, root: Path, timeout: float) -> RawData:
     return loading.read_raw(name, DataOptions("openml", str(root), timeout_seconds=timeout))[0]
 
 
-def test_limit_holds_in_its_block_and_its_thread_only(server: OpenMLServer) -> None:
-    server.faults["/data/61"] = ["silent"] * 2
-    url = f"{server.api}/data/61"
-    before = urllib3.HTTPConnectionPool.urlopen
-    with silence_limited(0.3):
-        with pytest.raises(urllib3.exceptions.ReadTimeoutError):
-            urllib3.PoolManager().request("GET", url)
-        with ThreadPoolExecutor(1) as pool:
-            waiting = pool.submit(
-                urllib3.PoolManager().request, "GET", url, timeout=0.9, retries=False
-            )
-            started = time.monotonic()
-            with pytest.raises(urllib3.exceptions.ReadTimeoutError):
-                waiting.result()
-            assert time.monotonic() - started > 0.6
-    assert urllib3.HTTPConnectionPool.urlopen is before
+def test_arff_is_read_where_the_parquet_file_is_missing(
+    server: OpenMLServer, tmp_path: Path
+) -> None:
+    server.add(IRIS, IRIS_COLUMNS, iris_rows(), with_parquet=True)
+    server.faults["bucket"] = [500]
+    assert_is_iris(read("iris", tmp_path))
+    assert server.requests[DATA_FILE] == 1
 
 
 def test_truncated_parquet_is_retried(server: OpenMLServer, tmp_path: Path) -> None:
@@ -211,17 +199,14 @@ def test_damaged_cache_is_downloaded_again(
     assert server.requests[DATA_FILE] == 2
 
 
-def test_half_a_file_of_a_killed_process_is_not_used(
-    server: OpenMLServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import openml
-
+def test_half_a_file_of_a_killed_process_is_not_used(server: OpenMLServer, tmp_path: Path) -> None:
     server.add(IRIS, IRIS_COLUMNS, iris_rows())
-    openml.config.set_root_cache_directory(tmp_path / "openml" / "client")
-    left = Path(openml.config.get_cache_directory()) / "datasets" / str(IRIS)
+    left = tmp_path / "openml" / "client" / str(IRIS)
     left.mkdir(parents=True)
     (left / "dataset.arff").write_bytes(server.sets[IRIS].file[:1500])
+    (left / "dataset.pkl.py3").write_bytes(b"half")
     assert_is_iris(read("iris", tmp_path))
+    assert not left.exists()
 
 
 def test_two_processes_with_an_empty_cache_download_once(

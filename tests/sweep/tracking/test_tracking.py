@@ -18,10 +18,8 @@ from sweep.errors import StorageError, TrackingError
 from sweep.pack.run import record_failure, run_pack
 from sweep.results import store
 from sweep.tracking import tracker
-from sweep.tracking.backend import PARENT_TAG, Backend
 from sweep.tracking.connection import connect
-from sweep.tracking.runs import read_pack
-from sweep.tracking.server import Server
+from sweep.tracking.run_log import PARENT_TAG, RunLog
 from sweep.tracking.tracker import Tracker, check_uri, sync
 from tests.sweep import chaos
 from tests.sweep.helpers import config, jobs
@@ -55,14 +53,9 @@ def folder(small: SweepConfig) -> store.Folder:
     return store.Folder(Path(small.paths.results), "small")
 
 
-@pytest.fixture(params=["database", "server"])
-def backend(request: pytest.FixtureRequest, uri: str, folder: store.Folder) -> Backend:
-    """Both ways of writing; the server's is tried on the database, as its calls are the same."""
-    database = connect(uri, "small", folder.root)
-    if request.param == "database":
-        return database
-    client = MlflowClient(uri)
-    return Server(client, client.get_experiment_by_name("small").experiment_id, folder.root)
+@pytest.fixture
+def run_log(uri: str, folder: store.Folder) -> RunLog:
+    return connect(uri, "small", folder.root)
 
 
 def runs(uri: str) -> list[Run]:
@@ -89,9 +82,9 @@ def test_killed_while_the_database_is_made_leaves_no_database(tmp_path: Path) ->
 
 
 def test_each_trial_is_one_child_run_of_its_pack(
-    backend: Backend, uri: str, folder: store.Folder
+    run_log: RunLog, uri: str, folder: store.Folder
 ) -> None:
-    assert sync(backend, folder.record_files()) == 2
+    assert sync(run_log, folder.record_files()) == 2
     parents = {run.info.run_id: run for run in runs(uri) if PARENT_TAG not in run.data.tags}
     assert len(parents) == 2
     recorded = Counter(run.data.tags["trial_id"] for run in children(uri))
@@ -103,9 +96,9 @@ def test_each_trial_is_one_child_run_of_its_pack(
 
 
 def test_child_has_parameters_headline_metrics_and_its_own_records(
-    backend: Backend, uri: str, folder: store.Folder
+    run_log: RunLog, uri: str, folder: store.Folder
 ) -> None:
-    sync(backend, folder.record_files())
+    sync(run_log, folder.record_files())
     for run in children(uri):
         assert run.data.params["dataset"] == "iris"
         assert float(run.data.params["learning_rate"]) in (1e-2, 1e-3)
@@ -116,27 +109,6 @@ def test_child_has_parameters_headline_metrics_and_its_own_records(
         assert rows.schema.equals(store.RECORDS)
 
 
-def test_both_backends_write_the_same(uri: str, folder: store.Folder) -> None:
-    database = connect(uri, "small", folder.root)
-    path = folder.record_files()[0]
-    client = MlflowClient(uri)
-    found = []
-    for writer in (
-        database,
-        Server(client, client.get_experiment_by_name("small").experiment_id, folder.root),
-    ):
-        writer.log(read_pack(path))
-        found.append(
-            {
-                run.data.tags["trial_id"]: (run.data.params, run.data.metrics, run.info.status)
-                for run in children(uri)
-            }
-        )
-        writer.delete(writer.logged())
-    assert found[0] == found[1]
-    assert found[0]
-
-
 def test_database_knows_its_tables_after_a_sync(uri: str, folder: store.Folder) -> None:
     sync(connect(uri, "small", folder.root), folder.record_files())
     with sqlite3.connect(uri.removeprefix("sqlite:///")) as database:
@@ -145,43 +117,40 @@ def test_database_knows_its_tables_after_a_sync(uri: str, folder: store.Folder) 
     assert {"runs", "params", "latest_metrics"} <= sampled
 
 
-def test_second_sync_logs_nothing(backend: Backend, uri: str, folder: store.Folder) -> None:
-    sync(backend, folder.record_files())
+def test_second_sync_logs_nothing(run_log: RunLog, uri: str, folder: store.Folder) -> None:
+    sync(run_log, folder.record_files())
     before = {run.info.run_id for run in runs(uri)}
-    assert sync(backend, folder.record_files()) == 0
+    assert sync(run_log, folder.record_files()) == 0
     assert {run.info.run_id for run in runs(uri)} == before
 
 
 def test_half_written_pack_is_logged_again(
-    uri: str, folder: store.Folder, monkeypatch: pytest.MonkeyPatch
+    run_log: RunLog, uri: str, folder: store.Folder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    client = MlflowClient(uri)
-    connect(uri, "small", folder.root)
-    server = Server(client, client.get_experiment_by_name("small").experiment_id, folder.root)
     with monkeypatch.context() as patched:
-        patched.setattr(client, "set_terminated", lambda *_: 1 / 0)
+        patched.setattr(run_log.client, "set_terminated", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
-            sync(server, folder.record_files())
+            sync(run_log, folder.record_files())
     assert len(children(uri)) == 1
-    sync(server, folder.record_files())
+    sync(run_log, folder.record_files())
     recorded = Counter(run.data.tags["trial_id"] for run in children(uri))
     assert recorded == Counter(list(store.finished(folder.root)))
 
 
 def test_failed_trial_is_logged_as_failed_with_its_error(
-    backend: Backend, uri: str, small: SweepConfig, folder: store.Folder
+    run_log: RunLog, uri: str, small: SweepConfig, folder: store.Folder
 ) -> None:
     job = jobs(replace(small, grid=replace(small.grid, seed=[1])))[0]
     record_failure(job, "ValueError: made up", "Traceback ...")
-    sync(backend, [folder.records(job.pack.pack_id)])
+    sync(run_log, [folder.records(job.pack.pack_id)])
     assert {run.info.status for run in runs(uri)} == {"FAILED"}
     assert {run.data.tags["error"] for run in children(uri)} == {"ValueError: made up"}
 
 
-def test_superseded_pack_disappears(backend: Backend, uri: str, folder: store.Folder) -> None:
+def test_superseded_pack_disappears(run_log: RunLog, uri: str, folder: store.Folder) -> None:
     first, second = folder.record_files()
-    sync(backend, [first, second])
-    sync(backend, [second])
+    sync(run_log, [first, second])
+    sync(run_log, [second])
     expected = set(store.statuses(second))
     assert {run.data.tags["trial_id"] for run in children(uri)} == expected
 
@@ -195,25 +164,14 @@ def another_root(small: SweepConfig, name: str, **changes: object) -> store.Fold
     return store.Folder(root, "small")
 
 
-def backend_of(kind: str, uri: str, folder: store.Folder) -> Backend:
-    database = connect(uri, "small", folder.root)
-    if kind == "database":
-        return database
-    client = MlflowClient(uri)
-    return Server(client, client.get_experiment_by_name("small").experiment_id, folder.root)
-
-
-@pytest.mark.parametrize("first_kind", ["database", "server"])
-@pytest.mark.parametrize("second_kind", ["database", "server"])
 def test_two_results_folders_share_a_store_and_leave_each_other_alone(
-    first_kind: str, second_kind: str, uri: str, small: SweepConfig, folder: store.Folder
+    uri: str, small: SweepConfig, folder: store.Folder
 ) -> None:
     """The same trials in both, and one that only the second has."""
     other = another_root(small, "other", grid=replace(small.grid, learning_rate=[1e-2, 1e-1]))
-    kinds = {folder: first_kind, other: second_kind}
     logged: dict[store.Folder, set[str]] = {}
     for which in (folder, other, folder, other, other, folder):
-        anew = sync(backend_of(kinds[which], uri, which), which.record_files())
+        anew = sync(connect(uri, "small", which.root), which.record_files())
         assert anew == (0 if which in logged else 2)
         logged.setdefault(
             which, {run.info.run_id for run in runs(uri)} - set().union(*logged.values())
@@ -225,20 +183,37 @@ def test_two_results_folders_share_a_store_and_leave_each_other_alone(
     assert {run.info.run_id for run in runs(uri)} == set().union(*logged.values())
 
 
-def test_second_folder_writes_its_artifacts_under_itself(
-    uri: str, small: SweepConfig, folder: store.Folder
+def test_artifacts_lie_beside_the_database_whoever_comes_first(
+    uri: str, small: SweepConfig, folder: store.Folder, tmp_path: Path
 ) -> None:
-    """The first may be another person's, where nothing can be written."""
-    sync(connect(uri, "small", folder.root), folder.record_files())
+    """The first results folder may be another person's, where nothing can be written."""
     other = another_root(small, "other")
-    sync(connect(uri, "small", other.root), other.record_files())
+    for which in (folder, other):
+        sync(connect(uri, "small", which.root), which.record_files())
     places = Counter(run.info.artifact_uri.split("/mlartifacts/")[0] for run in children(uri))
-    assert places == {folder.root.as_uri(): 4, other.root.as_uri(): 4}
+    assert places == {tmp_path.as_uri(): 8}
 
 
-@pytest.mark.parametrize("kind", ["database", "server"])
+def test_artifacts_that_may_not_be_written_are_left_out_with_a_warning(
+    run_log: RunLog,
+    uri: str,
+    folder: store.Folder,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def forbidden(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(run_log.client, "log_artifact", forbidden)
+    assert sync(run_log, folder.record_files()) == 2
+    assert len(children(uri)) == 4
+    error = capsys.readouterr().err
+    assert "may not write" in error
+    assert error.count("\n") == 1
+
+
 def test_runs_without_a_results_folder_are_neither_deleted_nor_logged_again(
-    kind: str, uri: str, folder: store.Folder
+    uri: str, folder: store.Folder
 ) -> None:
     """As logged by versions before; one of them is of records that are no longer there."""
     first, second = folder.record_files()
@@ -247,21 +222,20 @@ def test_runs_without_a_results_folder_are_neither_deleted_nor_logged_again(
         database.execute("delete from tags where key = 'results_id'")
     database.close()
     before = {run.info.run_id for run in runs(uri)}
-    assert sync(backend_of(kind, uri, folder), [first]) == 0
+    assert sync(connect(uri, "small", folder.root), [first]) == 0
     assert {run.info.run_id for run in runs(uri)} == before
 
 
 def test_unfinished_pack_of_another_folder_is_left_to_it(
     uri: str, small: SweepConfig, folder: store.Folder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    half = backend_of("server", uri, folder)
-    assert isinstance(half, Server)
+    half = connect(uri, "small", folder.root)
     with monkeypatch.context() as patched:
         patched.setattr(half.client, "set_terminated", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             sync(half, folder.record_files())
     other = another_root(small, "other")
-    sync(backend_of("server", uri, other), other.record_files())
+    sync(connect(uri, "small", other.root), other.record_files())
     left = [run for run in children(uri) if run.data.tags["results_id"] == half.results_id]
     assert len(left) == 1
 
