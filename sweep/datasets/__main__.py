@@ -61,13 +61,13 @@ def _seconds(text: str) -> float:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit status."""
-    given = _parser().parse_intermixed_args(arguments)
     logging.basicConfig(level=logging.ERROR, format="%(message)s")
     logging.getLogger("openml").setLevel(logging.CRITICAL)
     if sys.stderr.isatty():
         logging.getLogger("sweep.datasets").setLevel(logging.INFO)
-    options = DataOptions(given.source, given.root, given.keep_target_column, given.timeout)
     try:
+        given = _parser().parse_intermixed_args(arguments)
+        options = DataOptions(given.source, given.root, given.keep_target_column, given.timeout)
         if source(options.source).NEEDS_ROOT:
             options.folder()
         for name in given.names:
