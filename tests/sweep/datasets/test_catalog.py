@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from sweep import datasets
-from sweep.datasets import DataOptions
-from sweep.datasets.catalog import catalog, read_entry
+from sweep.datasets import DataOptions, loading
+from sweep.datasets.catalog import CatalogEntry, catalog, read_entry
+from sweep.datasets.sources import openml
 from sweep.datasets.values import UNLOADED
 
 
@@ -95,3 +96,11 @@ def test_wrong_entry_is_one_line(tmp_path: Path, text: str, message: str) -> Non
     assert message in str(error.value)
     assert str(path) in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_data_set_of_unknown_size_is_not_planned(monkeypatch: pytest.MonkeyPatch) -> None:
+    unknown = {"mystery": CatalogEntry("mystery", features=4, classes=2)}
+    for module in (loading, openml):
+        monkeypatch.setattr(module, "catalog", lambda: unknown)
+    with pytest.raises(ValueError, match=r"mystery: conf/catalog/mystery.yaml names no rows"):
+        loading.planned("mystery", DataOptions("openml"), 0)
