@@ -139,7 +139,7 @@ def _attack(
     group, attacked = index.shape
     inputs = run.x[index].repeat(1, len(radii), 1)
     labels = run.y[index].repeat(1, len(radii))
-    each = radii.repeat_interleave(attacked).unsqueeze(0)
+    each = radii.repeat_interleave(attacked).expand(group, -1)
     x_adv = run.attack.perturb(
         pack, inputs, labels, each, run.bounds, lambda attempt: starts.rows(index, attempt)
     )

@@ -43,7 +43,7 @@ def worst_case_differences(
         net: P networks.
         x: [B, D] or [P, B, D], in scaled input units.
         y: labels, [B].
-        radius: true L1 radius >= 0, [P, 1] or [P, B].
+        radius: true L1 radius >= 0, [P, B].
         rough: look for the vertices with `rough_products`; the bound at them stays exact.
 
     Returns:
@@ -82,9 +82,8 @@ def lower_bounds(net: CNN, x: Tensor, y: Tensor, radius: Tensor) -> Tensor:
         net: P networks.
         x: [B, D] or [P, B, D].
         y: labels, [B].
-        radius: true L1 radius, [P, 1] or [P, B].
+        radius: true L1 radius, [P, B].
     """
-    radius = radius.expand(net.num_networks, len(y))
     size = max(1, _LOWER_ROWS // (net.num_networks * net.num_classes))
     parts = []
     for at in (slice(i, i + size) for i in range(0, len(y), size)):
@@ -100,7 +99,7 @@ def vertex_bounds(net: CNN, x: Tensor, y: Tensor, radius: Tensor, vertices: Tens
         net: P networks.
         x: [B, D] or [P, B, D].
         y: labels, [B].
-        radius: true L1 radius >= 0, [P, 1] or [P, B].
+        radius: true L1 radius >= 0, [P, B].
         vertices: v < D is x + rho e_v, v >= D is x - rho e_{v-D}, [P, B, V].
 
     Returns:

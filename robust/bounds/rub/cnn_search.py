@@ -79,7 +79,7 @@ class PatchSearch:
         self.windows = [stage_windows(net, trace, stage) for stage in range(net.num_stages)]
         self.hidden = [z.unsqueeze(2) for z in trace.hidden]  # [P, B, 1, H]
         self.differences = class_differences(trace.logits, y)
-        self.radius = radius.expand(self.differences.shape[:2])
+        self.radius = radius
         self.last = output_layer(net, y).weight
         self.dense = [(w / 2, w.abs() / 2) for w in list(net.weights)[net.num_stages + 1 : -1]]
         self._patch_halves = lru_cache(_CACHED_PATCHES)(self._make_patch_halves)
@@ -164,14 +164,13 @@ def worst_vertices(
         net: P networks.
         x: [B, D] or [P, B, D].
         y: labels, [B].
-        radius: true L1 radius, [P, 1] or [P, B].
+        radius: true L1 radius, [P, B].
         chunk_elements: units of one patch held at once; None chooses by device.
 
     Returns:
         The bounds and the vertices, each [P, B, K-1]; vertex v < D is x + rho e_v, vertex
         v >= D is x - rho e_{v-D}.
     """
-    radius = radius.expand(net.num_networks, len(y))
     budget = chunk_elements or CHUNK_ELEMENTS.get(x.device.type, 2**20)
     size = max(1, budget // (_UNITS_KEPT * net.num_networks * net.num_features))
     plan = blocks(net, x.device)

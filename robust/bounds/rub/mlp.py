@@ -102,7 +102,7 @@ def worst_case_differences(
         net: P networks.
         x: [B, D] or [P, B, D], in scaled input units.
         y: labels, [B].
-        radius: true L1 radius >= 0, [P, 1] or [P, B].
+        radius: true L1 radius >= 0, [P, B].
         rough: look for the vertices with `rough_products`, and with screening where it pays;
             the bound at them stays exact.
 
@@ -127,7 +127,7 @@ def vertex_steps(net: MLP, vertices: Tensor, radius: Tensor) -> Tensor:
 
     Args:
         vertices: indices in 0..2D-1, [P, B, V].
-        radius: [P, 1] or [P, B].
+        radius: [P, B].
 
     Returns:
         [P, B, V, H], differentiable in W_1.

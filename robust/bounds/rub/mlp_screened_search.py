@@ -40,12 +40,12 @@ def worst_vertices(net: MLP, around: Unperturbed, radius: Tensor) -> Tensor:
     Args:
         net: P networks.
         around: the pass at x.
-        radius: true L1 radius, [P, 1] or [P, B].
+        radius: true L1 radius, [P, B].
 
     Returns:
         [P, B, K-1], numbered as `vertex_search.worst_vertices_around` does.
     """
-    search = _ScreenedSearch(net, around, radius.expand(around.last.bias.shape[:2]))
+    search = _ScreenedSearch(net, around, radius)
     return torch.stack([search.network(p) for p in range(net.num_networks)])
 
 

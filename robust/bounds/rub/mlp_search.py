@@ -105,7 +105,7 @@ def worst_vertices_around(
     Args:
         net: P networks.
         around: the pass at x.
-        radius: true L1 radius, [P, 1] or [P, B].
+        radius: true L1 radius, [P, B].
         budget: activations of one layer held at once; None chooses by device.
 
     Returns:
@@ -127,7 +127,7 @@ def bounds_at(net: MLP, around: Unperturbed, radius: Tensor, vertices: Tensor) -
     Args:
         net: P networks.
         around: the pass at x.
-        radius: true L1 radius, [P, 1] or [P, B].
+        radius: true L1 radius, [P, B].
         vertices: numbered as `worst_vertices` does, [P, B, V].
 
     Returns:
@@ -149,7 +149,7 @@ class Search:
         step = pad_units(torch.cat([net.weights[0], -net.weights[0]], dim=1))
         self.step = step.unsqueeze(1)  # [P, 1, V, H]
         self.first = pad_units(first, 1.0).unsqueeze(2)
-        self.radius = radius.expand(first.shape[:2])[..., None, None]
+        self.radius = radius[..., None, None]
         self.masks = [(1 - t, t) for t in map(pad_units, around.twice)]
         self.layers = [
             (homogeneous(half, bias), pad_matrix(half_abs))
