@@ -24,8 +24,8 @@ import pyarrow as pa  # noqa: E402
 import torch  # noqa: E402
 
 from robust.evaluate import correct, survivors  # noqa: E402
-from robust.evaluation.attack_batches import Points  # noqa: E402
-from robust.evaluation.soundness import Sandwich, reports  # noqa: E402
+from robust.evaluation.attack_batches import AttackedPoints  # noqa: E402
+from robust.evaluation.soundness import CertificateCheck, reports  # noqa: E402
 from robust.networks.linearization import Network  # noqa: E402
 from sweep import datasets, output  # noqa: E402
 from sweep.config import compose  # noqa: E402
@@ -211,9 +211,10 @@ def _attacked(job: Job, net: Network, data: datasets.Dataset, pick: Row) -> Row:
     if norm == "l1" and options.certify:
         radii = torch.tensor([radius], dtype=torch.float64)
         certified = survivors(net, x, y, attack=schema.CERTIFIED, radii=radii, bounds=data.bounds)
-        check = Sandwich(net, x, y, radii, certified, f"autoattack-{norm}")
+        check = CertificateCheck(net, x, y, radii, certified, f"autoattack-{norm}")
         everything = torch.arange(len(y), device=device).unsqueeze(0)
-        check(Points(slice(0, 1), [0], everything, x_adv.view(1, 1, *x.shape), keeps.unsqueeze(1)))
+        found = x_adv.view(1, 1, *x.shape), keeps.unsqueeze(1)
+        check(AttackedPoints(slice(0, 1), [0], everything, *found))
         problem = reports(check.found, 1, len(y))[0]
         flags = "certificate-refuted" if bool(check.refuted.any()) else ""
     return pick | {

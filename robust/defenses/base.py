@@ -42,7 +42,7 @@ class StepCost:
         products: multiply-adds, forward and backward. A forward and backward pass is three
             forward passes, less the first layer's gradient at the inputs; without the
             parameters' gradient (an attack) it is two.
-        floats: numbers kept beside the parameters' own, for the backward pass.
+        floats: numbers kept in addition to the parameters' own, for the backward pass.
         block: bytes at once, at most, of work cut into blocks whatever the pack's size, and how
             often what a network keeps; (0, 0) where there is none.
     """

@@ -20,8 +20,8 @@ from robust.attacks.gradient import GradientAttack
 from robust.evaluate import CERTIFICATES, survivors
 from robust.evaluation import diagnostics
 from robust.evaluation.soundness import (
+    CertificateCheck,
     Contradiction,
-    Sandwich,
     above_clean,
     clean_differences,
     reports,
@@ -101,7 +101,7 @@ def _accuracies(
         .double()
         .mean(dim=2)
         .numpy()
-        for split, attack in records.blocks(evaluation)
+        for split, attack in records.split_attacks(evaluation)
     }
 
 
@@ -158,13 +158,13 @@ def _evidence(
     names = options.evaluated_attacks(evaluation)
     gaps, clean = clean_differences(net, x, y)
     claims: Tensor | None = None
-    watches: list[Sandwich] = []
+    checks: list[CertificateCheck] = []
     for attack in sorted(names, key=lambda name: name not in CERTIFICATES):
         norm = options.attack_norm(attack)
         radii = _true_radii(evaluation, norm, data)
         if attack not in CERTIFICATES and claims is not None:
             ladder, same = _true_radii(evaluation, "l1", data), norm == "l1"
-            watches.append(Sandwich(net, x, y, ladder, claims, attack, same))
+            checks.append(CertificateCheck(net, x, y, ladder, claims, attack, same))
         kept = survivors(
             net,
             x,
@@ -177,7 +177,7 @@ def _evidence(
             engine=_engine(attack, evaluation.engine),
             restarts=evaluation.restarts,
             record=evaluation.cuda_graph,
-            watch=watches[-1] if watches else None,
+            on_points=checks[-1] if checks else None,
             chunk=chunk,
         )
         evidence.kept[attack] = kept
@@ -186,18 +186,18 @@ def _evidence(
             claims = kept if claims is None else claims | kept
     if claims is not None:
         ladder = _true_radii(evaluation, "l1", data)
-        watches.append(Sandwich(net, x, y, ladder, claims, "no attack"))
-        watches[-1].look_at_inputs()
-    _withdraw(evidence, watches)
+        checks.append(CertificateCheck(net, x, y, ladder, claims, "no attack"))
+        checks[-1].look_at_inputs()
+    _withdraw(evidence, checks)
     return evidence
 
 
-def _withdraw(evidence: _Evidence, watches: Sequence[Sandwich]) -> None:
+def _withdraw(evidence: _Evidence, checks: Sequence[CertificateCheck]) -> None:
     """Count what was refuted as not certified, and keep what was disproven."""
-    for watch in watches:
-        refuted = watch.refuted.cpu()
+    for check in checks:
+        refuted = check.refuted.cpu()
         evidence.refuted |= refuted.flatten(1).any(dim=1)
-        evidence.contradictions += watch.found
+        evidence.contradictions += check.found
         for name in set(CERTIFICATES) & set(evidence.kept):
             evidence.kept[name] = evidence.kept[name] & ~refuted
 

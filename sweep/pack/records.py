@@ -57,7 +57,7 @@ def build_records(
     samples = [
         own.assessment.num_samples.get(split, 0)
         for own in outcome.trials
-        for split, _ in blocks(evaluation)
+        for split, _ in split_attacks(evaluation)
     ]
     cells = {
         "accuracy": pa.array(accuracy, mask=~np.isfinite(accuracy)),
@@ -71,7 +71,7 @@ def _accuracies(outcome: Outcome, evaluation: Evaluation) -> Floats:
     if outcome.status != "complete":
         return np.full(rows_per_trial(evaluation), np.nan)
     accuracy = outcome.assessment.accuracy
-    return np.concatenate([accuracy[split, attack] for split, attack in blocks(evaluation)])
+    return np.concatenate([accuracy[split, attack] for split, attack in split_attacks(evaluation)])
 
 
 def build_curves(pack: Pack, origin: Origin, outcome: PackOutcome) -> pa.Table:
@@ -92,7 +92,7 @@ def build_curves(pack: Pack, origin: Origin, outcome: PackOutcome) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=store.CURVES)
 
 
-def blocks(evaluation: Evaluation) -> list[tuple[str, str]]:
+def split_attacks(evaluation: Evaluation) -> list[tuple[str, str]]:
     """Every (split, attack) that has rows, in order."""
     return [(split, attack) for split in schema.SPLITS for attack in evaluated_attacks(evaluation)]
 
@@ -102,7 +102,7 @@ def _evaluation_columns(info: DatasetInfo, evaluation: Evaluation) -> dict[str, 
     names = ("split", "attack", "attack_norm", "attack_grid_radius", "attack_radius")
     columns: dict[str, list[object]] = {name: [] for name in names}
     grid_radii = evaluation.attack_grid_radii
-    for split, attack in blocks(evaluation):
+    for split, attack in split_attacks(evaluation):
         norm = attack_norm(attack)
         columns["split"] += [split] * len(grid_radii)
         columns["attack"] += [attack] * len(grid_radii)

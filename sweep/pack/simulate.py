@@ -13,7 +13,7 @@ from sweep.datasets import DatasetInfo
 from sweep.grid.packing import Pack
 from sweep.grid.trial import Trial
 from sweep.pack.outcome import Assessment, Outcome, PackOutcome
-from sweep.pack.records import blocks
+from sweep.pack.records import split_attacks
 
 
 def measure(pack: Pack, info: DatasetInfo, evaluation: Evaluation) -> PackOutcome:
@@ -29,7 +29,7 @@ def _outcome(trial: Trial, together: int, info: DatasetInfo, evaluation: Evaluat
     accuracy = clean * np.exp(-decay * np.asarray(evaluation.attack_grid_radii))
     return Outcome(
         Assessment(
-            dict.fromkeys(blocks(evaluation), accuracy),
+            dict.fromkeys(split_attacks(evaluation), accuracy),
             {"validation": info.num_validation, "test": info.num_test},
         ),
         diverged_step=_diverged_step(trial),

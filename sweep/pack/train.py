@@ -52,7 +52,7 @@ _SMALLEST_CHUNK = 16  # inputs attacked at once: below, memory is full for anoth
 
 @dataclass(frozen=True)
 class Settings:
-    """What a worker must know beside its pack."""
+    """What a worker must know besides its pack."""
 
     results: str  # the folder of all experiments' results
     origin: Origin
@@ -112,7 +112,7 @@ def device_lost(error: BaseException) -> bool:
 
 
 def take_share(device: str, share: float) -> None:
-    """Keep this process to its share of a GPU's memory, beside the others that use it."""
+    """Keep this process to its share of a GPU's memory, next to the others that use it."""
     if device != "cpu" and 0 < share < 1:
         torch.cuda.set_per_process_memory_fraction(share)
 

@@ -191,8 +191,8 @@ def test_decision_agrees_with_the_full_search(case: Case, few: int, many: float)
     for limit in bound.flatten().quantile(torch.tensor([0.1, 0.5, 0.9], dtype=bound.dtype)):
         apart = limit + 2 * rounding(bound)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(decision, "FEW", few)
-            patch.setattr(decision, "MANY", many)
+            patch.setattr(decision, "FIRST_LOOK", few)
+            patch.setattr(decision, "FULL_SEARCH_SHARE", many)
             holds = rub.below(case.net, case.x, case.y, radius, apart, apart)
         assert torch.equal(holds, (bound < apart).all(dim=2))
 

@@ -26,7 +26,7 @@ from robust.bounds.rub.output_layer import output_layer
 from robust.evaluation.rounding import proves
 from robust.networks.cnn import CNN, Trace
 from robust.networks.convolution import POOL, Pooling, convolve
-from robust.numerics.precision import rough_products
+from robust.numerics.precision import shortened_products
 
 # Backward passes made at once to refute certificates.
 _LOWER_ROWS = 640
@@ -35,7 +35,7 @@ __all__ = ["below", "lower_bounds", "vertex_bounds", "worst_case_differences", "
 
 
 def worst_case_differences(
-    net: CNN, x: Tensor, y: Tensor, radius: Tensor, rough: bool = False
+    net: CNN, x: Tensor, y: Tensor, radius: Tensor, for_training: bool = False
 ) -> Tensor:
     """Return RUB's bound of max z_k - z_y over the L1 ball, with gradient.
 
@@ -44,13 +44,14 @@ def worst_case_differences(
         x: [B, D] or [P, B, D], in scaled input units.
         y: labels, [B].
         radius: true L1 radius >= 0, [P, B].
-        rough: look for the vertices with `rough_products`; the bound at them stays exact.
+        for_training: look for the vertices with `shortened_products`; the bound at them stays
+            exact.
 
     Returns:
         Certified bounds of the class differences, k != y in increasing order, [P, B, K-1];
         differentiable in the parameters (the subgradient at the maximising vertex).
     """
-    with rough_products(x.device.type, rough):
+    with shortened_products(x.device.type, for_training):
         vertices = worst_vertices(net, x, y, radius)[1]
     bounds = vertex_bounds(net, x, y, radius, vertices)  # V = K-1: one for each class
     return bounds.diagonal(dim1=2, dim2=3)

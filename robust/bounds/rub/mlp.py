@@ -29,7 +29,7 @@ from torch.nn import functional
 from robust.bounds.rub import mlp_screened_search
 from robust.bounds.rub.mlp_search import halved_layers, unperturbed_pass, worst_vertices_around
 from robust.networks.mlp import MLP
-from robust.numerics.precision import rough_products
+from robust.numerics.precision import shortened_products
 from robust.rows import IN_ORDER, select_rows
 
 
@@ -94,7 +94,7 @@ class _SumAndDifference(Function):
 
 
 def worst_case_differences(
-    net: MLP, x: Tensor, y: Tensor, radius: Tensor, rough: bool = False
+    net: MLP, x: Tensor, y: Tensor, radius: Tensor, for_training: bool = False
 ) -> Tensor:
     """Return RUB's bound of max z_k - z_y over the L1 ball, with gradient (Eq. 35).
 
@@ -103,16 +103,16 @@ def worst_case_differences(
         x: [B, D] or [P, B, D], in scaled input units.
         y: labels, [B].
         radius: true L1 radius >= 0, [P, B].
-        rough: look for the vertices with `rough_products`, and with screening where it pays;
-            the bound at them stays exact.
+        for_training: look for the vertices with `shortened_products`, and with screening where
+            it pays; the bound at them stays exact.
 
     Returns:
         Certified bounds of the class differences, k != y in increasing order, [P, B, K-1];
         differentiable in the parameters (the subgradient at the maximising vertex).
     """
     around = unperturbed_pass(net, x, y)
-    with rough_products(x.device.type, rough):
-        if rough and mlp_screened_search.pays(net, x.device.type):
+    with shortened_products(x.device.type, for_training):
+        if for_training and mlp_screened_search.pays(net, x.device.type):
             vertices = mlp_screened_search.worst_vertices(net, around, radius)
         else:
             vertices = worst_vertices_around(net, around, radius)[1]
