@@ -2,8 +2,8 @@
 
 A certificate needs no maximum, only whether some vertex reaches the limit. The linearised network
 bounds the bound from below, and the bound itself at the vertices that are worst there refutes most
-examples that will not hold. For the others `screening` bounds it from above, and leaves open only
-the vertices whose upper side reaches the limit: the bound at these settles the matter.
+examples that will not hold. For the others `mlp_screening` bounds it from above, and leaves open
+only the vertices whose upper side reaches the limit: the bound at these settles the matter.
 
 Legend: P networks in the pack, B batch, V = 2D vertices, D input features, K classes.
 """
