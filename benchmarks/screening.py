@@ -15,6 +15,7 @@ import torch
 from benchmarks import machine
 from robust import networks
 from robust.bounds.rub import mlp_screened_search, mlp_search
+from robust.checks import for_each_example
 from robust.train import train
 
 FEATURES, CLASSES, BATCH, EXAMPLES, RATE = (784, 3072), 10, 32, 1024, 1e-3
@@ -43,8 +44,8 @@ def measure(features: int, grid_radius: float, steps: int) -> dict[str, object]:
         seed=0,
     )
     with torch.no_grad():
-        batch = net, x[:BATCH], y[:BATCH]
-        around, at = mlp_search.unperturbed_pass(*batch), radius.unsqueeze(1)
+        around = mlp_search.unperturbed_pass(net, x[:BATCH], y[:BATCH])
+        at = for_each_example(radius, BATCH)
         runs = [
             lambda: mlp_search.worst_vertices_around(net, around, at),
             lambda: mlp_screened_search.worst_vertices(net, around, at),

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from robust.bounds import rub, tight
 from robust.bounds.rounding import RoundingSlack, round_up
-from robust.checks import Radius, check_batch, check_parameters, pack_radius
+from robust.checks import Radius, check_batch, check_parameters, for_each_example, pack_radius
 from robust.evaluation.certifier import Certifier
 from robust.losses import with_own_class
 from robust.networks.linearization import Network
@@ -63,7 +63,7 @@ def worst_case_differences(
     if dtype is not None and dtype != x.dtype:
         net, x = copy.deepcopy(net).to(dtype), x.to(dtype)  # type: ignore[attr-defined]
         _check(net, x, y)
-    radii = _outward(radius, net.num_networks, x).unsqueeze(1).expand(-1, x.shape[-2])
+    radii = _outward(radius, net.num_networks, x)
     bounds = rub.worst_case_differences(net, x, y, radii)
     slack = RoundingSlack(net)(x, y, radii)[0]
     return with_own_class(_unless_overflown(bounds + slack if outward else bounds, slack), y)
@@ -88,7 +88,7 @@ def worst_case_differences_tight(
         ValueError: as for `worst_case_differences`; another kind of network.
     """
     x, y = _check(net, x, y)
-    radii = _outward(radius, net.num_networks, x).unsqueeze(1).expand(-1, x.shape[-2])
+    radii = _outward(radius, net.num_networks, x)
     paper = rub.worst_case_differences(net, x, y, radii)
     every = torch.ones_like(paper, dtype=torch.bool)
     best = tight.bounds_of(net, x, y, radii, every, rounds)
@@ -113,7 +113,7 @@ def certified(net: Network, x: Tensor, y: Tensor, radius: Radius) -> Tensor:
         ValueError: as for `worst_case_differences`.
     """
     x, y = _check(net, x, y)
-    radii = _outward(radius, net.num_networks, x).unsqueeze(1)
+    radii = _outward(radius, net.num_networks, x)
     return Certifier(net).certified(x, y, radii)
 
 
@@ -126,7 +126,7 @@ def certified_tight(net: Network, x: Tensor, y: Tensor, radius: Radius) -> Tenso
         ValueError: as for `worst_case_differences_tight`.
     """
     x, y = _check(net, x, y)
-    radii = _outward(radius, net.num_networks, x).unsqueeze(1)
+    radii = _outward(radius, net.num_networks, x)
     return Certifier(net).certified_tight(x, y, radii)
 
 
@@ -196,14 +196,12 @@ def _check(net: Network, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     return batch
 
 
-def _outward(radius: Radius, num_networks: int, like: Tensor) -> Tensor:
-    """Return one radius per network, [P], in the dtype of `like` and never below the given."""
-    pack_radius(radius, num_networks, like)  # refuses what is not finite in this type
-    exact = pack_radius(radius, num_networks, like.double())
-    raised = round_up(exact, like.dtype)
+def _outward(radius: Radius, num_networks: int, x: Tensor) -> Tensor:
+    """Return the radius of each example, [P, B], in the type of `x` and never below the given."""
+    pack_radius(radius, num_networks, x)  # refuses what is not finite in this type
+    exact = pack_radius(radius, num_networks, x.double())
+    raised = round_up(exact, x.dtype)
     if not bool(raised.isfinite().all()):
-        largest = torch.finfo(like.dtype).max
-        raise ValueError(
-            f"radius must be at most {largest:g} in {like.dtype}, got {exact.tolist()}"
-        )
-    return raised
+        largest = torch.finfo(x.dtype).max
+        raise ValueError(f"radius must be at most {largest:g} in {x.dtype}, got {exact.tolist()}")
+    return for_each_example(raised, x.shape[-2])

@@ -24,7 +24,7 @@ from robust.checks import (
     check_radii,
     check_seed,
 )
-from robust.evaluation.attack_batches import CHUNK_ROWS, GROUP, Run, Watch, attacked
+from robust.evaluation.attack_batches import CHUNK_ROWS, GROUP, OnPoints, Run, attacked
 from robust.evaluation.certifier import Certifier
 from robust.evaluation.clean import correct as correct
 from robust.evaluation.clean import correct_of
@@ -73,12 +73,12 @@ def survivors(
     engine: str = "packed",
     restarts: int | None = None,
     record: bool = False,
-    watch: Watch | None = None,
+    on_points: OnPoints | None = None,
 ) -> Tensor:
     """Return which examples keep their class under an attack, or are certified to.
 
     Certificates hold in exact arithmetic (`robust.certify`). What an attack finds against them on
-    the network as it runs is for `watch` to compare (`robust.evaluation.soundness`).
+    the network as it runs is for `on_points` to compare (`robust.evaluation.soundness`).
 
     Args:
         net: P networks.
@@ -94,7 +94,7 @@ def survivors(
         engine: packed, or foolbox to run foolbox itself on one network at a time.
         restarts: of attacks that keep the best of several starts; None is their default.
         record: record a gradient attack's step once and replay it, where the device can.
-        watch: sees every adversarial input that is found.
+        on_points: sees every adversarial input that is found.
 
     Returns:
         [P, R, N], boolean, on the CPU.
@@ -114,15 +114,15 @@ def survivors(
         return _certified(net, x, y, radii, clean, attack == CERTIFIED_TIGHT).cpu()
     rows = chunk or CHUNK_ROWS.get(x.device.type, CHUNK_ROWS["cpu"])
     width = max(1, rows // min(net.num_networks, GROUP.get(x.device.type, 1)))
-    run = Run(net, x, y, method, bounds, seed, width, watch)
+    run = Run(net, x, y, method, bounds, seed, width, on_points)
     kept = clean.unsqueeze(1).repeat(1, len(radii), 1)
     positive = [r for r, radius in enumerate(radii.tolist()) if radius > 0]
-    blocks = [[r] for r in positive] if nested else [positive]
+    together = [[r] for r in positive] if nested else [positive]
     active = clean
-    for block in blocks:
-        kept[:, block] = attacked(run, radii, block, active)
+    for levels in together:
+        kept[:, levels] = attacked(run, radii, levels, active)
         if nested:
-            active = kept[:, block[-1]]
+            active = kept[:, levels[-1]]
     return kept.cpu()
 
 

@@ -28,7 +28,7 @@ from robust.defenses.base import UNBOUNDED
 from robust.evaluation.clean import correct_of
 from robust.losses import LOSSES
 from robust.networks.linearization import Network
-from robust.numerics.precision import flushed_denormals, rough_products
+from robust.numerics.precision import flushed_denormals, shortened_products
 from robust.numerics.recording import recorded
 from robust.seeds import derived_seed
 from robust.training.checkpoint import CheckpointFile, State, Stateful
@@ -39,7 +39,7 @@ Curve = list[tuple[int, tuple[float | None, ...]]]
 
 @dataclass(frozen=True)
 class TrainResult:
-    """What training a pack leaves beside its parameters.
+    """What training a pack leaves in addition to its parameters.
 
     Attributes:
         diverged_step: for each network the step at which its loss or gradient was first not
@@ -128,40 +128,40 @@ def train(
     generator = torch.Generator(x.device).manual_seed(derived_seed(seed, "training noise"))
     update = TrainingStep(net, x, y, method, radius, rates, order.shape[1], generator)
     make_step = recorded(update, generator) if record else update
-    stand = _Stand(update, [on_batch] if isinstance(on_batch, Stateful) else [])
+    progress = _Progress(update, [on_batch] if isinstance(on_batch, Stateful) else [])
     given = (list(x.shape), list(order.shape), radius.tolist(), rates.tolist())
     # A generator's state, and the rounding of every step, are those of one kind of device.
     device = [x.device.type] if x.device.type != "cpu" else []
     options = [*device, *(["tf32"] if tf32 else [])]
     call = _call_hash(net, *given, defense, loss, bounds, seed, *options)
     if checkpoint is not None and (state := checkpoint.load(call)) is not None:
-        stand.resume(state, checkpoint)
-    resumed, before = stand.step, stand.seconds
+        progress.resume(state, checkpoint)
+    resumed, before = progress.step, progress.seconds
     start = time.perf_counter()
     for step in range(resumed + 1, steps + 1):
         batch = order[step - 1]
         if on_batch is not None:
             on_batch(step, x[batch], y[batch])
         update.batch.copy_(batch)
-        with rough_products(x.device.type, tf32):
+        with shortened_products(x.device.type, tf32):
             make_step()
-        stand.step = step
+        progress.step = step
         if step == steps:
             update.judge_last_update(derived_seed(seed, "last update"))
         if points is not None and (step % curve_every == 0 or step == steps):
-            stand.curve.append((step, _validation_point(net, points, update.alive)))
+            progress.curve.append((step, _validation_point(net, points, update.alive)))
         if checkpoint is not None and checkpoint.due():
-            stand.seconds = before + time.perf_counter() - start
-            checkpoint.save(call, stand.state_dict())
+            progress.seconds = before + time.perf_counter() - start
+            checkpoint.save(call, progress.state_dict())
         if on_step is not None:
             on_step(step)
     diverged = tuple(int(s) or None for s in update.diverged.tolist())  # waits for the device
     seconds = before + time.perf_counter() - start
-    return TrainResult(diverged, seconds, tuple(stand.curve), resumed, before)
+    return TrainResult(diverged, seconds, tuple(progress.curve), resumed, before)
 
 
 @dataclass
-class _Stand:
+class _Progress:
     """Everything that the rest of a training depends on."""
 
     update: TrainingStep

@@ -31,7 +31,7 @@ def as_plain(pack: MLP, index: int) -> torch.nn.Sequential:
 
 
 def pack_losses(defense: str, pack: MLP, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    radius = torch.full((pack.num_networks,), RADIUS, dtype=x.dtype)
+    radius = torch.full((pack.num_networks, len(y)), RADIUS, dtype=x.dtype)
     generator = torch.Generator().manual_seed(0)
     return defenses.get(defense).example_losses(pack, x, y, radius, generator).mean(dim=1)
 

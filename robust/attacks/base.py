@@ -20,7 +20,7 @@ from robust.checks import (
     check_batch,
     check_bounds,
     check_generator,
-    pack_radius,
+    example_radius,
 )
 from robust.networks.linearization import Network
 from robust.networks.size import NetworkSize
@@ -72,7 +72,7 @@ class Attack(ABC):
             net: P networks.
             x: [N, D] or [P, N, D].
             y: labels, [N] or [P, N].
-            radius: true radius of each input's ball, broadcastable to [P, N].
+            radius: true radius of each input's ball, [P, N].
             bounds: the result is clipped to them.
             start: gives the random start of each attempt; None starts at x.
         """
@@ -118,7 +118,7 @@ class Attack(ABC):
         inputs, labels = check_batch(net, x, y)
         limits = check_bounds(bounds, inputs)
         check_generator(generator, inputs)
-        radii = pack_radius(radius, net.num_networks, inputs).unsqueeze(1)
+        radii = example_radius(radius, net.num_networks, inputs)
         start = self.random_starts(inputs, generator) if self.random and random_start else None
         return self.perturb(net, inputs, labels, radii, limits, start)
 

@@ -96,7 +96,7 @@ class GradientAttack(Attack):
         whole = _Inputs(
             x.expand(shape),
             y.expand(shape[:2]),
-            radius.expand(shape[:2]),
+            radius,
             [s.expand(shape) for s in starts],
         )
         if self.num_steps == 1 or x.device.type != "cpu":

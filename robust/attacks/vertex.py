@@ -52,7 +52,7 @@ class VertexAttack(Attack):
         """Return the worst vertex of each input, clipped to the bounds, [P, N, D]."""
         centre = x.expand(net.num_networks, *x.shape[-2:]).clamp(*bounds)
         labels = y.expand(centre.shape[:2])
-        ball = _Ball(centre, radius.expand(centre.shape[:2]).unsqueeze(2), bounds)
+        ball = _Ball(centre, radius.unsqueeze(2), bounds)
         found = torch.empty_like(centre)
         doubtful = torch.zeros_like(labels, dtype=torch.bool)
         rows = CHUNK_ROWS.get(x.device.type, CHUNK_ROWS["cpu"])

@@ -38,7 +38,7 @@ def worst_case_differences(
         net: P networks.
         x: [B, D] or [P, B, D], in scaled input units.
         y: labels, [B].
-        radius: true radius, [P].
+        radius: true radius, [P, B].
         order: norm of the ball; Wong and Kolter's is linf.
 
     Returns:
@@ -75,7 +75,7 @@ def relaxed_layers(
     Args:
         weights, biases: of the hidden layers, [P, in, out] and [P, out].
         x: [P, B, D].
-        radius: true radius, [P].
+        radius: true radius, [P, B].
         order: norm of the ball.
 
     Returns:

@@ -58,25 +58,27 @@ def excess_over_lower_lines(
             examples share them.
         weights: of the layers, [P, in, out].
         layers: the layers' relaxations.
-        radius: true radius, [P].
+        radius: true radius, [P, B].
         order: norm of the ball.
 
     Returns:
-        [P, B, U]; [P, 1, U] without layers.
+        [P, B, U]; [P, 1, U] without layers where the examples share radius and forms.
     """
     if not layers:
-        return radius.view(-1, 1, 1) * dual_norm(forms, order)
+        # One product and one sum for the gradient where a network's examples share its radius.
+        shared = radius.stride(1) == 0
+        return (radius[:, :1] if shared else radius).unsqueeze(2) * dual_norm(forms, order)
     lines = [layer.slope for layer in layers], [layer.intercept for layer in layers]
     networks, examples = lines[0][0].shape[:2]
     widest = forms.shape[2] * max(forms.shape[3], *(w.shape[1] for w in weights))
     wide, tall = _block(networks, examples, widest, forms.device.type)
     rows = []
     again = torch.is_grad_enabled() and (wide < networks or tall < examples)
-    for own, rho, *of_networks in _cut((forms, radius, *weights, *lines[0], *lines[1]), wide, 0):
+    for own, *of_networks in _cut((forms, *weights, radius, *lines[0], *lines[1]), wide, 0):
         maps, parts = of_networks[: len(weights)], of_networks[len(weights) :]
         each = torch.split(own, tall, 1) if own.shape[1] > 1 else repeat(own)
         row = [
-            _recomputed(again, form, rho, order, maps, *part)
+            _recomputed(again, form, order, maps, *part)
             for form, part in zip(each, _cut(parts, tall, 1), strict=False)
         ]
         rows.append(torch.cat(row, dim=1))
@@ -102,7 +104,7 @@ def _recomputed(again: bool, *block: Any) -> Tensor:
 
 
 def _block_excess(
-    forms: Tensor, radius: Tensor, order: str, weights: Sequence[Tensor], *lines: Tensor
+    forms: Tensor, order: str, weights: Sequence[Tensor], radius: Tensor, *lines: Tensor
 ) -> Tensor:
     """Return the excess of some networks and examples; lines are slopes, then intercepts."""
     relaxed: Tensor | float = 0.0
@@ -115,7 +117,7 @@ def _block_excess(
             above, forms = _through_relu(forms, slope, intercept)
         relaxed = relaxed + above
         forms = torch.bmm(forms.flatten(1, 2), weight.mT).view(*above.shape, -1)
-    return relaxed + radius.view(-1, 1, 1) * dual_norm(forms, order)
+    return relaxed + radius.unsqueeze(2) * dual_norm(forms, order)
 
 
 def _through_relu(forms: Tensor, slope: Tensor, intercept: Tensor) -> tuple[Tensor, Tensor]:

@@ -39,7 +39,7 @@ def approximate_worst_case_differences(
         net: P networks.
         x: [B, D] or [P, B, D], in scaled input units.
         y: labels, [B].
-        radius: rho, [P] or [P, B], true radius >= 0.
+        radius: rho, [P, B], true radius >= 0.
         order: norm of the ball (l1, l2, linf); q is its dual.
 
     Returns:
@@ -48,5 +48,5 @@ def approximate_worst_case_differences(
     expansion = net.linearize(x)
     cotangents = difference_cotangents(y, net.num_classes, expansion.logits)
     gradients = expansion.pullback(cotangents.unsqueeze(0))  # [P, B, K-1, D]
-    rho = radius.unsqueeze(-1) if radius.dim() == 2 else radius.view(-1, 1, 1)
-    return class_differences(expansion.logits, y) + rho * dual_norm(gradients, order)
+    excess = radius.unsqueeze(2) * dual_norm(gradients, order)
+    return class_differences(expansion.logits, y) + excess

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from robust.bounds.rub.mlp_search import chunk_elements
+from robust.bounds.rub.streams import halves, through_last, through_relu
 from robust.losses import other_classes
 from robust.networks.linearization import Network
 from robust.networks.mlp import MLP
@@ -39,7 +40,7 @@ class Pairs:
     """Examples and the class difference z_k - z_y that is bounded for each, in one network.
 
     Attributes:
-        layers: (W, |W|, b) of the affine layers between hidden layers.
+        layers: (W/2, |W|/2, b) of the affine layers between hidden layers.
         first: z_1 at the examples, [N, H].
         corners: W_1 and -W_1 below each other, [2D, H].
         radius: true L1 radius, [N].
@@ -78,7 +79,7 @@ class Pairs:
             z.append(torch.relu(z[-1]) @ w + b)
         rows = weights[-1].mT
         return cls(
-            [(w, w.abs(), b) for w, b in zip(weights[1:-1], biases[1:-1], strict=True)],
+            [(*halves(w), b) for w, b in zip(weights[1:-1], biases[1:-1], strict=True)],
             z[0],
             torch.cat([weights[0], -weights[0]]),
             radius,
@@ -113,15 +114,13 @@ class Pairs:
             centre: [N, V, H].
             t: of each hidden layer, [N, H], in [0, 1].
         """
-        up, down = centre, -centre
-        for (w, w_abs, b), mask in zip(self.layers, t[:-1], strict=True):
-            s, m = torch.relu(up), down * mask.unsqueeze(1)
-            middle = (s - m) @ (w / 2) + b
-            excess = (s + m) @ (w_abs / 2)
-            up, down = middle + excess, excess - middle
-        s, m = torch.relu(up), down * t[-1].unsqueeze(1)
-        row = self.weight.unsqueeze(2)
-        return ((s + m) @ row.abs() + (s - m) @ row).squeeze(2) / 2 + self.bias.unsqueeze(1)
+        excess: Tensor | None = None  # 0 at the first layer
+        for (half, half_abs, bias), mask in zip(self.layers, t[:-1], strict=True):
+            total, gap = through_relu(centre, excess, mask.unsqueeze(1))
+            centre, excess = gap @ half + bias, total @ half_abs
+        total, gap = through_relu(centre, excess, t[-1].unsqueeze(1))
+        bounds = through_last(total, gap, self.weight.unsqueeze(1)).squeeze(2)
+        return bounds + self.bias.unsqueeze(1)
 
 
 @torch.no_grad()

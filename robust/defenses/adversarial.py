@@ -43,7 +43,7 @@ class AdversarialTraining(Defense):
             net: P networks.
             x: [B, D] or [P, B, D].
             y: labels, [B].
-            radius: true radius of each network's ball, [P].
+            radius: true radius of each example's ball, [P, B].
             generator: source of the random start.
         """
 

@@ -20,7 +20,7 @@ from robust.checks import (
     check_batch,
     check_bounds,
     check_generator,
-    pack_radius,
+    example_radius,
 )
 from robust.losses import Loss, cross_entropy
 from robust.networks.linearization import Network
@@ -42,7 +42,7 @@ class StepCost:
         products: multiply-adds, forward and backward. A forward and backward pass is three
             forward passes, less the first layer's gradient at the inputs; without the
             parameters' gradient (an attack) it is two.
-        floats: numbers kept beside the parameters' own, for the backward pass.
+        floats: numbers kept in addition to the parameters' own, for the backward pass.
         block: bytes at once, at most, of work cut into blocks whatever the pack's size, and how
             often what a network keeps; (0, 0) where there is none.
     """
@@ -96,7 +96,7 @@ class Defense(ABC):
             net: P networks.
             x: [B, D] or [P, B, D].
             y: labels, [B].
-            radius: true radius of each network's ball, [P].
+            radius: true radius of each example's ball, [P, B].
             generator: source of randomness, for defenses that need one.
         """
 
@@ -128,7 +128,7 @@ class Defense(ABC):
         inputs, labels = check_batch(net, x, y)
         check_bounds(self.bounds, inputs)
         check_generator(generator, inputs)
-        radii = pack_radius(radius, net.num_networks, inputs)
+        radii = example_radius(radius, net.num_networks, inputs)
         return self.mean_losses(net, inputs, labels, radii, generator)
 
     def mean_losses(

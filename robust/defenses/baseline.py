@@ -46,7 +46,7 @@ class Baseline(Defense):
             (slope,) = torch.autograd.grad(losses.sum(), at, create_graph=True)
         cotangents = difference_cotangents(y, net.num_classes, differences)
         gradient = expansion.pullback(torch.einsum("pbk,bkc->pbc", slope, cotangents).unsqueeze(2))
-        return losses + radius.unsqueeze(1) * dual_norm(gradient.squeeze(2), self.norm)
+        return losses + radius * dual_norm(gradient.squeeze(2), self.norm)
 
 
 register(Baseline(name="baseline-l1", norm="l1"))

@@ -43,7 +43,7 @@ class FGSMTraining(AdversarialTraining):
     ) -> Tensor:
         """Return x + delta, [P, B, D]."""
         start = FAST_STEP.random_starts(x, generator)
-        return FAST_STEP.perturb(net, x, y, radius.unsqueeze(1), self.bounds, start)
+        return FAST_STEP.perturb(net, x, y, radius, self.bounds, start)
 
 
 register(FGSMTraining(name="fgsm-linf", norm="linf"))

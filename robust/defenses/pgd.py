@@ -37,7 +37,7 @@ class PGDTraining(AdversarialTraining):
         """Return the points of the attack of this norm's ball, [P, B, D]."""
         attack = attacks.get(f"pgd-{self.norm}")
         start = attack.random_starts(x, generator)
-        return attack.perturb(net, x, y, radius.unsqueeze(1), self.bounds, start)
+        return attack.perturb(net, x, y, radius, self.bounds, start)
 
 
 register(PGDTraining(name="pgd-l1", norm="l1"))

@@ -40,7 +40,7 @@ class RUB(Defense):
         self, net: Network, x: Tensor, y: Tensor, radius: Tensor, generator: torch.Generator | None
     ) -> Tensor:
         """Return the loss of the bounds of each example, [P, B]."""
-        bounds = worst_case_differences(net, x, y, radius.unsqueeze(1), rough=True)
+        bounds = worst_case_differences(net, x, y, radius, for_training=True)
         return self.loss_function(bounds)
 
 

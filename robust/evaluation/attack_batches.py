@@ -1,4 +1,4 @@
-"""Attack the examples of a split in blocks that fit the device.
+"""Attack the examples of a split in chunks that fit the device.
 
 Legend: P networks in the pack, G networks handled together, N examples, A of them attacked,
 R radii, D input features.
@@ -27,7 +27,7 @@ GROUP = {"cpu": 1, "cuda": 128}
 
 
 @dataclass(frozen=True)
-class Points:
+class AttackedPoints:
     """What an attack found for some networks, radii and examples.
 
     Attributes:
@@ -45,12 +45,12 @@ class Points:
     keeps: Tensor
 
 
-Watch = Callable[[Points], None]
+OnPoints = Callable[[AttackedPoints], None]
 
 
 @dataclass(frozen=True)
 class Run:
-    """What all blocks of one attack share."""
+    """What all chunks of one attack share."""
 
     net: Network
     x: Tensor
@@ -59,7 +59,7 @@ class Run:
     bounds: tuple[float, float]
     seed: int
     chunk: int
-    watch: Watch | None = None
+    on_points: OnPoints | None = None
 
     @cached_property
     def groups(self) -> list[tuple[slice, Network]]:
@@ -77,22 +77,32 @@ class Run:
         return noise.to(self.x.device)
 
 
-def attacked(run: Run, radii: Tensor, block: list[int], active: Tensor) -> Tensor:
-    """Return which of the active examples keep their class, [P, len(block), N]."""
-    kept = torch.zeros(active.shape[0], len(block), active.shape[1], dtype=torch.bool)
+def attacked(run: Run, radii: Tensor, levels: list[int], active: Tensor) -> Tensor:
+    """Return which of the active examples keep their class at some of the radii.
+
+    Args:
+        run: the attack.
+        radii: true radii, [R].
+        levels: indices of the radii.
+        active: examples to attack, [P, N], boolean.
+
+    Returns:
+        [P, len(levels), N], boolean.
+    """
+    kept = torch.zeros(active.shape[0], len(levels), active.shape[1], dtype=torch.bool)
     kept = kept.to(run.x.device)
     most = int(active.sum(dim=1).max())
-    for some, at in _blocks(len(block), most, run.chunk):
-        values = radii[[block[i] for i in some]].to(run.x)
+    for some, at in _chunks(len(levels), most, run.chunk):
+        values = radii[[levels[i] for i in some]].to(run.x)
         starts = _Starts(run, values.tolist())
         for networks, pack in run.groups:
             index, real = _active_first(active[networks])
             index, real = index[:, at], real[:, at].unsqueeze(1)
             if index.shape[1]:
                 points = _attack(run, pack, values, index, starts)
-                if run.watch is not None:
-                    here = [block[i] for i in some]
-                    run.watch(Points(networks, here, index, *points))
+                if run.on_points is not None:
+                    here = [levels[i] for i in some]
+                    run.on_points(AttackedPoints(networks, here, index, *points))
                 survives = points[1] & real
                 rows = index.unsqueeze(1).expand(-1, len(some), -1)
                 whole = torch.zeros_like(kept[networks, some])
@@ -101,7 +111,7 @@ def attacked(run: Run, radii: Tensor, block: list[int], active: Tensor) -> Tenso
 
 
 class _Starts:
-    """The random starts of one block's radii, drawn when first asked for."""
+    """The random starts at some radii, drawn when first asked for."""
 
     def __init__(self, run: Run, radii: list[float]) -> None:
         self.run, self.radii = run, radii
@@ -121,8 +131,8 @@ def _active_first(active: Tensor) -> tuple[Tensor, Tensor]:
     return ordered.indices[:, :most], ordered.values[:, :most].bool()
 
 
-def _blocks(radii: int, examples: int, chunk: int) -> Iterator[tuple[list[int], slice]]:
-    """Cut radii x examples into blocks of at most `chunk` inputs (at least one)."""
+def _chunks(radii: int, examples: int, chunk: int) -> Iterator[tuple[list[int], slice]]:
+    """Cut radii x examples into chunks of at most `chunk` inputs (at least one)."""
     if not examples:
         return
     wide = max(1, chunk // examples)
@@ -139,7 +149,7 @@ def _attack(
     group, attacked = index.shape
     inputs = run.x[index].repeat(1, len(radii), 1)
     labels = run.y[index].repeat(1, len(radii))
-    each = radii.repeat_interleave(attacked).unsqueeze(0)
+    each = radii.repeat_interleave(attacked).expand(group, -1)
     x_adv = run.attack.perturb(
         pack, inputs, labels, each, run.bounds, lambda attempt: starts.rows(index, attempt)
     )

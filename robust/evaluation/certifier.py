@@ -34,7 +34,7 @@ FLOAT32_MARGIN = 2.0**29 / 1000
 class Certifier:
     """Certificates of one pack; its parameters must not change afterwards.
 
-    Arguments are not checked. x is [B, D] or [P, B, D], y is [B], a radius [P, 1] or [P, B].
+    Arguments are not checked. x is [B, D] or [P, B, D], y is [B], a radius [P, B].
     """
 
     def __init__(self, net: Any) -> None:
@@ -46,7 +46,6 @@ class Certifier:
     @torch.no_grad()
     def promising(self, x: Tensor, y: Tensor, radius: Tensor) -> Tensor:
         """Return which examples the network's own precision does not rule out, [P, B]."""
-        radius = radius.expand(self.net.num_networks, x.shape[-2])
         if self.exact is self.net:
             return self._proven(x, y, radius)
         slack = self.slack(x.double(), y, radius.double())[0]
@@ -60,7 +59,6 @@ class Certifier:
     @torch.no_grad()
     def certified(self, x: Tensor, y: Tensor, radius: Tensor) -> Tensor:
         """Return which examples provably keep their class, [P, B]."""
-        radius = radius.expand(self.net.num_networks, x.shape[-2])
         holds = self.promising(x, y, radius) & self.classifies(x, y)
         some = holds.any(dim=0).nonzero().squeeze(1)
         if self.exact is not self.net and len(some):
@@ -71,7 +69,6 @@ class Certifier:
     @torch.no_grad()
     def certified_tight(self, x: Tensor, y: Tensor, radius: Tensor) -> Tensor:
         """Return which examples provably keep their class, t optimised, [P, B]."""
-        radius = radius.expand(self.net.num_networks, x.shape[-2])
         holds = self.certified(x, y, radius)
         open_ = self._open_classes(x, y, radius, holds | ~self.classifies(x, y))
         some = open_.any(dim=2).any(dim=0).nonzero().squeeze(1)

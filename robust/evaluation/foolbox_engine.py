@@ -91,7 +91,7 @@ class FoolboxAttack(Attack):
         from `start` and restored.
         """
         centre = x.expand(net.num_networks, *x.shape[-2:])
-        labels, radius = y.expand(centre.shape[:2]), radius.expand(centre.shape[:2])
+        labels = y.expand(centre.shape[:2])
         options = {"random_start": start is not None} if self.random else {}
         x_adv = torch.empty_like(centre)
         with torch.enable_grad(), torch.random.fork_rng(devices=[]):

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from robust.attacks.margins import error_gap
 from robust.bounds.rounding import RoundingSlack
-from robust.evaluation.attack_batches import Points
+from robust.evaluation.attack_batches import AttackedPoints
 from robust.evaluation.clean import FORWARD_ROWS
 from robust.losses import class_differences
 from robust.norms import norm
@@ -50,7 +50,7 @@ class Contradiction:
     gap: float
 
 
-class Sandwich:
+class CertificateCheck:
     """Compares the points of one attack with what is certified, as they are found.
 
     Attributes:
@@ -88,7 +88,7 @@ class Sandwich:
         self.nearest = torch.full_like(self.certified[:, 0], float("inf"), dtype=torch.float64)
         self.found: list[Contradiction] = []
 
-    def __call__(self, points: Points) -> None:
+    def __call__(self, points: AttackedPoints) -> None:
         """Look at some points of the attack."""
         claimed = self.certified[points.networks].any(dim=1).gather(1, points.examples)
         broken = (claimed.unsqueeze(1) & ~points.keeps).nonzero()
@@ -109,7 +109,7 @@ class Sandwich:
             shape = self.net.num_networks, 1, *x.shape
             index = index.expand(self.net.num_networks, -1)
             everywhere = slice(0, self.net.num_networks)
-            self(Points(everywhere, [0], index, x.expand(shape), keeps.unsqueeze(1)))
+            self(AttackedPoints(everywhere, [0], index, x.expand(shape), keeps.unsqueeze(1)))
 
     @property
     def refuted(self) -> Tensor:

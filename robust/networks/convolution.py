@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from robust.numerics.precision import products_are_rough
+from robust.numerics.precision import products_are_shortened
 
 POOL = 2  # side and stride of every max-pooling window
 
@@ -64,7 +64,7 @@ def convolve_transposed(maps: Tensor, weight: Tensor) -> Tensor:
 def _like_other_products() -> AbstractContextManager[None]:
     """Round factors where matrix products may: left to itself cuDNN does, to ten bits."""
     flags: AbstractContextManager[None] = torch.backends.cudnn.flags(
-        enabled=torch.backends.cudnn.enabled, allow_tf32=products_are_rough()
+        enabled=torch.backends.cudnn.enabled, allow_tf32=products_are_shortened()
     )
     return flags
 

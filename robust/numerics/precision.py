@@ -14,11 +14,11 @@ from contextlib import contextmanager
 import torch
 
 # torch's name for products of 10-bit mantissas (TF32) on the devices that have them.
-ROUGH_PRECISION = {"cuda": "high"}
+SHORTENED_PRECISION = {"cuda": "high"}
 
 
 @contextmanager
-def rough_products(device: str, rough: bool) -> Iterator[None]:
+def shortened_products(device: str, shorten: bool) -> Iterator[None]:
     """Let float32 products be shortened within, on a device where that is faster.
 
     Only for training. RUB looks for its vertices so and evaluates the vertices found exactly:
@@ -27,18 +27,18 @@ def rough_products(device: str, rough: bool) -> Iterator[None]:
 
     Args:
         device: its type.
-        rough: whether to.
+        shorten: whether to.
     """
     before = torch.get_float32_matmul_precision()
-    if rough and device in ROUGH_PRECISION:
-        torch.set_float32_matmul_precision(ROUGH_PRECISION[device])
+    if shorten and device in SHORTENED_PRECISION:
+        torch.set_float32_matmul_precision(SHORTENED_PRECISION[device])
     try:
         yield
     finally:
         torch.set_float32_matmul_precision(before)
 
 
-def products_are_rough() -> bool:
+def products_are_shortened() -> bool:
     """Return whether torch may shorten float32 products now."""
     return torch.get_float32_matmul_precision() != "highest"
 

@@ -46,7 +46,7 @@ class CheckpointFile:
 
         Args:
             path: of the file; its folder is made when first needed.
-            key: what the training depends on beside the arguments of `robust.train` (which
+            key: what the training depends on besides the arguments of `robust.train` (which
                 data, which version of the code); a checkpoint with another one is ignored.
             every_seconds: the least time between two checkpoints.
         """

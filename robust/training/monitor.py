@@ -18,6 +18,7 @@ from torch import Tensor
 
 from robust import attacks, defenses
 from robust.attacks.base import UNBOUNDED
+from robust.checks import for_each_example
 from robust.defenses.base import Defense
 from robust.evaluation.attack_batches import GROUP
 from robust.losses import class_differences, cross_entropy
@@ -145,13 +146,13 @@ class Monitor:
         method, norm = trace.defense, trace.defense.norm
         generator = torch.Generator(x.device)
         generator.manual_seed(derived_seed(self.seed, "objective", step))
-        objective = method.mean_losses(self.net, x, y, trace.radius, generator)
+        radius = for_each_example(trace.radius, len(y))
+        objective = method.mean_losses(self.net, x, y, radius, generator)
         self._keep(step, "objective", norm, objective)
         if norm is not None:
             attack = attacks.get(f"pgd-{norm}")
             generator.manual_seed(derived_seed(self.seed, "adversarial loss", step))
             start = attack.random_starts(x, generator)
-            radius = trace.radius.unsqueeze(1)
             x_adv = attack.perturb(self.net, x, y, radius, self.bounds, start)
             losses = method.loss_function(class_differences(self.net(x_adv), y))
             self._keep(step, "adversarial_loss", norm, losses.mean(dim=1))
@@ -195,14 +196,15 @@ def bound_holds(
     generator = torch.Generator(x.device).manual_seed(seed)
     noise = attack.random_starts(x, generator)(0).repeat(count, 1)
     radii = torch.tensor(ball.radii, dtype=x.dtype, device=x.device)
-    each = radii.repeat_interleave(len(x)).unsqueeze(0)
+    each = radii.repeat_interleave(len(x)).expand(net.num_networks, -1)
     many = x.repeat(count, 1), y.repeat(count)
     x_adv = attack.perturb(net, *many, each, bounds, lambda _: noise)
     exact = net.subset(range(net.num_networks)).double()
     adversarial = cross_entropy(class_differences(exact(x_adv.double()), many[1]))
     adversarial = adversarial.view(net.num_networks, count, len(x)).mean(dim=2)
     arub = defenses.get(f"arub-{ball.norm}")
-    wide, ones = x.double(), torch.ones(net.num_networks, dtype=torch.float64, device=x.device)
+    wide = x.double()
+    ones = wide.new_ones(()).expand(net.num_networks, len(x))
     objective = torch.stack(
         [arub.example_losses(exact, wide, y, r * ones, None).mean(dim=1) for r in radii.double()],
         dim=1,

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from robust.checks import for_each_example
 from robust.defenses.base import Defense
 from robust.networks.linearization import Network
 from robust.training.optimizer import PackedAdam
@@ -52,7 +53,8 @@ class TrainingStep:
             generator: of random starts, on the device of `net`.
         """
         self.net, self.x, self.y = net, x, y
-        self.defense, self.radius, self.generator = defense, radius, generator
+        self.defense, self.generator = defense, generator
+        self.radius = for_each_example(radius, batch_size)
         self.parameters: list[Tensor] = list(net.parameters())
         self.optimizer = PackedAdam(self.parameters, learning_rate)
         self.batch = torch.zeros(batch_size, dtype=torch.int64, device=x.device)

@@ -20,8 +20,8 @@ import pyarrow as pa
 import torch
 
 from robust.evaluate import correct, survivors
-from robust.evaluation.attack_batches import Points
-from robust.evaluation.soundness import Sandwich, reports
+from robust.evaluation.attack_batches import AttackedPoints
+from robust.evaluation.soundness import CertificateCheck, reports
 from robust.networks.linearization import Network
 from sweep import datasets
 from sweep.config import compose
@@ -208,9 +208,13 @@ def _attacked(job: Job, net: Network, data: datasets.Dataset, pick: Row) -> Row:
     if norm == "l1" and options.certify:
         radii = torch.tensor([radius], dtype=torch.float64)
         certified = survivors(net, x, y, attack=schema.CERTIFIED, radii=radii, bounds=data.bounds)
-        check = Sandwich(net, x, y, radii, certified, f"autoattack-{norm}")
+        check = CertificateCheck(net, x, y, radii, certified, f"autoattack-{norm}")
         everything = torch.arange(len(y), device=device).unsqueeze(0)
-        check(Points(slice(0, 1), [0], everything, x_adv.view(1, 1, *x.shape), keeps.unsqueeze(1)))
+        check(
+            AttackedPoints(
+                slice(0, 1), [0], everything, x_adv.view(1, 1, *x.shape), keeps.unsqueeze(1)
+            )
+        )
         problem = reports(check.found, 1, len(y))[0]
         flags = "certificate-refuted" if bool(check.refuted.any()) else ""
     return pick | {

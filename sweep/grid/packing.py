@@ -29,6 +29,12 @@ class Pack:
         """A trial to read the common fields from."""
         return self.trials[0]
 
+    @property
+    def halves(self) -> tuple[Pack, Pack]:
+        """Two packs, of its first and of its other trials."""
+        half = len(self) // 2
+        return Pack(self.trials[:half]), Pack(self.trials[half:])
+
     def __len__(self) -> int:
         return len(self.trials)
 

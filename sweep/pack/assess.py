@@ -20,8 +20,8 @@ from robust.attacks.gradient import GradientAttack
 from robust.evaluate import CERTIFICATES, survivors
 from robust.evaluation import diagnostics
 from robust.evaluation.soundness import (
+    CertificateCheck,
     Contradiction,
-    Sandwich,
     above_clean,
     clean_differences,
     reports,
@@ -34,32 +34,13 @@ from sweep.grid.expand import attack_radii
 from sweep.grid.trial import Trial
 from sweep.hashing import content_hash
 from sweep.pack import records
+from sweep.pack.outcome import Assessment, Floats
 from sweep.results import schema
 
 NO_GRADIENT_SHARE: Final = 0.1
 VERTEX: Final = "vertex-l1"
 
 Kept = Mapping[str, Tensor]  # attack or certificate -> which samples survive, [H, R, N]
-
-
-@dataclass(frozen=True)
-class Assessment:
-    """What evaluating a pack gave; sequences and arrays have one entry per trial."""
-
-    accuracy: Mapping[tuple[str, str], NDArray[np.float64]]  # (split, attack) -> [P, R]
-    num_samples: Mapping[str, int]
-    flags: tuple[str, ...]  # of `schema.FLAGS`, separated by spaces
-    problems: tuple[str | None, ...]  # why a trial's accuracies cannot be believed
-
-
-def join(first: Assessment, second: Assessment) -> Assessment:
-    """Put the assessments of two halves of a pack together."""
-    return Assessment(
-        {k: np.concatenate([v, second.accuracy[k]]) for k, v in first.accuracy.items()},
-        first.num_samples,
-        (*first.flags, *second.flags),
-        (*first.problems, *second.problems),
-    )
 
 
 @dataclass
@@ -85,8 +66,8 @@ def assess(
     device: str,
     diverged_step: Sequence[int | None],
     chunk: int | None = None,
-) -> Assessment:
-    """Evaluate the networks that did not diverge.
+) -> tuple[Assessment, ...]:
+    """Evaluate the networks that did not diverge; return an assessment of each network.
 
     Args:
         net: P trained networks.
@@ -97,27 +78,32 @@ def assess(
         diverged_step: of each network; None where it did not diverge.
         chunk: inputs attacked at once; None chooses by device. It changes no result.
     """
-    count = len(diverged_step)
     x, y, num_samples = _samples(data, first.dataset_hash, evaluation, device)
-    shape = count, len(evaluation.attack_grid_radii)
-    accuracy = {key: np.full(shape, np.nan) for key in records.blocks(evaluation)}
-    flags, problems = [""] * count, _nothing(count)
+    assessed = [Assessment(num_samples=num_samples)] * len(diverged_step)
     healthy = [p for p, step in enumerate(diverged_step) if step is None]
     if healthy:
         pack = net.subset(healthy)
         evidence = _evidence(pack, x, y, first, data, evaluation, chunk)
-        of_pack = _flags(pack, x, y, evidence)
-        wrong = reports(evidence.contradictions, len(healthy), len(y))
-        for p, own, problem in zip(healthy, of_pack, wrong, strict=True):
-            flags[p], problems[p] = own, problem
-        for (split, attack), values in accuracy.items():
-            kept = evidence.kept[attack][:, :, _columns(split, num_samples)]
-            values[healthy] = kept.double().mean(dim=2).numpy()
-    return Assessment(accuracy, num_samples, tuple(flags), tuple(problems))
+        flags = _flags(pack, x, y, evidence)
+        problems = reports(evidence.contradictions, len(healthy), len(y))
+        accuracy = _accuracies(evidence.kept, evaluation, num_samples)
+        for h, p in enumerate(healthy):
+            own = {key: values[h] for key, values in accuracy.items()}
+            assessed[p] = Assessment(own, num_samples, flags[h], problems[h])
+    return tuple(assessed)
 
 
-def _nothing(count: int) -> list[str | None]:
-    return [None] * count
+def _accuracies(
+    kept: Kept, evaluation: Evaluation, num_samples: Mapping[str, int]
+) -> dict[tuple[str, str], Floats]:
+    """The share of each split that survives each attack, [H, R]."""
+    return {
+        (split, attack): kept[attack][:, :, _columns(split, num_samples)]
+        .double()
+        .mean(dim=2)
+        .numpy()
+        for split, attack in records.split_attacks(evaluation)
+    }
 
 
 def _samples(
@@ -173,13 +159,13 @@ def _evidence(
     names = options.evaluated_attacks(evaluation)
     gaps, clean = clean_differences(net, x, y)
     claims: Tensor | None = None
-    watches: list[Sandwich] = []
+    checks: list[CertificateCheck] = []
     for attack in sorted(names, key=lambda name: name not in CERTIFICATES):
         norm = options.attack_norm(attack)
         radii = _true_radii(evaluation, norm, data)
         if attack not in CERTIFICATES and claims is not None:
             ladder, same = _true_radii(evaluation, "l1", data), norm == "l1"
-            watches.append(Sandwich(net, x, y, ladder, claims, attack, same))
+            checks.append(CertificateCheck(net, x, y, ladder, claims, attack, same))
         kept = survivors(
             net,
             x,
@@ -192,7 +178,7 @@ def _evidence(
             engine=_engine(attack, evaluation.engine),
             restarts=evaluation.restarts,
             record=evaluation.cuda_graph,
-            watch=watches[-1] if watches else None,
+            on_points=checks[-1] if checks else None,
             chunk=chunk,
         )
         evidence.kept[attack] = kept
@@ -201,18 +187,18 @@ def _evidence(
             claims = kept if claims is None else claims | kept
     if claims is not None:
         ladder = _true_radii(evaluation, "l1", data)
-        watches.append(Sandwich(net, x, y, ladder, claims, "no attack"))
-        watches[-1].look_at_inputs()
-    _withdraw(evidence, watches)
+        checks.append(CertificateCheck(net, x, y, ladder, claims, "no attack"))
+        checks[-1].look_at_inputs()
+    _withdraw(evidence, checks)
     return evidence
 
 
-def _withdraw(evidence: _Evidence, watches: Sequence[Sandwich]) -> None:
+def _withdraw(evidence: _Evidence, checks: Sequence[CertificateCheck]) -> None:
     """Count what was refuted as not certified, and keep what was disproven."""
-    for watch in watches:
-        refuted = watch.refuted.cpu()
+    for check in checks:
+        refuted = check.refuted.cpu()
         evidence.refuted |= refuted.flatten(1).any(dim=1)
-        evidence.contradictions += watch.found
+        evidence.contradictions += check.found
         for name in set(CERTIFICATES) & set(evidence.kept):
             evidence.kept[name] = evidence.kept[name] & ~refuted
 

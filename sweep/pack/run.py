@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 import traceback
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import torch
@@ -15,7 +17,7 @@ from sweep.datasets import DatasetInfo
 from sweep.errors import DamagedError
 from sweep.grid.packing import Pack
 from sweep.pack import checkpoints, records, simulate
-from sweep.pack.records import Measured
+from sweep.pack.outcome import Assessment, Outcome, PackOutcome, failed_pack
 from sweep.pack.train import OnStep, Settings, device_lost, measure_after_deaths
 from sweep.results import store
 from sweep.results.store import FAILED
@@ -83,7 +85,8 @@ def run_pack(
     try:
         return _run_and_write(job, on_step, started, leave_lost_device)
     except OSError as error:
-        return _finish(job, started, failed=len(job.pack), unwritten=one_line(error))
+        lost = failed_pack(len(job.pack), one_line(error))
+        return replace(_summary(job, lost, started), error=None, unwritten=one_line(error))
 
 
 def _run_and_write(
@@ -92,37 +95,28 @@ def _run_and_write(
     before = _finished_before(job)
     if len(before) == len(job.pack):
         _remove_checkpoints(job)
-        return _summary_of_records(job, started)
+        return replace(_summary(job, _recorded(job), started), found=True)
     pack, settings = job.pack, job.settings
     try:
-        measured = _measure(job, on_step)
+        outcome = _measure(job, on_step)
         table = records.build_records(
-            pack, job.info, settings.evaluation, settings.origin, measured
+            pack, job.info, settings.evaluation, settings.origin, outcome
         )
-        curves = records.build_curves(pack, settings.origin, measured)
+        curves = records.build_curves(pack, settings.origin, outcome)
     except Exception as exception:  # one pack's failure must not stop the sweep
         if leave_lost_device and device_lost(exception):
             raise DeviceLostError(one_line(exception)) from exception
         return record_failure(job, one_line(exception), traceback.format_exc(), started)
-    status = measured.status
-    failed = {t.trial_id for t, s in zip(pack.trials, status, strict=True) if s == FAILED}
+    failed = {
+        trial.trial_id
+        for trial, own in zip(pack.trials, outcome.trials, strict=True)
+        if own.status == FAILED
+    }
     store.write_pack(
         folder(job), pack.pack_id, _keep_finished(job, table, failed & before), curves
     )
     _remove_checkpoints(job)
-    return _finish(
-        job,
-        started - measured.seconds_before,
-        complete=status.count("complete"),
-        diverged=status.count("diverged"),
-        failed=status.count("failed"),
-        error=next((problem for problem in measured.problems if problem is not None), None),
-        train_seconds=sum(measured.train_seconds),
-        evaluation_seconds=sum(measured.evaluation_seconds),
-        device=measured.device,
-        resumed_step=measured.resumed_step,
-        trained_together=max(measured.trained_together),
-    )
+    return _summary(job, outcome, started)
 
 
 def record_failure(job: Job, error: str, details: str, started: float | None = None) -> Summary:
@@ -140,12 +134,11 @@ def record_failure(job: Job, error: str, details: str, started: float | None = N
     started = time.perf_counter() if started is None else started
     _keep_details(job, details)
     if _finished_before(job):
-        return _summary_of_records(job, started, error)
-    table = records.build_failed_records(
-        pack, job.info, settings.evaluation, settings.origin, error
-    )
+        return replace(_summary(job, _recorded(job, error), started), found=True)
+    outcome = failed_pack(len(pack), error)
+    table = records.build_records(pack, job.info, settings.evaluation, settings.origin, outcome)
     store.write_table(folder(job).records(pack.pack_id), table)
-    return _finish(job, started, failed=len(pack), error=error)
+    return _summary(job, outcome, started)
 
 
 def _keep_details(job: Job, details: str) -> None:
@@ -187,25 +180,27 @@ def _keep_finished(job: Job, table: pa.Table, kept: set[str]) -> pa.Table:
     return pa.concat_tables([table.filter(pa.array(mine)), there.filter(pa.array(theirs))])
 
 
-def _summary_of_records(job: Job, started: float, error: str | None = None) -> Summary:
-    """How a pack stands in its records; what they lack counts as failed."""
-    columns = ["trial_id", "status", "train_seconds", "evaluation_seconds", "device", "pack_size"]
-    table = store.read_table(folder(job).records(job.pack.pack_id)).select(columns)
-    rows = {row["trial_id"]: row for row in table.to_pylist()}
-    status = [row["status"] for row in rows.values()]
-    complete, diverged = status.count("complete"), status.count("diverged")
-    return _finish(
-        job,
-        started,
-        complete=complete,
-        diverged=diverged,
-        failed=len(job.pack) - complete - diverged,
-        error=error if complete + diverged < len(job.pack) else None,
-        train_seconds=sum(row["train_seconds"] or 0.0 for row in rows.values()),
-        evaluation_seconds=sum(row["evaluation_seconds"] or 0.0 for row in rows.values()),
-        device=next(row["device"] for row in rows.values()),
-        trained_together=max(row["pack_size"] for row in rows.values()),
-        found=True,
+def _recorded(job: Job, error: str = "no record") -> PackOutcome:
+    """What became of a pack by its records; trials that these have not finished have the error."""
+    names = ["status", "diverged_step", "pack_size", "train_seconds", "evaluation_seconds"]
+    table = store.read_table(folder(job).records(job.pack.pack_id))
+    rows = {
+        row["trial_id"]: row for row in table.select(["trial_id", "device", *names]).to_pylist()
+    }
+    trials = tuple(_recorded_outcome(rows.get(t.trial_id), error) for t in job.pack.trials)
+    return PackOutcome(trials, next(row["device"] for row in rows.values()))
+
+
+def _recorded_outcome(row: Mapping[str, Any] | None, error: str) -> Outcome:
+    """What became of a trial by one of its records."""
+    if row is None:
+        return Outcome(Assessment(problem=error))
+    return Outcome(
+        Assessment(problem=error if row["status"] == FAILED else None),
+        diverged_step=row["diverged_step"],
+        trained_together=row["pack_size"],
+        train_seconds=row["train_seconds"],
+        evaluation_seconds=row["evaluation_seconds"],
     )
 
 
@@ -219,46 +214,31 @@ def one_line(exception: BaseException) -> str:
     return " ".join(f"{type(exception).__name__}: {exception}".split())
 
 
-def _finish(
-    job: Job,
-    started: float,
-    *,
-    complete: int = 0,
-    diverged: int = 0,
-    failed: int = 0,
-    train_seconds: float = 0.0,
-    evaluation_seconds: float = 0.0,
-    device: str = "unknown",
-    resumed_step: int = 0,
-    trained_together: int = 0,
-    error: str | None = None,
-    unwritten: str | None = None,
-    found: bool = False,
-) -> Summary:
-    first = job.pack.first
+def _summary(job: Job, outcome: PackOutcome, started: float) -> Summary:
+    first, trials = job.pack.first, outcome.trials
+    status = [own.status for own in trials]
+    problems = [own.assessment.problem for own in trials]
     return Summary(
         pack_id=job.pack.pack_id,
         dataset=first.dataset,
         network=first.network,
         defense=first.defense,
         batch_size=first.batch_size,
-        trials=len(job.pack),
-        complete=complete,
-        diverged=diverged,
-        failed=failed,
-        train_seconds=train_seconds,
-        evaluation_seconds=evaluation_seconds,
-        seconds=time.perf_counter() - started,
-        device=device,
-        resumed_step=resumed_step,
-        trained_together=trained_together,
-        error=error,
-        unwritten=unwritten,
-        found=found,
+        trials=len(trials),
+        complete=status.count("complete"),
+        diverged=status.count("diverged"),
+        failed=status.count("failed"),
+        train_seconds=sum(own.train_seconds or 0.0 for own in trials),
+        evaluation_seconds=sum(own.evaluation_seconds or 0.0 for own in trials),
+        seconds=time.perf_counter() - started + outcome.seconds_before,
+        device=outcome.device,
+        resumed_step=outcome.resumed_step,
+        trained_together=max(own.trained_together for own in trials),
+        error=next((problem for problem in problems if problem is not None), None),
     )
 
 
-def _measure(job: Job, on_step: OnStep | None) -> Measured:
+def _measure(job: Job, on_step: OnStep | None) -> PackOutcome:
     if job.settings.origin.simulated:
         return simulate.measure(job.pack, job.info, job.settings.evaluation)
     data = datasets.load(

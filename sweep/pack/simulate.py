@@ -1,4 +1,4 @@
-"""Made-up measurements in place of training, to try the whole pipeline at full size.
+"""Made-up outcomes in place of training, to try the whole pipeline at full size.
 
 They have the shape of real ones and are marked as simulated in the records, which the analysis
 refuses unless told otherwise.
@@ -10,38 +10,33 @@ import numpy as np
 
 from sweep.config.schema import Evaluation
 from sweep.datasets import DatasetInfo
-from sweep.grid.options import evaluated_attacks
 from sweep.grid.packing import Pack
 from sweep.grid.trial import Trial
-from sweep.pack.records import Measured
-from sweep.results import schema
+from sweep.pack.outcome import Assessment, Outcome, PackOutcome
+from sweep.pack.records import split_attacks
 
 
-def measure(pack: Pack, info: DatasetInfo, evaluation: Evaluation) -> Measured:
-    """Make up a pack's measurements; a trial's numbers depend on its id only."""
-    count = len(pack)
-    radii = np.asarray(evaluation.attack_grid_radii)
-    generators = [np.random.default_rng(int(trial.trial_id, 16)) for trial in pack.trials]
-    clean = np.array([0.5 + 0.5 * generator.random() for generator in generators])
-    decay = np.array([1 + 9 * generator.random() for generator in generators])
-    accuracy = clean[:, None] * np.exp(-decay[:, None] * radii[None, :])
-    return Measured(
-        diverged_step=tuple(_diverged_step(trial) for trial in pack.trials),
-        accuracy={
-            (split, attack): accuracy
-            for split in schema.SPLITS
-            for attack in evaluated_attacks(evaluation)
-        },
-        num_samples={"validation": info.num_validation, "test": info.num_test},
-        trained_together=(count,) * count,
-        steps_per_second=(1000.0,) * count,
-        train_seconds=(0.0,) * count,
-        evaluation_seconds=(0.0,) * count,
-        flags=("",) * count,
-        problems=(None,) * count,
-        observations=((),) * count,
-        curve=(),
-        device="simulated",
+def measure(pack: Pack, info: DatasetInfo, evaluation: Evaluation) -> PackOutcome:
+    """Make up what became of a pack; a trial's numbers depend on its id only."""
+    return PackOutcome(
+        tuple(_outcome(trial, len(pack), info, evaluation) for trial in pack.trials), "simulated"
+    )
+
+
+def _outcome(trial: Trial, together: int, info: DatasetInfo, evaluation: Evaluation) -> Outcome:
+    generator = np.random.default_rng(int(trial.trial_id, 16))
+    clean, decay = 0.5 + 0.5 * generator.random(), 1 + 9 * generator.random()
+    accuracy = clean * np.exp(-decay * np.asarray(evaluation.attack_grid_radii))
+    return Outcome(
+        Assessment(
+            dict.fromkeys(split_attacks(evaluation), accuracy),
+            {"validation": info.num_validation, "test": info.num_test},
+        ),
+        diverged_step=_diverged_step(trial),
+        trained_together=together,
+        steps_per_second=1000.0,
+        train_seconds=0.0,
+        evaluation_seconds=0.0,
     )
 
 

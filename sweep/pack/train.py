@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, reduce
+from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -26,9 +26,10 @@ from sweep.datasets import DataOptions, Dataset, DatasetInfo
 from sweep.datasets.values import Split
 from sweep.grid.packing import Pack
 from sweep.grid.trial import Trial
-from sweep.pack import checkpoints, monitor, records
-from sweep.pack.assess import Assessment, assess, join
-from sweep.pack.records import Measured, Origin
+from sweep.pack import checkpoints, monitor
+from sweep.pack.assess import assess
+from sweep.pack.outcome import Assessment, Outcome, PackOutcome
+from sweep.pack.records import Origin
 from sweep.results import store
 
 OnStep = Callable[[int], None]
@@ -51,7 +52,7 @@ _SMALLEST_CHUNK = 16  # inputs attacked at once: below, memory is full for anoth
 
 @dataclass(frozen=True)
 class Settings:
-    """What a worker must know beside its pack."""
+    """What a worker must know besides its pack."""
 
     results: str  # the folder of all experiments' results
     origin: Origin
@@ -65,7 +66,7 @@ class Settings:
 
 def measure_within_memory(
     pack: Pack, data: Dataset, settings: Settings, on_step: OnStep | None = None
-) -> Measured:
+) -> PackOutcome:
     """Train and evaluate a pack; halve it for as long as it does not fit into memory."""
     try:
         return train_and_evaluate(pack, data, settings, on_step)
@@ -74,16 +75,13 @@ def measure_within_memory(
             raise
     # Only here, outside of the block, are the tensors of what failed gone.
     release_memory(settings.device)
-    half = len(pack) // 2
-    return records.join(
-        measure_within_memory(Pack(pack.trials[:half]), data, settings, on_step),
-        measure_within_memory(Pack(pack.trials[half:]), data, settings, on_step),
-    )
+    first, second = (measure_within_memory(half, data, settings, on_step) for half in pack.halves)
+    return first + second
 
 
 def measure_after_deaths(
     pack: Pack, data: Dataset, settings: Settings, on_step: OnStep | None = None, deaths: int = 0
-) -> Measured:
+) -> PackOutcome:
     """Train and evaluate a pack whose worker was killed so many times before, in parts.
 
     The kernel kills a process for its memory without a word, so every death that is not explained
@@ -94,11 +92,10 @@ def measure_after_deaths(
     begun = checkpoint is not None and checkpoint.path.exists()
     if len(pack) == 1 or deaths == 0 or (deaths == 1 and begun):
         return measure_within_memory(pack, data, settings, on_step)
-    half = len(pack) // 2
-    return records.join(
-        measure_after_deaths(Pack(pack.trials[:half]), data, settings, on_step, deaths - 1),
-        measure_after_deaths(Pack(pack.trials[half:]), data, settings, on_step, deaths - 1),
+    first, second = (
+        measure_after_deaths(half, data, settings, on_step, deaths - 1) for half in pack.halves
     )
+    return first + second
 
 
 def out_of_memory(error: BaseException) -> bool:
@@ -115,7 +112,7 @@ def device_lost(error: BaseException) -> bool:
 
 
 def take_share(device: str, share: float) -> None:
-    """Keep this process to its share of a GPU's memory, beside the others that use it."""
+    """Keep this process to its share of a GPU's memory, next to the others that use it."""
     if device != "cpu" and 0 < share < 1:
         torch.cuda.set_per_process_memory_fraction(share)
 
@@ -128,7 +125,7 @@ def release_memory(device: str) -> None:
 
 def train_and_evaluate(
     pack: Pack, data: Dataset, settings: Settings, on_step: OnStep | None = None
-) -> Measured:
+) -> PackOutcome:
     """Train all networks of a pack in one program, and evaluate them on both splits."""
     first, device = pack.first, settings.device
     net = initial_networks(pack, data.info).to(device)
@@ -139,24 +136,23 @@ def train_and_evaluate(
     assessed = assess_within_memory(net, first, data, settings, result.diverged_step)
     evaluation_seconds = time.perf_counter() - started
     count = len(pack)
-    return Measured(
-        diverged_step=tuple(result.diverged_step),
-        accuracy=assessed.accuracy,
-        num_samples=assessed.num_samples,
-        trained_together=(count,) * count,
-        steps_per_second=(count * first.steps / max(result.seconds, 1e-9),) * count,
-        train_seconds=(result.seconds / count,) * count,
-        evaluation_seconds=(evaluation_seconds / count,) * count,
-        flags=assessed.flags,
-        problems=assessed.problems,
-        observations=(
-            ((),) * count if watching is None else watching.observations(result.diverged_step)
-        ),
-        curve=result.curve,
-        device=device_name(device),
-        resumed_step=result.resumed_step,
-        seconds_before=result.seconds_before,
+    observations = (
+        ((),) * count if watching is None else watching.observations(result.diverged_step)
     )
+    trials = tuple(
+        Outcome(
+            assessed[p],
+            diverged_step=result.diverged_step[p],
+            trained_together=count,
+            steps_per_second=count * first.steps / max(result.seconds, 1e-9),
+            train_seconds=result.seconds / count,
+            evaluation_seconds=evaluation_seconds / count,
+            curve=tuple((step, values[p]) for step, values in result.curve),
+            observations=observations[p],
+        )
+        for p in range(count)
+    )
+    return PackOutcome(trials, device_name(device), result.resumed_step, result.seconds_before)
 
 
 def assess_within_memory(
@@ -166,7 +162,7 @@ def assess_within_memory(
     settings: Settings,
     diverged_step: Sequence[int | None],
     chunk: int | None = None,
-) -> Assessment:
+) -> tuple[Assessment, ...]:
     """Evaluate a trained pack; with fewer networks and inputs at once while memory is full."""
     count, device = net.num_networks, settings.device
     try:
@@ -176,14 +172,13 @@ def assess_within_memory(
         if not out_of_memory(error) or (count == 1 and chunk < _SMALLEST_CHUNK):
             raise
     release_memory(device)
-    parts = [list(part) for part in (range(count // 2), range(count // 2, count)) if part]
-    assessed = (
-        assess_within_memory(
-            net.subset(part), first, data, settings, [diverged_step[p] for p in part], chunk
-        )
-        for part in parts
-    )
-    return reduce(join, assessed)
+    assessed: list[Assessment] = []
+    for part in (range(count // 2), range(count // 2, count)):
+        if part:
+            own = [diverged_step[p] for p in part]
+            some = net.subset(part)
+            assessed += assess_within_memory(some, first, data, settings, own, chunk)
+    return tuple(assessed)
 
 
 def initial_networks(pack: Pack, info: DatasetInfo) -> MLP | CNN:

@@ -39,7 +39,7 @@ class TRADES(Defense):
     ) -> Tensor:
         """Return the loss of each example, [P, B]."""
         clean = net(x)
-        ball = radius.view(-1, 1, 1)
+        ball = radius.unsqueeze(2)
         x_adv = x + ball * sample_unit_ball(tuple(x.shape[-2:]), "linf", x, generator)
         for _ in range(STEPS):
             x_adv = x_adv.detach().requires_grad_()

@@ -43,7 +43,7 @@ def _bound_of(net: Network) -> _Bound:
 
 
 def worst_case_differences(
-    net: Network, x: Tensor, y: Tensor, radius: Tensor, rough: bool = False
+    net: Network, x: Tensor, y: Tensor, radius: Tensor, for_training: bool = False
 ) -> Tensor:
     """Return certified upper bounds of max z_k - z_y over the L1 ball, with gradient.
 
@@ -51,9 +51,9 @@ def worst_case_differences(
         net: P networks.
         x: [B, D] or [P, B, D], in scaled input units.
         y: labels, [B].
-        radius: true L1 radius >= 0, [P, 1] or [P, B].
-        rough: let the search for vertices shorten its products where the device is faster so:
-            for training alone, as among near ties another vertex may win.
+        radius: true L1 radius >= 0, [P, B].
+        for_training: let the search for vertices shorten its products where the device is faster
+            so; not for certificates, as among near ties another vertex may win.
 
     Returns:
         [P, B, K-1], classes k != y in increasing order.
@@ -61,7 +61,7 @@ def worst_case_differences(
     Raises:
         ValueError: the network has no such bound.
     """
-    return _bound_of(net).worst_case_differences(net, x, y, radius, rough)
+    return _bound_of(net).worst_case_differences(net, x, y, radius, for_training)
 
 
 def search(net: Network, x: Tensor, y: Tensor, radius: Tensor) -> tuple[Tensor, Tensor]:
@@ -84,7 +84,7 @@ def below(
         net: P networks.
         x: [B, D] or [P, B, D].
         y: labels, [B].
-        radius: true L1 radius >= 0, [P, 1] or [P, B].
+        radius: true L1 radius >= 0, [P, B].
         limit: for bounds that are searched, a number or [P, B, K-1].
         screening_limit: for upper bounds of the bounds, which spare most of the search.
 
@@ -100,4 +100,4 @@ def below(
         torch.as_tensor(value, dtype=x.dtype, device=x.device).expand(*shape, net.num_classes - 1)
         for value in (limit, screening_limit)
     ]
-    return bound.below(net, x, y, radius.expand(shape), *limits)
+    return bound.below(net, x, y, radius, *limits)

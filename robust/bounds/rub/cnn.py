@@ -1,13 +1,13 @@
 """RUB for convolutional networks with ReLU and max-pooling, which the paper leaves open.
 
-As in `rub_mlp`, two functions of the perturbation are carried for every unit: u >= z and v >= -z,
-both convex. A convolution is an affine layer. A window of max-pooling after ReLU passes on
+The two convex streams of `streams` are carried. A convolution is an affine layer. A window of
+max-pooling after ReLU passes on
     s = max_i [u_i]^+ >= max_i [z_i]^+    and    m = t v_w >= -max_i [z_i]^+,
 w the member that is largest at x itself, t = 1 where it is active there, else 0. Any t_i >= 0
 with sum at most 1 would do; this choice makes the bound exact at radius 0. docs/rub-bound.md has
 the proof.
 
-Only the maximising vertex of each (example, class) carries gradient: `patch_search` finds it
+Only the maximising vertex of each (example, class) carries gradient: `cnn_search` finds it
 without gradient, here it is evaluated again.
 
 Legend: P networks in the pack, B batch, V vertices, N = B*V, D input features, K classes, M maps,
@@ -24,9 +24,10 @@ from robust.bounds.first_order import approximate_worst_case_differences
 from robust.bounds.rounding import proves
 from robust.bounds.rub.cnn_search import worst_vertices
 from robust.bounds.rub.output_layer import output_layer
+from robust.bounds.rub.streams import halves, sides, through_affine, through_last, through_relu
 from robust.networks.cnn import CNN, Trace
 from robust.networks.convolution import POOL, Pooling, convolve
-from robust.numerics.precision import rough_products
+from robust.numerics.precision import shortened_products
 
 # Backward passes made at once to refute certificates.
 _LOWER_ROWS = 640
@@ -35,7 +36,7 @@ __all__ = ["below", "lower_bounds", "vertex_bounds", "worst_case_differences", "
 
 
 def worst_case_differences(
-    net: CNN, x: Tensor, y: Tensor, radius: Tensor, rough: bool = False
+    net: CNN, x: Tensor, y: Tensor, radius: Tensor, for_training: bool = False
 ) -> Tensor:
     """Return RUB's bound of max z_k - z_y over the L1 ball, with gradient.
 
@@ -43,14 +44,15 @@ def worst_case_differences(
         net: P networks.
         x: [B, D] or [P, B, D], in scaled input units.
         y: labels, [B].
-        radius: true L1 radius >= 0, [P, 1] or [P, B].
-        rough: look for the vertices with `rough_products`; the bound at them stays exact.
+        radius: true L1 radius >= 0, [P, B].
+        for_training: look for the vertices with `shortened_products`; the bound at them stays
+            exact.
 
     Returns:
         Certified bounds of the class differences, k != y in increasing order, [P, B, K-1];
         differentiable in the parameters (the subgradient at the maximising vertex).
     """
-    with rough_products(x.device.type, rough):
+    with shortened_products(x.device.type, for_training):
         vertices = worst_vertices(net, x, y, radius)[1]
     bounds = vertex_bounds(net, x, y, radius, vertices)  # V = K-1: one for each class
     return bounds.diagonal(dim1=2, dim2=3)
@@ -82,9 +84,8 @@ def lower_bounds(net: CNN, x: Tensor, y: Tensor, radius: Tensor) -> Tensor:
         net: P networks.
         x: [B, D] or [P, B, D].
         y: labels, [B].
-        radius: true L1 radius, [P, 1] or [P, B].
+        radius: true L1 radius, [P, B].
     """
-    radius = radius.expand(net.num_networks, len(y))
     size = max(1, _LOWER_ROWS // (net.num_networks * net.num_classes))
     parts = []
     for at in (slice(i, i + size) for i in range(0, len(y), size)):
@@ -100,7 +101,7 @@ def vertex_bounds(net: CNN, x: Tensor, y: Tensor, radius: Tensor, vertices: Tens
         net: P networks.
         x: [B, D] or [P, B, D].
         y: labels, [B].
-        radius: true L1 radius >= 0, [P, 1] or [P, B].
+        radius: true L1 radius >= 0, [P, B].
         vertices: v < D is x + rho e_v, v >= D is x - rho e_{v-D}, [P, B, V].
 
     Returns:
@@ -112,9 +113,8 @@ def vertex_bounds(net: CNN, x: Tensor, y: Tensor, radius: Tensor, vertices: Tens
     total, gap = _dense_streams(net, trace, total, gap)
     shape = (*vertices.shape, -1)
     last = output_layer(net, y)
-    bounds = torch.matmul(total.view(shape), last.weight.abs().mT)
-    bounds = bounds + torch.matmul(gap.view(shape), last.weight.mT)
-    return bounds / 2 + last.bias.unsqueeze(2)
+    bounds = through_last(total.view(shape), gap.view(shape), last.weight)
+    return bounds + last.bias.unsqueeze(2)
 
 
 def _vertex_inputs(net: CNN, x: Tensor, radius: Tensor, vertices: Tensor) -> Tensor:
@@ -154,8 +154,7 @@ def _pool(centre: Tensor, excess: Tensor | None, pooling: Pooling) -> tuple[Tens
     Returns:
         s + m and s - m, each [N, P*M, R/2, S/2].
     """
-    up = centre if excess is None else centre + excess
-    down = -centre if excess is None else excess - centre
+    up, down = sides(centre, excess)
     s = torch.relu(functional.max_pool2d(up, POOL))
     rows = down.view(pooling.winner.shape[0], -1, *down.shape[1:]).flatten(3)  # [B, V, P*M, RS]
     winner = pooling.winner.unsqueeze(1).expand(-1, rows.shape[1], -1, -1)
@@ -167,9 +166,6 @@ def _dense_streams(net: CNN, trace: Trace, total: Tensor, gap: Tensor) -> tuple[
     """Carry s + m and s - m, [P, N, H], through the hidden dense layers."""
     layers = list(zip(net.weights, net.biases, strict=True))[net.num_stages : -1]
     for (weight, bias), z in zip(layers, trace.hidden, strict=True):
-        centre = torch.baddbmm(bias.unsqueeze(1), gap, weight / 2)
-        excess = torch.bmm(total, weight.abs() / 2)
         mask = (z > 0).to(z.dtype).repeat_interleave(gap.shape[1] // z.shape[1], dim=1)
-        s, m = torch.relu(centre + excess), mask * (excess - centre)
-        total, gap = s + m, s - m
+        total, gap = through_relu(*through_affine(total, gap, *halves(weight), bias), mask)
     return total, gap

@@ -7,8 +7,7 @@ pixel; all others keep the values of the unperturbed pass. So vertices are taken
 on the patch that the block can reach: convolutions become products with small dense matrices,
 and the first dense layer uses only the rows of the reached units. Nothing is approximated.
 
-As in `rub_mlp` an affine layer needs two products, of the total ds + dm and the gap ds - dm:
-    excess = |W|(ds + dm)/2,  centre = W(ds - dm)/2,  du = centre + excess,  dv = excess - centre.
+The changes pass through an affine layer as the streams themselves do (`streams`), without bias.
 
 Legend: P networks in the pack, B batch, V vertices of a block, D input features, K classes,
 M maps, R x S rows and columns of a patch (after pooling), H units; the 4 members of a pooling
@@ -28,6 +27,7 @@ from torch import Tensor
 from robust.bounds.rub.cnn_patches import Patch, Span, patch_matrix, reach, relative
 from robust.bounds.rub.cnn_windows import stage_windows
 from robust.bounds.rub.output_layer import output_layer
+from robust.bounds.rub.streams import halves, through_affine, through_last
 from robust.losses import class_differences
 from robust.networks.cnn import CNN
 from robust.networks.convolution import POOL
@@ -79,9 +79,9 @@ class PatchSearch:
         self.windows = [stage_windows(net, trace, stage) for stage in range(net.num_stages)]
         self.hidden = [z.unsqueeze(2) for z in trace.hidden]  # [P, B, 1, H]
         self.differences = class_differences(trace.logits, y)
-        self.radius = radius.expand(self.differences.shape[:2])
+        self.radius = radius
         self.last = output_layer(net, y).weight
-        self.dense = [(w / 2, w.abs() / 2) for w in list(net.weights)[net.num_stages + 1 : -1]]
+        self.dense = [halves(w) for w in list(net.weights)[net.num_stages + 1 : -1]]
         self._patch_halves = lru_cache(_CACHED_PATCHES)(self._make_patch_halves)
         self._entry_halves = lru_cache(1)(self._first_dense_halves)
 
@@ -94,15 +94,13 @@ class PatchSearch:
         total, gap = self._pooled_change(block, examples)
         layers = [self._entry_halves(block.patches[-1]), *self.dense] if self.hidden else []
         for (half, half_abs), z in zip(layers, self.hidden, strict=True):
-            shape = (*total.shape[:3], -1)
-            centre = torch.bmm(gap.flatten(1, 2), half).view(shape)
-            excess = torch.bmm(total.flatten(1, 2), half_abs).view(shape)
+            centre, excess = through_affine(total, gap, half, half_abs)
             total, gap = _relu_change(z[:, examples], centre, excess)
         weight = self.last[:, examples]
         if not self.hidden:
             weight = self._rows_of(block.patches[-1], weight.mT).mT
-        change = torch.matmul(total, weight.abs().mT) + torch.matmul(gap, weight.mT)
-        return self.differences[:, examples].unsqueeze(2) + change / 2
+        change = through_last(total, gap, weight)
+        return self.differences[:, examples].unsqueeze(2) + change
 
     def _pooled_change(self, block: Block, examples: slice) -> tuple[Tensor, Tensor]:
         """Return ds + dm and ds - dm after the last pooling, each [P, b, V, R*S*M]."""
@@ -111,10 +109,7 @@ class PatchSearch:
         centre = torch.cat([step, -step], dim=2)
         total, gap = self.windows[0].change(examples, block.patches[1], centre, None)
         for stage in range(1, self.net.num_stages):
-            half, half_abs = self._halves(stage, block)
-            shape = (*total.shape[:3], -1)
-            centre = torch.bmm(gap.flatten(1, 2), half).view(shape)
-            excess = torch.bmm(total.flatten(1, 2), half_abs).view(shape)
+            centre, excess = through_affine(total, gap, *self._halves(stage, block))
             target = block.patches[stage + 1]
             total, gap = self.windows[stage].change(examples, target, centre, excess)
         return total, gap
@@ -131,8 +126,7 @@ class PatchSearch:
 
     def _first_dense_halves(self, patch: Patch) -> tuple[Tensor, Tensor]:
         """Return W/2 and |W|/2 of the first dense layer, for the units of a patch."""
-        rows = self._rows_of(patch, self.net.weights[self.net.num_stages]) / 2
-        return rows, rows.abs()
+        return halves(self._rows_of(patch, self.net.weights[self.net.num_stages]))
 
     def _rows_of(self, patch: Patch, weight: Tensor) -> Tensor:
         """Return the rows of a patch's units: [..., H, out] -> [..., R*S*M, out]."""
@@ -164,14 +158,13 @@ def worst_vertices(
         net: P networks.
         x: [B, D] or [P, B, D].
         y: labels, [B].
-        radius: true L1 radius, [P, 1] or [P, B].
+        radius: true L1 radius, [P, B].
         chunk_elements: units of one patch held at once; None chooses by device.
 
     Returns:
         The bounds and the vertices, each [P, B, K-1]; vertex v < D is x + rho e_v, vertex
         v >= D is x - rho e_{v-D}.
     """
-    radius = radius.expand(net.num_networks, len(y))
     budget = chunk_elements or CHUNK_ELEMENTS.get(x.device.type, 2**20)
     size = max(1, budget // (_UNITS_KEPT * net.num_networks * net.num_features))
     plan = blocks(net, x.device)

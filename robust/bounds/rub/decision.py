@@ -2,8 +2,8 @@
 
 A certificate needs no maximum, only whether some vertex reaches the limit. The linearised network
 bounds the bound from below, and the bound itself at the vertices that are worst there refutes most
-examples that will not hold. For the others `screening` bounds it from above, and leaves open only
-the vertices whose upper side reaches the limit: the bound at these settles the matter.
+examples that will not hold. For the others `mlp_screening` bounds it from above, and leaves open
+only the vertices whose upper side reaches the limit: the bound at these settles the matter.
 
 Legend: P networks in the pack, B batch, V = 2D vertices, D input features, K classes.
 """
@@ -19,9 +19,9 @@ from robust.bounds.rub.mlp_search import bounds_at, unperturbed_pass, worst_vert
 from robust.networks.mlp import MLP
 
 BLOCK_ELEMENTS = 2**21  # bounds held at once: networks x examples x vertices x classes
-FEW = 8  # vertices looked at first, where there are several times as many
+FIRST_LOOK = 8  # vertices looked at first, where there are several times as many
 GROUP = 32  # examples whose open vertices are evaluated at once, as many for each
-MANY = 0.5  # share of open vertices from which a full search is faster
+FULL_SEARCH_SHARE = 0.5  # share of open vertices from which a full search is faster
 
 
 @torch.no_grad()
@@ -45,11 +45,11 @@ def below(
     parts = []
     for at in (slice(i, i + size) for i in range(0, len(y), size)):
         limits = limit[:, at], screening_limit[:, at]
-        parts.append(_Block(net, x[..., at, :], y[at], radius[:, at], *limits).decide())
+        parts.append(_Decision(net, x[..., at, :], y[at], radius[:, at], *limits).decide())
     return torch.cat(parts, dim=1)
 
 
-class _Block:
+class _Decision:
     """Some examples, what refutes them, and which of their vertices are still open.
 
     Attributes:
@@ -70,9 +70,9 @@ class _Block:
 
     def decide(self) -> Tensor:
         """Return which examples are below the limit, [P, B]."""
-        many = int(MANY * self.excess.shape[2])
-        if many > FEW:
-            self._look(self._need().nonzero().squeeze(1), FEW)
+        many = int(FULL_SEARCH_SHARE * self.excess.shape[2])
+        if many > FIRST_LOOK:
+            self._look(self._need().nonzero().squeeze(1), FIRST_LOOK)
         self._screen(self._need().nonzero().squeeze(1))
         need = self._need()
         order = need.argsort()

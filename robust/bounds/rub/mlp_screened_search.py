@@ -1,9 +1,9 @@
 """The worst vertices of RUB for training, where screening discards most of them.
 
-The bound at a few suspicious vertices is a threshold for each class. `screening` bounds the bound
-at every vertex from above, for about a third of what it costs, and a vertex whose upper side stays
-below the threshold of every class is not looked at. What is discarded is never the maximum, up to
-rounding: among near ties another vertex may win, so certificates search all vertices.
+The bound at a few suspicious vertices is a threshold for each class. `mlp_screening` bounds the
+bound at every vertex from above, for about a third of what it costs, and a vertex whose upper side
+stays below the threshold of every class is not looked at. What is discarded is never the maximum,
+up to rounding: among near ties another vertex may win, so certificates search all vertices.
 
 Legend: P networks in the pack, B batch, V = 2D vertices, D input features, K classes.
 """
@@ -40,12 +40,12 @@ def worst_vertices(net: MLP, around: Unperturbed, radius: Tensor) -> Tensor:
     Args:
         net: P networks.
         around: the pass at x.
-        radius: true L1 radius, [P, 1] or [P, B].
+        radius: true L1 radius, [P, B].
 
     Returns:
-        [P, B, K-1], numbered as `vertex_search.worst_vertices_around` does.
+        [P, B, K-1], numbered as `mlp_search.worst_vertices_around` does.
     """
-    search = _ScreenedSearch(net, around, radius.expand(around.last.bias.shape[:2]))
+    search = _ScreenedSearch(net, around, radius)
     return torch.stack([search.network(p) for p in range(net.num_networks)])
 
 

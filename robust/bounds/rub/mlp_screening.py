@@ -3,7 +3,7 @@
 With lin_l the pre-activations of the network linearised at x, RUB's streams exceed them by
 e_s = s - t lin >= 0 and e_m = m + t lin >= 0. As [a + b]^+ <= [a]^+ + b for b >= 0,
     e_s <= e_u + flipped_l,   e_m = t e_v,   flipped_l = [-lin_l]^+ where t = 1, [lin_l]^+ else,
-and e_u, e_v follow from e_s, e_m by the non-negative matrices of rub_mlp. This is linear, so one
+and e_u, e_v follow from e_s, e_m by the non-negative matrices of `streams`. This is linear, so one
 backward pass per class gives weights q_l >= 0 with
     c_k'lin_L <= bound <= c_k'lin_L + sum_l q_l'flipped_l,
 which costs products on D rows (the two signs of a step share them) where the bound itself needs

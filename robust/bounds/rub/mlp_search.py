@@ -1,6 +1,6 @@
 """The worst vertices of RUB on multi-layer perceptrons, without gradient.
 
-The streams of `rub_mlp` at all 2D vertices of the ball, for a few examples at a time so that
+The streams of `streams` at all 2D vertices of the ball, for a few examples at a time so that
 what is written is read back from the cache. Every layer is two products and five elementwise
 passes in place; biases ride in the products as one more row of the weights.
 
@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from robust.bounds.rub.output_layer import OutputLayer, output_layer
+from robust.bounds.rub.streams import halves
 from robust.networks.mlp import MLP, homogeneous, pad_matrix, pad_units
 
 # Elements of one hidden layer's activations handled at once: on a CPU a chunk should stay in the
@@ -58,7 +59,7 @@ def unperturbed_pass(net: MLP, x: Tensor, y: Tensor) -> Unperturbed:
 def halved_layers(net: MLP) -> list[tuple[Tensor, Tensor, Tensor]]:
     """Return (W/2, |W|/2, b) of the affine layers between hidden layers."""
     pairs = zip(list(net.weights)[1:-1], list(net.biases)[1:-1], strict=True)
-    return [(w / 2, w.abs() / 2, b) for w, b in pairs]
+    return [(*halves(w), b) for w, b in pairs]
 
 
 def chunks(
@@ -105,7 +106,7 @@ def worst_vertices_around(
     Args:
         net: P networks.
         around: the pass at x.
-        radius: true L1 radius, [P, 1] or [P, B].
+        radius: true L1 radius, [P, B].
         budget: activations of one layer held at once; None chooses by device.
 
     Returns:
@@ -127,7 +128,7 @@ def bounds_at(net: MLP, around: Unperturbed, radius: Tensor, vertices: Tensor) -
     Args:
         net: P networks.
         around: the pass at x.
-        radius: true L1 radius, [P, 1] or [P, B].
+        radius: true L1 radius, [P, B].
         vertices: numbered as `worst_vertices` does, [P, B, V].
 
     Returns:
@@ -149,7 +150,7 @@ class Search:
         step = pad_units(torch.cat([net.weights[0], -net.weights[0]], dim=1))
         self.step = step.unsqueeze(1)  # [P, 1, V, H]
         self.first = pad_units(first, 1.0).unsqueeze(2)
-        self.radius = radius.expand(first.shape[:2])[..., None, None]
+        self.radius = radius[..., None, None]
         self.masks = [(1 - t, t) for t in map(pad_units, around.twice)]
         self.layers = [
             (homogeneous(half, bias), pad_matrix(half_abs))
@@ -189,7 +190,7 @@ class Search:
         centre: Tensor,
         excess: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
-        """Return s + m and s - m as rub_mlp does; s - m takes the memory of the centre."""
+        """Return s + m and s - m; the latter takes the memory of the centre."""
         sign, twice = mask[0][at], mask[1][at]
         total = self.scratch.take("total", *centre.shape)
         if excess is None:

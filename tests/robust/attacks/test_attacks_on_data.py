@@ -71,7 +71,8 @@ def test_success_equals_foolbox_from_the_same_start(
 
         kind = FOOLBOX_ATTACKS[name]
         monkeypatch.setattr(kind, "get_random_start", same_start)
-    given = (net, x, y, radius.double(), (-1e10, 1e10), lambda _: noise)
+    radii = radius.double().expand(net.num_networks, len(y))
+    given = (net, x, y, radii, (-1e10, 1e10), lambda _: noise)
     ours, theirs = attack.perturb(*given), FoolboxAttack.of(attack).perturb(*given)
     fooled, reference = (net(x_adv).argmax(dim=2) != y for x_adv in (ours, theirs))
     assert torch.equal(fooled, reference)
@@ -91,7 +92,7 @@ def test_saturated_examples_are_moved_as_by_foolbox(
         margins = -class_differences(net(x), y)[0].amax(dim=1)
     sure = (margins > lead) & (margins < lead + 5)
     assert sure.sum() > 3
-    given = (net, x[sure], y[sure], torch.tensor(0.1), (-1e10, 1e10), None)
+    given = (net, x[sure], y[sure], torch.full((1, int(sure.sum())), 0.1), (-1e10, 1e10), None)
     ours = attacks.get("fgsm-linf").perturb(*given)
     theirs = FoolboxAttack.of(attacks.get("fgsm-linf")).perturb(*given)
     assert (ours - x[sure]).any(dim=2).all()

@@ -234,7 +234,7 @@ def test_bound_that_is_not_finite_is_no_proof(
         monkeypatch.setattr(rub, "search", search)
         monkeypatch.setattr(tight, "bounds_of", optimised)
         monkeypatch.setattr(Certifier, "certified", lambda self, x, y, r: torch.zeros(2, 3).bool())
-        holds = Certifier(net).certified_tight(x, y, torch.zeros(2, 1, dtype=x.dtype))
+        holds = Certifier(net).certified_tight(x, y, torch.zeros(2, 3, dtype=x.dtype))
         assert holds[0].tolist() == [last == -1.0] * 3
 
 
@@ -242,7 +242,7 @@ def test_vertex_that_overflows_stays_the_worst_of_a_convolutional_network() -> N
     net, x, y = kinds(torch.float32)["cnn"]
     for pixel in (0, 5, 15):
         z = net.trace(x)
-        search = cnn_search.PatchSearch(net, x, y, torch.ones(1, 1))
+        search = cnn_search.PatchSearch(net, x, y, torch.ones(net.num_networks, len(y)))
         inner, hit = search.bounds, []
 
         def bounds(block: cnn_search.Block, examples: slice, pixel: int = pixel) -> Tensor:
@@ -254,7 +254,7 @@ def test_vertex_that_overflows_stays_the_worst_of_a_convolutional_network() -> N
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(cnn_search.PatchSearch, "bounds", lambda self, b, e: bounds(b, e))
-            values, _ = cnn_search.worst_vertices(net, x, y, torch.ones(1, 1))
+            values, _ = cnn_search.worst_vertices(net, x, y, torch.ones(net.num_networks, len(y)))
         assert len(hit) == 1 and z.logits.isfinite().all()
         assert values.isnan().all()
 
@@ -325,7 +325,7 @@ def test_coap_is_nowhere_below_the_truth_where_it_overflows(huge: float) -> None
         net.weights[1].mul_(huge)
         net.weights[2].mul_(1 / huge)
     x, y = random_batch(6, 3, 2, seed=9, dtype=torch.float32)
-    bound = coap.worst_case_differences(net, x, y, torch.tensor([0.3])).detach()
+    bound = coap.worst_case_differences(net, x, y, torch.full((1, 6), 0.3)).detach()
     wide = net.double()
     corners = torch.tensor([[a, b, c] for a in (-1, 1) for b in (-1, 1) for c in (-1, 1)])
     for corner in corners:

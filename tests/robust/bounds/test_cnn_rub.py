@@ -37,8 +37,8 @@ def pack_and_batch(shape: tuple, batch: int = 3) -> tuple[CNN, Tensor, Tensor]:
     return net, *random_batch(batch, net.num_features, net.num_classes)
 
 
-def per_network(radius: float, net: CNN) -> Tensor:
-    return torch.full((net.num_networks, 1), radius, dtype=torch.float64)
+def everywhere(radius: float, net: CNN, y: Tensor) -> Tensor:
+    return torch.full((net.num_networks, len(y)), radius, dtype=torch.float64)
 
 
 @pytest.mark.parametrize(("shape", "radius"), list(product(SHAPES, RADII)))
@@ -54,10 +54,10 @@ def test_bound_equals_that_of_the_dense_form(shape: tuple, radius: float) -> Non
 def test_patch_search_equals_full_search(shape: tuple, radius: float) -> None:
     net, x, y = pack_and_batch(shape)
     everything = torch.arange(2 * net.num_features).expand(net.num_networks, len(y), -1)
-    full = cnn.vertex_bounds(net, x, y, per_network(radius, net), everything)
+    full = cnn.vertex_bounds(net, x, y, everywhere(radius, net, y), everything)
     for chunk_elements in (None, 1):
         values, found = cnn.worst_vertices(
-            net, x, y, per_network(radius, net), chunk_elements=chunk_elements
+            net, x, y, everywhere(radius, net, y), chunk_elements=chunk_elements
         )
         torch.testing.assert_close(values, full.amax(dim=2))
         torch.testing.assert_close(full.gather(2, found.unsqueeze(2)).squeeze(2), values)
@@ -67,9 +67,9 @@ def test_patch_search_equals_full_search(shape: tuple, radius: float) -> None:
 def test_bound_is_exact_at_radius_zero(shape: tuple) -> None:
     net, x, y = pack_and_batch(shape)
     nominal = class_differences(net(x), y)
-    bounds = rub.worst_case_differences(net, x, y, per_network(0.0, net))
+    bounds = rub.worst_case_differences(net, x, y, everywhere(0.0, net, y))
     torch.testing.assert_close(bounds, nominal)
-    torch.testing.assert_close(rub.search(net, x, y, per_network(0.0, net))[0], nominal)
+    torch.testing.assert_close(rub.search(net, x, y, everywhere(0.0, net, y))[0], nominal)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -77,8 +77,8 @@ def test_bound_lies_above_first_order_bound_and_grows_with_radius(shape: tuple) 
     net, x, y = pack_and_batch(shape, batch=5)
     before = class_differences(net(x), y)
     for radius in RADII:
-        bounds = rub.search(net, x, y, per_network(radius, net))[0]
-        radii = per_network(radius, net).squeeze(1)
+        radii = everywhere(radius, net, y)
+        bounds = rub.search(net, x, y, radii)[0]
         linear = approximate_worst_case_differences(net, x, y, radii, "l1")
         assert (bounds >= linear - 1e-10).all()
         assert (linear >= class_differences(net(x), y) - 1e-10).all()
@@ -109,10 +109,10 @@ def test_no_point_of_the_ball_exceeds_the_bound(shape: tuple, radius: float) -> 
 def test_diverged_network_certifies_nothing() -> None:
     net, x, y = pack_and_batch(SHAPES[0])
     net.weights[1].data[1] = float("nan")
-    values = rub.search(net, x, y, per_network(0.5, net))[0]
+    values = rub.search(net, x, y, everywhere(0.5, net, y))[0]
     assert values[0].isfinite().all()
     assert values[1].isnan().all()
-    assert not Certifier(net).certified(x, y, per_network(0.0, net))[1].any()
+    assert not Certifier(net).certified(x, y, everywhere(0.0, net, y))[1].any()
     with pytest.raises(ValueError, match=r"parameters must be finite, .* network\(s\) \[1\]"):
         certify.certified(net, x, y, 0.5)
 

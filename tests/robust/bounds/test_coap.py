@@ -8,6 +8,7 @@ import torch
 
 from robust import attacks, defenses
 from robust.bounds import coap, coap_excess
+from robust.checks import for_each_example
 from robust.losses import class_differences, with_own_class
 from tests.robust.helpers import (
     golden_batch,
@@ -28,7 +29,9 @@ def test_bounds_and_loss_agree_with_the_authors_library(name: str) -> None:
     radii = torch.as_tensor(case["eps"])
     net = golden_network(case, torch.float64, copies=len(radii))
     with torch.no_grad():
-        bounds = with_own_class(coap.worst_case_differences(net, x, y, radii), y).numpy()
+        bounds = with_own_class(
+            coap.worst_case_differences(net, x, y, for_each_example(radii, len(y))), y
+        ).numpy()
         losses = COAP.loss(net, x, y, radii).numpy()
     scale = np.abs(case["J"]).max(axis=(1, 2), keepdims=True)
     assert (np.abs(bounds + case["J"]) <= 1e-8 * np.abs(case["J"]) + 1e-12 * scale).all()
@@ -54,7 +57,7 @@ def test_hidden_bounds_and_gradient_agree_with_the_authors_library(name: str) ->
     case = load_golden(name)
     x, y = golden_batch(case, torch.float64)
     net = golden_network(case, torch.float64)
-    radius = torch.tensor([0.1], dtype=torch.float64)
+    radius = torch.full((1, len(y)), 0.1, dtype=torch.float64)
     weights, biases = list(net.weights), list(net.biases)
     layers, _ = coap.relaxed_layers(weights[:-1], biases[:-1], x.unsqueeze(0), radius)
     for layer, relaxed in enumerate(layers, start=1):
@@ -82,13 +85,30 @@ def test_bound_holds_at_attacked_and_random_points(order: str) -> None:
     net = random_pack((6, 20, 20, 4), networks=2, seed=9)
     x, y = random_batch(8, 6, 4, seed=9)
     for radius in (0.01, 0.2, 1.0):
-        radii = torch.full((2,), radius, dtype=torch.float64)
+        radii = torch.full((2, 8), radius, dtype=torch.float64)
         bounds = coap.worst_case_differences(net, x, y, radii, order)
         for name in attacks.names():
             attack = attacks.get(name)
             if attack.norm == order:
                 x_adv = attack(net, x, y, radius, generator=torch.Generator().manual_seed(0))
                 assert (class_differences(net(x_adv), y) <= bounds + 1e-10).all()
+
+
+@pytest.mark.parametrize("order", ["l1", "l2", "linf"])
+@pytest.mark.parametrize("budget", [None, 300])
+def test_each_example_has_the_bound_of_its_own_radius(
+    monkeypatch: pytest.MonkeyPatch, order: str, budget: int | None
+) -> None:
+    if budget is not None:
+        monkeypatch.setitem(coap_excess.BLOCK_ELEMENTS, "cpu", budget)
+    net = random_pack((5, 12, 10, 3), networks=2, seed=6)
+    x, y = random_batch(4, 5, 3, seed=6)
+    radii = torch.tensor([[0.0, 0.1, 0.2, 0.3], [0.3, 0.0, 0.1, 0.2]], dtype=torch.float64)
+    bounds = coap.worst_case_differences(net, x, y, radii, order)
+    for value in (0.0, 0.1, 0.2, 0.3):
+        at = radii == value
+        alone = coap.worst_case_differences(net, x, y, torch.full_like(radii, value), order)
+        torch.testing.assert_close(bounds[at], alone[at], rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("budget", [300, 3000])

@@ -56,7 +56,7 @@ def test_coap_in_l1_is_crown_with_equal_slopes() -> None:
     net = random_pack((5, 12, 11, 3), networks=2, seed=8)
     x, y = random_batch(4, 5, 3, seed=8)
     for radius in (0.05, 0.5):
-        radii = torch.full((2,), radius, dtype=torch.float64)
+        radii = torch.full((2, 4), radius, dtype=torch.float64)
         ours = coap.worst_case_differences(net, x, y, radii, "l1").detach()
         for p in range(2):
             expected = crown(net, p, x, y, radius, "same-slope")

@@ -36,7 +36,8 @@ class Case:
 
     @property
     def radii(self) -> Tensor:
-        return torch.full((self.net.num_networks,), self.radius, dtype=self.x.dtype)
+        """The radius of every example, [P, B]."""
+        return torch.full((self.net.num_networks, len(self.y)), self.radius, dtype=self.x.dtype)
 
 
 @st.composite
@@ -62,7 +63,7 @@ def rounding(*bounds: Tensor) -> float:
 def test_rub_is_at_least_arub_l1_at_least_nominal(case: Case) -> None:
     nominal = class_differences(case.net(case.x), case.y)
     first = approximate_worst_case_differences(case.net, case.x, case.y, case.radii, "l1")
-    bound = rub.worst_case_differences(case.net, case.x, case.y, case.radii.unsqueeze(1))
+    bound = rub.worst_case_differences(case.net, case.x, case.y, case.radii)
     assert (first >= nominal).all()
     assert (bound >= first - rounding(bound)).all()
     losses = [
@@ -85,7 +86,7 @@ def test_rub_is_at_least_the_loss_at_points_of_the_ball(case: Case, loss: str) -
     surface = noise / norm(noise, "l1").unsqueeze(-1).clamp_min(1e-300)
     inside = case.x + case.radius * torch.cat([noise, surface])
     points.append(inside.flatten(0, 1).expand(case.net.num_networks, -1, -1))
-    bound = rub.worst_case_differences(case.net, case.x, case.y, case.radii.unsqueeze(1)).detach()
+    bound = rub.worst_case_differences(case.net, case.x, case.y, case.radii).detach()
     full = certify.worst_case_differences_tight(case.net, case.x, case.y, case.radius, rounds=2)
     tight = class_differences(full, case.y)  # the own class has bound 0
     for point in points:
@@ -108,7 +109,7 @@ def test_every_bound_equals_the_nominal_difference_at_radius_zero(case: Case) ->
         dual = coap.worst_case_differences(case.net, case.x, case.y, zero, order)
         torch.testing.assert_close(first, nominal, rtol=1e-10, atol=rounding(nominal))
         torch.testing.assert_close(dual, nominal, rtol=1e-10, atol=rounding(nominal))
-    bound = rub.worst_case_differences(case.net, case.x, case.y, zero.unsqueeze(1))
+    bound = rub.worst_case_differences(case.net, case.x, case.y, zero)
     torch.testing.assert_close(bound, nominal, rtol=1e-10, atol=rounding(nominal))
 
 
@@ -117,7 +118,7 @@ def test_every_bound_equals_the_nominal_difference_at_radius_zero(case: Case) ->
 def test_bounds_grow_with_the_radius(case: Case, share: float) -> None:
     smaller, larger = share * case.radii, case.radii
     for bound in (
-        lambda r: rub.worst_case_differences(case.net, case.x, case.y, r.unsqueeze(1)),
+        lambda r: rub.worst_case_differences(case.net, case.x, case.y, r),
         lambda r: coap.worst_case_differences(case.net, case.x, case.y, r, "l1"),
         lambda r: approximate_worst_case_differences(case.net, case.x, case.y, r, "l2"),
     ):
@@ -152,7 +153,7 @@ def test_certified_radius_is_where_certified_flips(case: Case) -> None:
 @EXAMPLES
 @given(cases(), st.integers(1, 2000))
 def test_chunk_size_changes_neither_bound_nor_vertex_value(case: Case, budget: int) -> None:
-    radius = case.radii.unsqueeze(1)
+    radius = case.radii
     whole = mlp_search.worst_vertices(case.net, case.x, case.y, radius)[0]
     cut = mlp_search.worst_vertices(case.net, case.x, case.y, radius, budget)[0]
     torch.testing.assert_close(cut, whole, rtol=1e-12, atol=rounding(whole) / 100)
@@ -161,7 +162,7 @@ def test_chunk_size_changes_neither_bound_nor_vertex_value(case: Case, budget: i
 @EXAMPLES
 @given(cases())
 def test_screening_encloses_the_bound(case: Case) -> None:
-    radius = case.radii.unsqueeze(1).expand(-1, len(case.y))
+    radius = case.radii
     vertices = torch.arange(2 * case.net.num_features).expand(
         case.net.num_networks, len(case.y), -1
     )
@@ -185,13 +186,13 @@ def test_screening_encloses_the_bound(case: Case) -> None:
 @given(cases(), st.integers(0, 40), st.sampled_from([0.0, 0.5, 1.0]))
 def test_decision_agrees_with_the_full_search(case: Case, few: int, many: float) -> None:
     # The quantiles of the bounds themselves, so that limits fall among them.
-    radius = case.radii.unsqueeze(1).expand(case.net.num_networks, len(case.y))
+    radius = case.radii
     bound = rub.search(case.net, case.x, case.y, radius)[0]
     for limit in bound.flatten().quantile(torch.tensor([0.1, 0.5, 0.9], dtype=bound.dtype)):
         apart = limit + 2 * rounding(bound)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(decision, "FEW", few)
-            patch.setattr(decision, "MANY", many)
+            patch.setattr(decision, "FIRST_LOOK", few)
+            patch.setattr(decision, "FULL_SEARCH_SHARE", many)
             holds = rub.below(case.net, case.x, case.y, radius, apart, apart)
         assert torch.equal(holds, (bound < apart).all(dim=2))
 

@@ -26,7 +26,7 @@ def everywhere(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 def searches(case: Case) -> tuple[Tensor, Tensor, Tensor]:
     """Return the bound at the vertices that screening finds, the largest bound, and all bounds."""
     around = mlp_search.unperturbed_pass(case.net, case.x, case.y)
-    radius = case.radii.unsqueeze(1).expand(-1, len(case.y))
+    radius = case.radii
     vertices = mlp_screened_search.worst_vertices(case.net, around, radius)
     count = 2 * case.net.num_features
     every = torch.arange(count).expand(case.net.num_networks, len(case.y), count)
@@ -65,7 +65,7 @@ def test_screening_closes_most_vertices_at_small_radii(monkeypatch: pytest.Monke
 
     monkeypatch.setattr(mlp_search.Search, "bounds", counted)
     around = mlp_search.unperturbed_pass(net, x, y)
-    mlp_screened_search.worst_vertices(net, around, torch.full((2, 1), 1e-3).double())
+    mlp_screened_search.worst_vertices(net, around, torch.full((2, 20), 1e-3).double())
     assert looked < 0.3 * 2 * 20 * 2 * WIDE[0]
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from robust import defenses
+from robust.checks import for_each_example
 from robust.defenses.adversarial import AdversarialTraining
 from robust.losses import LOSSES, class_differences
 from robust.networks import MLP
@@ -105,7 +106,7 @@ def test_gradient_equals_finite_differences(
     x, y = batch
     if isinstance(defense, AdversarialTraining):
         # The adversarial inputs are held constant, so only the loss at them is differentiated.
-        fixed = defense.adversarial_inputs(pack, x, y, radii(), seeded())
+        fixed = defense.adversarial_inputs(pack, x, y, for_each_example(radii(), len(y)), seeded())
 
         def value() -> Tensor:
             return nominal_losses(pack, fixed, y, loss)

@@ -10,11 +10,11 @@ from torch import Tensor
 
 from robust import attacks, certify
 from robust.evaluate import CERTIFICATES, correct, survivors
-from robust.evaluation.attack_batches import Points
+from robust.evaluation.attack_batches import AttackedPoints
 from robust.evaluation.certifier import Certifier
 from robust.evaluation.soundness import (
+    CertificateCheck,
     Contradiction,
-    Sandwich,
     above_clean,
     clean_differences,
     radius_reached,
@@ -41,9 +41,9 @@ def split(pack: MLP) -> Split:
 
 
 def contradictions(pack: MLP, split: Split, certified: Tensor, attack: str) -> list[Contradiction]:
-    watch = Sandwich(pack, *split, RADII, certified, attack)
-    survivors(pack, *split, attack=attack, radii=RADII, watch=watch)
-    return watch.found
+    check = CertificateCheck(pack, *split, RADII, certified, attack)
+    survivors(pack, *split, attack=attack, radii=RADII, on_points=check)
+    return check.found
 
 
 @pytest.mark.parametrize("attack", L1_ATTACKS)
@@ -84,10 +84,10 @@ def test_every_contradiction_is_found_with_its_numbers(pack: MLP, split: Split) 
     assert {(c.network, c.radius, c.example) for c in found} == expected
 
 
-def broken_at(point: float) -> Points:
+def broken_at(point: float) -> AttackedPoints:
     """One example that one network was seen to misclassify at one point."""
     one = torch.zeros(1, 1, 1, dtype=torch.bool)
-    return Points(slice(0, 1), [0], torch.tensor([[0]]), torch.tensor([[[[point]]]]), one)
+    return AttackedPoints(slice(0, 1), [0], torch.tensor([[0]]), torch.tensor([[[[point]]]]), one)
 
 
 def test_only_what_float64_confirms_inside_the_ball_is_a_contradiction() -> None:
@@ -97,11 +97,11 @@ def test_only_what_float64_confirms_inside_the_ball_is_a_contradiction() -> None
     net = MLP([w.double() for w in weights], [b.double() for b in biases])
     x, y = torch.ones(1, 1, dtype=torch.float64), torch.tensor([0])
     claims = torch.ones(1, 1, 1, dtype=torch.bool)
-    small = Sandwich(net, x, y, torch.tensor([0.5]), claims, "made-up")
+    small = CertificateCheck(net, x, y, torch.tensor([0.5]), claims, "made-up")
     small(broken_at(0.5))  # a tie in float32, correct in float64
     small(broken_at(0.4))  # outside the ball, so it is moved back to 0.5
     assert small.found == []
-    large = Sandwich(net, x, y, torch.tensor([0.625]), claims, "made-up")
+    large = CertificateCheck(net, x, y, torch.tensor([0.625]), claims, "made-up")
     large(broken_at(0.4))
     assert [c.gap for c in large.found] == [pytest.approx(0.2, rel=1e-6)]
 
@@ -114,17 +114,17 @@ def test_point_that_float64_has_no_number_for_is_a_contradiction() -> None:
     net = MLP([huge.expand(1, 1, 2).clone(), huge * rows], [0 * bias, bias])
     x, y = torch.zeros(1, 1, dtype=torch.float64), torch.tensor([0])
     claims = torch.ones(1, 1, 1, dtype=torch.bool)
-    watch = Sandwich(net, x, y, torch.tensor([2.0]), claims, "made-up")
-    watch(broken_at(1.0))
-    assert [c.gap for c in watch.found] == [math.inf]
+    check = CertificateCheck(net, x, y, torch.tensor([2.0]), claims, "made-up")
+    check(broken_at(1.0))
+    assert [c.gap for c in check.found] == [math.inf]
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_point_that_is_no_input_contradicts_nothing(value: float) -> None:
     net, x, y = cancelling(torch.float32)
-    watch = Sandwich(net, x, y, torch.tensor([0.5]), torch.ones(1, 1, 1).bool(), "made-up")
-    watch(broken_at(value))
-    assert watch.found == [] and not watch.refuted.any()
+    check = CertificateCheck(net, x, y, torch.tensor([0.5]), torch.ones(1, 1, 1).bool(), "made-up")
+    check(broken_at(value))
+    assert check.found == [] and not check.refuted.any()
 
 
 def cancelling(dtype: torch.dtype, at: float = 3.9) -> tuple[MLP, Tensor, Tensor]:
@@ -141,17 +141,17 @@ def test_certificate_that_rounding_breaks_is_refuted_and_not_disproven() -> None
     ladder = torch.tensor([0.0, 0.05, 0.2, 1.0, 2.0, 5.0], dtype=torch.float64)
     certified = survivors(net, x, y, attack="certified-l1", radii=ladder)
     assert certified[0, :, 0].tolist() == [True] * 5 + [False]
-    watch = Sandwich(net, x, y, ladder, certified, "vertex-l1")
-    kept = survivors(net, x, y, attack="vertex-l1", radii=ladder, watch=watch)
+    check = CertificateCheck(net, x, y, ladder, certified, "vertex-l1")
+    kept = survivors(net, x, y, attack="vertex-l1", radii=ladder, on_points=check)
     assert kept[0, :, 0].tolist() == [True] * 2 + [False] * 4
-    assert watch.found == []
-    assert watch.refuted[0, :, 0].tolist() == [False] * 2 + [True] * 3 + [False]
-    assert torch.equal(certified & ~watch.refuted, certified & kept)
+    assert check.found == []
+    assert check.refuted[0, :, 0].tolist() == [False] * 2 + [True] * 3 + [False]
+    assert torch.equal(certified & ~check.refuted, certified & kept)
     wide = cancelling(torch.float64)
     certified = survivors(*wide, attack="certified-l1", radii=ladder)
-    watch = Sandwich(*wide, ladder, certified, "vertex-l1")
-    survivors(*wide, attack="vertex-l1", radii=ladder, watch=watch)
-    assert certified[0, 4] and not watch.refuted.any()
+    check = CertificateCheck(*wide, ladder, certified, "vertex-l1")
+    survivors(*wide, attack="vertex-l1", radii=ladder, on_points=check)
+    assert certified[0, 4] and not check.refuted.any()
 
 
 @pytest.mark.parametrize("shift", [1e5, 1e6, 1e7])
@@ -169,10 +169,10 @@ def test_what_stays_certified_survives_every_l1_attack_whatever_the_rounding(shi
     withdrawn = torch.zeros_like(certified)
     kept = {}
     for name in L1_ATTACKS:
-        watch = Sandwich(net, x, y, RADII, certified, name)
-        kept[name] = survivors(net, x, y, attack=name, radii=RADII, watch=watch)
-        withdrawn |= watch.refuted
-        assert watch.found == []
+        check = CertificateCheck(net, x, y, RADII, certified, name)
+        kept[name] = survivors(net, x, y, attack=name, radii=RADII, on_points=check)
+        withdrawn |= check.refuted
+        assert check.found == []
     for survives in kept.values():
         assert (survives | withdrawn | ~certified).all()
     assert withdrawn.any()
@@ -184,11 +184,11 @@ def test_point_of_another_ball_refutes_where_it_lies(name: str) -> None:
     net, x, y = cancelling(torch.float32)
     ladder = torch.tensor([0.0, 0.1, 0.15, 0.3, 1.0], dtype=torch.float64)
     certified = survivors(net, x, y, attack="certified-l1", radii=ladder)
-    watch = Sandwich(net, x, y, ladder, certified, name, same_balls=False)
-    survivors(net, x, y, attack=name, radii=torch.tensor([0.2]), watch=watch)
-    assert watch.refuted[0, :, 0].tolist() == [False, False, False, True, True]
-    assert 0.1 < float(watch.nearest) <= 0.2001
-    assert watch.found == []
+    check = CertificateCheck(net, x, y, ladder, certified, name, same_balls=False)
+    survivors(net, x, y, attack=name, radii=torch.tensor([0.2]), on_points=check)
+    assert check.refuted[0, :, 0].tolist() == [False, False, False, True, True]
+    assert 0.1 < float(check.nearest) <= 0.2001
+    assert check.found == []
 
 
 def test_input_that_the_network_itself_gets_wrong_has_no_certificate() -> None:
@@ -202,17 +202,17 @@ def test_input_that_the_network_itself_gets_wrong_has_no_certificate() -> None:
     for name in CERTIFICATES:
         assert not survivors(net, x, y, attack=name, radii=ladder).any()
     claims = torch.ones(1, 2, 1, dtype=torch.bool)
-    watch = Sandwich(net, x, y, ladder, claims, "no attack")
-    watch.look_at_inputs()
-    assert watch.refuted.all() and watch.found == []
+    check = CertificateCheck(net, x, y, ladder, claims, "no attack")
+    check.look_at_inputs()
+    assert check.refuted.all() and check.found == []
 
 
 def test_claim_about_an_input_that_float64_gets_wrong_is_a_contradiction() -> None:
     net, x, y = cancelling(torch.float64)
     claims = torch.ones(1, 1, 1, dtype=torch.bool)
-    watch = Sandwich(net, x, 1 - y, torch.tensor([0.5]), claims, "no attack")
-    watch.look_at_inputs()
-    assert [(c.attack, c.radius, c.gap) for c in watch.found] == [
+    check = CertificateCheck(net, x, 1 - y, torch.tensor([0.5]), claims, "no attack")
+    check.look_at_inputs()
+    assert [(c.attack, c.radius, c.gap) for c in check.found] == [
         ("no attack", 0.5, pytest.approx(2.1))
     ]
 

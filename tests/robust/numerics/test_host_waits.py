@@ -50,7 +50,7 @@ def step(defense: str, network: str, on_cpu: bool = False) -> None:
         optimizer.on_cpu = on_cpu
         x, y = torch.randn(32, features), torch.randint(0, 10, (32,))
         method = defenses.get(defense)
-        losses = method.example_losses(net, x, y, torch.full((3,), 0.1), torch.Generator())
+        losses = method.example_losses(net, x, y, torch.full((3, 32), 0.1), torch.Generator())
         gradients = torch.autograd.grad(losses.mean(dim=1).sum(), parameters)
         optimizer.step(gradients, torch.ones(3, dtype=torch.bool))
 

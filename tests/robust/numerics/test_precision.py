@@ -16,7 +16,7 @@ from robust.training.step import TrainingStep
 @pytest.fixture
 def seen(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The precision at each search, on a CPU that is taken for a device with a shorter format."""
-    monkeypatch.setitem(precision.ROUGH_PRECISION, "cpu", "high")
+    monkeypatch.setitem(precision.SHORTENED_PRECISION, "cpu", "high")
     found: list[str] = []
     chunks = mlp_search.chunks
 
@@ -38,7 +38,7 @@ def net() -> networks.MLP:
 X, Y = torch.randn(8, 6, generator=torch.Generator().manual_seed(0)), torch.arange(8) % 3
 
 
-def test_training_may_search_roughly_and_restores_the_precision(
+def test_training_may_search_with_shortened_products_and_restores_the_precision(
     net: networks.MLP, seen: list[str]
 ) -> None:
     loss = defenses.get("rub").loss(net, X, Y, 0.3)
@@ -48,7 +48,7 @@ def test_training_may_search_roughly_and_restores_the_precision(
 
 
 def test_precision_is_restored_after_an_error(seen: list[str]) -> None:
-    with pytest.raises(RuntimeError), precision.rough_products("cpu", rough=True):
+    with pytest.raises(RuntimeError), precision.shortened_products("cpu", shorten=True):
         raise RuntimeError
     assert torch.get_float32_matmul_precision() == "highest"
 
@@ -63,7 +63,7 @@ def test_certificates_search_exactly(net: networks.MLP, seen: list[str]) -> None
 def test_device_without_a_shorter_format_searches_exactly(
     net: networks.MLP, seen: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delitem(precision.ROUGH_PRECISION, "cpu")
+    monkeypatch.delitem(precision.SHORTENED_PRECISION, "cpu")
     defenses.get("rub").loss(net, X, Y, 0.3)
     assert seen == ["highest"]
 
@@ -107,10 +107,10 @@ def test_convolutions_round_where_other_products_may(monkeypatch: pytest.MonkeyP
         return flags(enabled=enabled, allow_tf32=allow_tf32)
 
     monkeypatch.setattr(torch.backends.cudnn, "flags", watched)
-    monkeypatch.setitem(precision.ROUGH_PRECISION, "cpu", "high")
+    monkeypatch.setitem(precision.SHORTENED_PRECISION, "cpu", "high")
     maps, weight = torch.zeros(1, 1, 4, 4), torch.zeros(1, 3, 3, 1, 1)
-    for rough in (False, True):
-        with precision.rough_products("cpu", rough):
+    for shorten in (False, True):
+        with precision.shortened_products("cpu", shorten):
             convolution.convolve(maps, weight, None)
             convolution.convolve_transposed(maps, weight)
     assert asked == [False, False, True, True]

@@ -20,6 +20,6 @@ def test_inputs_follow_the_published_rule() -> None:
     delta = (delta + 1.25 * radius * gradient.sign()).detach().clamp(-radius, radius)
     expected = (x + delta).clamp(*bounds)
     method = FGSMTraining(name="fgsm-linf", norm="linf", bounds=bounds)
-    radii = torch.tensor([radius], dtype=torch.float64)
+    radii = torch.full((1, 6), radius, dtype=torch.float64)
     x_adv = method.adversarial_inputs(net, x, y, radii, torch.Generator().manual_seed(5))
     torch.testing.assert_close(x_adv[0], expected)

@@ -10,7 +10,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -24,7 +26,7 @@ from sweep.driver.plan import make_plan
 from sweep.driver.progress import Progress
 from sweep.errors import StorageError
 from sweep.pack import checkpoints, records, run
-from sweep.pack.records import Measured
+from sweep.pack.outcome import PackOutcome
 from sweep.pack.run import Job, record_failure, run_pack
 from sweep.results import store
 from sweep.tracking.tracker import Tracker
@@ -81,9 +83,12 @@ def test_failure_is_not_written_over_records_that_are_finished_in_part(
     assert (summary.complete, summary.failed, summary.error) == (1, 1, "Error: made up")
 
 
-def problem_of_the_second(measure: Callable[..., Measured]) -> Callable[..., Measured]:
-    def measured(job: Job, on_step: object) -> Measured:
-        return replace(measure(job, on_step), problems=(None, "unsound"))
+def problem_of_the_second(measure: Callable[..., PackOutcome]) -> Callable[..., PackOutcome]:
+    def measured(job: Job, on_step: object) -> PackOutcome:
+        outcome = measure(job, on_step)
+        first, second = outcome.trials
+        unsound = replace(second, assessment=replace(second.assessment, problem="unsound"))
+        return replace(outcome, trials=(first, unsound))
 
     return measured
 
@@ -143,8 +148,12 @@ def test_pack_that_failed_in_part_is_trained_again_and_keeps_what_was_finished(
 def test_error_while_records_are_built_is_recorded(
     job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(*_: object) -> None:
-        raise ValueError("made up")
+    build = records.build_records
+
+    def broken(*of: Any) -> pa.Table:
+        if of[-1].trials[0].status == "complete":
+            raise ValueError("made up")
+        return build(*of)
 
     monkeypatch.setattr(records, "build_records", broken)
     assert run_pack(job).failed == 2

@@ -15,7 +15,8 @@ from sweep.grid import packing
 from sweep.grid.expand import expand
 from sweep.grid.options import options_of
 from sweep.hashing import content_hash
-from sweep.pack import monitor, records
+from sweep.pack import monitor
+from sweep.pack.outcome import failed_pack
 from sweep.pack.records import Origin, build_records
 from sweep.pack.run import run_pack
 from sweep.pack.simulate import measure
@@ -341,8 +342,12 @@ def test_records_carry_the_options_that_the_id_hashes() -> None:
 def test_failed_records_carry_the_options_too() -> None:
     small = config()
     trial = expand(small, infos(small))[0]
-    table = records.build_failed_records(
-        pack_of(trial), info(), small.evaluation, Origin("made-up", "none"), "lost"
+    table = build_records(
+        pack_of(trial),
+        info(),
+        small.evaluation,
+        Origin("made-up", "none"),
+        failed_pack(1, "lost"),
     )
     assert set(table["options"].to_pylist()) == {trial.options}
 

@@ -20,6 +20,7 @@ from sweep.config.checks import check
 from sweep.config.schema import Evaluation, SweepConfig, Training
 from sweep.grid.expand import rows_per_trial
 from sweep.pack import assess, monitor, run
+from sweep.pack.outcome import Assessment
 from sweep.pack.run import Job, run_pack
 from sweep.results import schema
 from tests.sweep.helpers import config, dataset, one_job, trials
@@ -125,7 +126,9 @@ CANCELLING = MLP.from_arrays(
 )
 
 
-def assess_line(net: MLP, split: tuple[list[float], list[int]], **changes: Any) -> Any:
+def assess_line(
+    net: MLP, split: tuple[list[float], list[int]], **changes: Any
+) -> tuple[Assessment, ...]:
     """Evaluate networks of one feature on that split for both."""
     small = config(evaluation=replace(QUICK, max_samples=None, **changes))
     data = dataset(small)
@@ -147,20 +150,20 @@ def test_certificate_that_any_attack_refutes_by_rounding_is_not_counted(attack: 
     split = [3.9, -20.0, 4.5], [1, 1, 1]
     options = {"attacks": [attack], "attack_grid_radii": [0.0, 0.05, 0.2, 1.0, 5.0]}
     found = assess_line(CANCELLING, split, certify_tight=True, **options)
-    assert found.problems == (None,)
-    assert "certificate-refuted" in found.flags[0].split()
+    assert found[0].problem is None
+    assert "certificate-refuted" in found[0].flags.split()
     for name in schema.SPLITS:
-        attacked = found.accuracy[name, attack][0].tolist()
+        attacked = found[0].accuracy[name, attack].tolist()
         assert attacked == pytest.approx([2 / 3, 2 / 3, 1 / 3, 1 / 3, 1 / 3])
         for certificate in (schema.CERTIFIED, schema.CERTIFIED_TIGHT):
-            assert found.accuracy[name, certificate][0].tolist() == attacked
+            assert found[0].accuracy[name, certificate].tolist() == attacked
 
 
 def test_certificate_that_nothing_refutes_raises_no_flag() -> None:
     found = assess_line(CANCELLING, ([-20.0, -30.0], [1, 1]))
-    assert found.problems == (None,)
-    assert "certificate-refuted" not in found.flags[0].split()
-    assert found.accuracy["test", schema.CERTIFIED][0].tolist() == [1.0] * 4
+    assert found[0].problem is None
+    assert "certificate-refuted" not in found[0].flags.split()
+    assert found[0].accuracy["test", schema.CERTIFIED].tolist() == [1.0] * 4
 
 
 def test_refuted_certificate_is_that_of_its_network_alone() -> None:
@@ -172,9 +175,10 @@ def test_refuted_certificate_is_that_of_its_network_alone() -> None:
         pack.biases[0][1] = 100.0
         pack.biases[1][1, 0] = -100.0
     found = assess_line(pack, ([3.9], [1]))
-    refuted = ["certificate-refuted" in flags.split() for flags in found.flags]
+    refuted = ["certificate-refuted" in own.flags.split() for own in found]
     assert refuted == [True, False]
-    assert found.accuracy["test", schema.CERTIFIED].tolist() == [[1, 0, 0, 0], [1, 1, 1, 0]]
+    certified = [own.accuracy["test", schema.CERTIFIED].tolist() for own in found]
+    assert certified == [[1, 0, 0, 0], [1, 1, 1, 0]]
 
 
 def test_certified_attacked_and_clean_are_in_order_in_the_records(tmp_path: Path) -> None:

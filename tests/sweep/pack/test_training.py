@@ -259,12 +259,14 @@ def test_pack_that_does_not_fit_is_halved(
     monkeypatch.setattr(training, where, failing(where, PROBLEMS[problem], 1))
     halves = training.measure_within_memory(pack, dataset(small), settings)
     # What only evaluation has no room for is not trained again.
-    assert halves.trained_together == ((1, 1) if where == "train" else (2, 2))
-    assert halves.diverged_step == whole.diverged_step
-    assert halves.flags == whole.flags
-    assert [step for step, _ in halves.curve] == [step for step, _ in whole.curve]
-    for key, values in whole.accuracy.items():
-        np.testing.assert_allclose(halves.accuracy[key], values, atol=1e-12)
+    together = 1 if where == "train" else 2
+    for half, own in zip(halves.trials, whole.trials, strict=True):
+        assert half.trained_together == together
+        assert half.diverged_step == own.diverged_step
+        assert half.assessment.flags == own.assessment.flags
+        assert [step for step, _ in half.curve] == [step for step, _ in own.curve]
+        for key, values in own.assessment.accuracy.items():
+            np.testing.assert_allclose(half.assessment.accuracy[key], values, atol=1e-12)
 
 
 def test_defense_that_runs_out_of_memory_is_recorded_complete_in_halves(

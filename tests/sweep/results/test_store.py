@@ -15,6 +15,7 @@ from sweep.errors import SchemaError
 from sweep.grid.packing import Pack
 from sweep.grid.trial import Trial
 from sweep.pack import records, simulate
+from sweep.pack.outcome import failed_pack
 from sweep.pack.records import Origin
 from sweep.results import schema, store
 from sweep.results.schema import NUMERICS_VERSION
@@ -26,10 +27,9 @@ EVALUATION = config().evaluation
 def table(chosen: list[Trial], *, failed: bool = False) -> pa.Table:
     """Records of these trials as one pack: made up if complete, null if failed."""
     pack, origin = Pack(tuple(chosen)), Origin("small", "test", simulated=True)
-    if failed:
-        return records.build_failed_records(pack, info(), EVALUATION, origin, "Error: made up")
-    measured = simulate.measure(pack, info(), EVALUATION)
-    return records.build_records(pack, info(), EVALUATION, origin, measured)
+    made_up = simulate.measure(pack, info(), EVALUATION)
+    outcome = failed_pack(len(pack), "Error: made up") if failed else made_up
+    return records.build_records(pack, info(), EVALUATION, origin, outcome)
 
 
 def write(folder: store.Folder, name: str, content: pa.Table, written_at: int = 1) -> Path:
