@@ -1,7 +1,7 @@
 """From records to tables, figures and a report. Reads records only; never trains.
 
     locate                     an experiment -> its files
-    chunks -> gather -> load   files -> rows -> checked `Records`
+    files -> recordings -> load   rows of files -> trials and values -> checked `Records`
     select                     hyperparameters chosen on validation, reported on test
     ranks, posthoc, stats      what is computed of them
     strong                     AutoAttack on the selected networks

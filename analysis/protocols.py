@@ -308,7 +308,7 @@ def _measured(values: pl.DataFrame, cells: pl.DataFrame) -> pl.DataFrame:
 
     Strong attacks are left out: they are made of chosen networks, on samples of their own.
     """
-    known = cells.unique("cell").filter(~pl.col("attack").str.starts_with(PREFIX))
+    known = cells.filter(~pl.col("attack").str.starts_with(PREFIX))
     known = known.with_columns(code=pl.col("attack").rank("dense").cast(pl.Int64))
     most = cells["cell"].max()
     size = 1 + (most if isinstance(most, int) else 0)

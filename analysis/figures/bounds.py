@@ -12,7 +12,7 @@ from analysis.artifact import Figure
 from analysis.figures.panels import Curve, dataset_panels
 from analysis.names import ordered
 from analysis.records import REPETITION, Records
-from analysis.select import CELL, paired, selected
+from analysis.select import paired, selected
 from analysis.strong import PREFIX
 from sweep.results.schema import CERTIFIED, CERTIFIED_TIGHT
 
@@ -35,7 +35,7 @@ def build(records: Records) -> pd.DataFrame:
     )
     place = ["trial", "attack_grid_radius"]
     mine = records.test.join(chosen.select("trial").unique(), on="trial").join(
-        records.cells.select("cell", *CELL).unique(), on="cell"
+        records.cells, on="cell"
     )
     # AutoAttack sees a subsample, whose accuracy is no bound on that of all samples.
     l1 = mine.filter(

@@ -8,7 +8,7 @@ import polars as pl
 from analysis.artifact import Block, Cell, Row, Table
 from analysis.names import label, math_label, order_key
 from analysis.records import Records
-from analysis.select import CELL, selected
+from analysis.select import selected
 from analysis.tables.cells import places
 
 # (the attack that should leave the lower accuracy, one that is weaker or knows no gradient)
@@ -34,7 +34,7 @@ def build(records: Records) -> pd.DataFrame:
     chosen = choices.select("choice", "defense", "attack", keys[1], pl.col("ties").alias("trial"))
     rows = (
         records.test.join(chosen.select("trial").explode("trial").unique(), on="trial")
-        .join(records.cells.select("cell", *CELL).unique(), on="cell")
+        .join(records.cells, on="cell")
         .drop_nulls("accuracy")
     )
     parts = []

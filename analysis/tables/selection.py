@@ -7,8 +7,8 @@ import polars as pl
 
 from analysis.artifact import Block, Cell, Row, Table
 from analysis.names import label, math_label, order_key
-from analysis.records import REPETITION, Records
-from analysis.select import CELL, selected
+from analysis.records import CELL, REPETITION, Records
+from analysis.select import selected
 from analysis.tables.cells import places
 
 ARM = ("dataset", "defense", *REPETITION)
@@ -31,7 +31,7 @@ def build(records: Records) -> pd.DataFrame:
         .group_by("arm", "cell")
         .agg(pl.col("accuracy").max().alias("best"), pl.col("trial").first())
         .join(arms.lazy().select("trial", *ARM), on="trial")
-        .join(records.cells.lazy().select("cell", *CELL).unique(), on="cell")
+        .join(records.cells.lazy(), on="cell")
         .select(*ARM, *CELL, "best")
         .collect()
     )
