@@ -8,7 +8,6 @@
     tables/*.py, figures/*.py  one file each: `build(records) -> DataFrame`, and how to print it
     build, drawing, report     their files, and the page of them all
     paper                      the paper's own numbers
-    simulate                   made-up records of any size
 
 A new table is one new file in `tables/` with a `TABLE`, a new figure one in `figures/` with a
 `FIGURE`: being there, it is built, written, shown in the report and tested.

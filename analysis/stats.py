@@ -1,7 +1,7 @@
 """Ranks and intervals: the arithmetic behind tables and figures, on plain arrays.
 
 How often a 95% interval of the mean of n values holds the true mean, in percent, as
-`python -m analysis.simulate.coverage` measures it (10,000 samples each). Tables and figures use
+`python -m benchmarks.coverage` measures it (10,000 samples each). Tables and figures use
 the first two; the plain bootstrap, in the last columns to compare, is too narrow at small n:
 
                      Student's t       wider of t and       percentile

@@ -27,7 +27,7 @@ def table(chosen: list[Trial], *, failed: bool = False) -> pa.Table:
     pack, origin = Pack(tuple(chosen)), Origin("small", "test", simulated=True)
     if failed:
         return records.build_failed_records(pack, info(), EVALUATION, origin, "Error: made up")
-    measured = simulate.measure(pack, info(), EVALUATION)
+    measured = simulate.measure(pack, info(), EVALUATION, config().training)
     return records.build_records(pack, info(), EVALUATION, origin, measured)
 
 

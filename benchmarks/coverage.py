@@ -1,7 +1,7 @@
 """Measure how often 95% intervals hold the true mean.
 
-python -m analysis.simulate.coverage             # the table in `analysis.stats`, minutes
-python -m analysis.simulate.coverage samples=500
+python -m benchmarks.coverage             # the table in `analysis.stats`, minutes
+python -m benchmarks.coverage samples=500
 """
 
 from __future__ import annotations

@@ -1,0 +1,71 @@
+"""Made-up measurements have the shape of real ones."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from sweep.config.schema import Training
+from sweep.grid.packing import Pack
+from sweep.grid.trial import Trial
+from sweep.pack.monitor import CHECKED_GRID_RADII, CHECKED_NORMS
+from sweep.pack.records import Measured
+from sweep.pack.simulate import measure
+from tests.sweep.helpers import config, info, trials
+
+EVALUATION = replace(config().evaluation, max_samples=None)
+TRAINING = Training(steps=1000, curve_every=400, trace_every=500)
+
+
+def made(*chosen: Trial) -> Measured:
+    return measure(Pack(chosen), info(), EVALUATION, TRAINING)
+
+
+def long(**changes: object) -> list[Trial]:
+    return [replace(trial, steps=1000, **changes) for trial in trials()]
+
+
+def test_trial_is_the_same_in_any_pack() -> None:
+    together = made(*long()[:2])
+    for index, trial in enumerate(long()[:2]):
+        alone = made(trial)
+        assert alone.observations[0] == together.observations[index]
+        for key, values in alone.accuracy.items():
+            assert np.array_equal(values[0], together.accuracy[key][index])
+
+
+def test_accuracies_are_counts_of_the_samples_and_fall_with_the_radius() -> None:
+    few = replace(EVALUATION, max_samples=10)
+    measured = measure(Pack(tuple(long()[:2])), info(), few, TRAINING)
+    assert measured.num_samples == {"validation": 10, "test": 10}
+    for values in measured.accuracy.values():
+        assert np.allclose(values * 10, np.round(values * 10))
+        assert ((values >= 0) & (values <= 1)).all()
+    many = made(*long())
+    whole = np.concatenate([*many.accuracy.values()])
+    assert whole[:, 0].mean() > whole[:, -1].mean()
+
+
+def test_curve_rises_and_ends_with_the_training() -> None:
+    curve = made(*long()[:2]).curve
+    assert [step for step, _ in curve] == [400, 800, 1000]
+    assert (np.diff([values for _, values in curve], axis=0) >= 0).all()
+
+
+def test_observations_are_those_asked_for() -> None:
+    plain, checked = long()[0], long(options='{"bound_checks":true}')[0]
+    traced = made(plain).observations[0]
+    assert {seen.quantity for seen in traced} <= {"objective", "adversarial_loss"}
+    assert [seen.step for seen in traced if seen.quantity == "objective"] == [500, 1000]
+    holds = [seen for seen in made(checked).observations[0] if seen.quantity == "bound_holds"]
+    assert len(holds) == 2 * len(CHECKED_NORMS) * len(CHECKED_GRID_RADII)
+    assert {seen.value for seen in holds} <= {0.0, 1.0}
+
+
+def test_diverged_trial_measures_nothing() -> None:
+    lost = next(t for t in long(learning_rate=1.0) if int(t.trial_id, 16) % 2)
+    measured = made(lost)
+    assert measured.status == ("diverged",)
+    assert all(values == [None] for _, values in measured.curve)
+    assert all(seen.value is None for seen in measured.observations[0])
