@@ -9,7 +9,7 @@ from analysis.artifact import Block, Cell, Row, Table
 from analysis.names import label, math_label, order_key
 from analysis.records import Records
 from analysis.select import selected
-from analysis.tables.cells import places
+from analysis.tables.cells import handed, places
 
 # (the attack that should leave the lower accuracy, one that is weaker or knows no gradient)
 PAIRS = (
@@ -61,11 +61,8 @@ def build(records: Records) -> pd.DataFrame:
             (100 * (pl.col("lead") > MARGIN).mean()).alias("masked_percent"),
             (100 * pl.col("lead").max()).alias("largest_lead"),
         )
-        .to_pandas()
     )
-    order = frame.assign(_row=frame["defense"].map(order_key))
-    order = order.sort_values(["_row", "attack", "other_attack"])
-    return order.drop(columns="_row").reset_index(drop=True)
+    return handed(frame, "defense", "attack", "other_attack")
 
 
 def layout(frame: pd.DataFrame) -> tuple[Block, ...]:
