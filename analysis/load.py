@@ -10,7 +10,6 @@ from typing import cast
 import pandas as pd
 import polars as pl
 
-from analysis.checks import check_recordings, check_values
 from analysis.commands import commands, quoted
 from analysis.files import curve_rows, frame_rows, record_rows
 from analysis.locate import Source
@@ -19,6 +18,8 @@ from analysis.protocols import mixture, tell_apart, without
 from analysis.protocols import notes as protocol_notes
 from analysis.recordings import (
     cells_of,
+    check_recordings,
+    check_values,
     number,
     once,
     recordings_of,

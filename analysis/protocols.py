@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from analysis.autoattack import PREFIX
 from analysis.names import image_set, label
-from analysis.strong import PREFIX
 from sweep.results.schema import compared_options
 
 Field = tuple[str, str]  # (kind, what it is of): the radii of an attack, the data of a split

@@ -9,11 +9,11 @@ import polars as pl
 from matplotlib.figure import Figure as Canvas
 
 from analysis.artifact import Figure
+from analysis.autoattack import PREFIX
 from analysis.figures.panels import Curve, dataset_panels
 from analysis.names import ordered
 from analysis.records import REPETITION, Records
 from analysis.select import paired, selected
-from analysis.strong import PREFIX
 from sweep.results.schema import CERTIFIED, CERTIFIED_TIGHT
 
 SHOWN = ("rub", "arub-l1", "pgd-linf", "nominal")  # more bands hide one another

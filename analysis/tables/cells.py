@@ -12,7 +12,7 @@ from analysis.artifact import Block, Cell, Row
 from analysis.names import NORMS, label, math_label, norm_label, norm_symbol, ordered
 from analysis.records import Records
 from analysis.select import mean_over_repetitions, paired
-from analysis.stats import binomial_interval
+from analysis.statistics import binomial_interval
 
 NEAR = 0.5  # points from the best within which the paper colours a cell
 POINT_DIGITS = 4  # of percent points, within which accuracies are equal: `recordings.SAME`

@@ -14,7 +14,7 @@ from analysis.posthoc import wilcoxon
 from analysis.ranks import means_of_all
 from analysis.records import Records
 from analysis.select import selected
-from analysis.stats import bootstrap_interval
+from analysis.statistics import bootstrap_interval
 from analysis.tables.cells import MISSING, handed
 
 REFERENCE = "nominal"

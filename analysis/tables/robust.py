@@ -53,7 +53,7 @@ def paper_table(number: int, dataset: str) -> Table:
     title = dataset_title(dataset)
 
     def build(records: Records) -> pd.DataFrame:
-        return paper.beside(robust_accuracy(records, records.image_datasets(dataset)), number)
+        return paper.compared(robust_accuracy(records, records.image_datasets(dataset)), number)
 
     return Table(
         name=f"table{number}",

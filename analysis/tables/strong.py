@@ -9,6 +9,7 @@ import pandas as pd
 import polars as pl
 
 from analysis.artifact import Block, Cell, Row, Table
+from analysis.autoattack import ARM, CERTAIN, attacked
 from analysis.commands import STRONG
 from analysis.names import (
     NORMS,
@@ -20,7 +21,6 @@ from analysis.names import (
     ordered,
 )
 from analysis.records import Records
-from analysis.strong import ARM, CERTAIN, attacked
 from analysis.tables.cells import MISSING, handed, places
 
 FLATTERED = 0.05  # accuracy by which AutoAttack must beat the paper's attacks to be marked

@@ -7,7 +7,7 @@ from math import nan
 import numpy as np
 import pytest
 
-from analysis.stats import binomial_interval, bootstrap_interval, mean_interval
+from analysis.statistics import binomial_interval, bootstrap_interval, mean_interval
 from benchmarks.coverage import INTERVALS, coverage, main
 
 
