@@ -23,7 +23,7 @@ from analysis.ranks import (
     rank_interval,
 )
 from analysis.records import Records
-from analysis.stats import Array, dense_ranks
+from analysis.statistics import Array, dense_ranks
 from analysis.weakest import PLACE, weakest
 
 ANY = "any"  # the norm of radius 0, where all balls are a point

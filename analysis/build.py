@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from analysis.artifact import Block, Figure, Table
-from analysis.drawing import Studio
+from analysis.figure_files import FigureWriter
 from analysis.records import Records
 from analysis.render import to_csv, to_latex, to_markdown
 
@@ -54,20 +54,20 @@ def build(
     chosen_figures: Sequence[Figure],
     records: Records,
     out: Path,
-    studio: Studio | None = None,
+    writer: FigureWriter | None = None,
 ) -> Built:
     """Build everything and write CSV, LaTeX, Markdown, PDF and PNG to `out`.
 
-    With a `studio`, figures are drawn when that is left.
+    With a `writer`, figures are drawn when that is left.
     """
     out.mkdir(parents=True, exist_ok=True)
-    studio = studio or Studio(0)
+    writer = writer or FigureWriter(0)
     drawn = {}
     for figure in chosen_figures:
         frame = figure.build(records)
         drawn[figure.name] = (figure, not frame.empty)
         if not frame.empty:
-            studio.draw(figure.name, frame, out, records.marks)
+            writer.draw(figure.name, frame, out, records.marks)
     made = {table.name: (table, write_table(table, records, out)) for table in chosen_tables}
     return Built(made, drawn, out)
 

@@ -10,17 +10,23 @@ from typing import cast
 import pandas as pd
 import polars as pl
 
-from analysis.checks import check_recordings, check_values
-from analysis.chunks import of_frame, read
 from analysis.commands import commands, quoted
-from analysis.gather import CELL, Gathered, gather
+from analysis.files import curve_rows, frame_rows, record_rows
 from analysis.locate import Source
-from analysis.names import NORMS, SPELLINGS, adopt
+from analysis.names import SPELLINGS, adopt
 from analysis.protocols import mixture, tell_apart, without
 from analysis.protocols import notes as protocol_notes
-from analysis.recordings import number, once, repetition_notes, values_of
+from analysis.recordings import (
+    cells_of,
+    check_recordings,
+    check_values,
+    number,
+    once,
+    recordings_of,
+    repetition_notes,
+    values_of,
+)
 from analysis.records import Provenance, Records
-from analysis.scan import scan_curves
 
 _IS_CNN = pl.col("network").str.starts_with("cnn")
 _IMAGE_SETS = [spelling for known in SPELLINGS.values() for spelling in known]
@@ -47,15 +53,15 @@ def load(
             without the flag, accuracies outside [0, 1], no record at all, or no such protocol.
     """
     wanted = None if datasets is None else frozenset(datasets)
-    rows = gather(read(source.record_files, wanted), read(source.strong_files, wanted))
+    rows, strong = (record_rows(f, wanted) for f in (source.record_files, source.strong_files))
     asked = _Asked(allow_simulated, whole=wanted is None, protocol=protocol)
-    return _assemble(rows, source, asked)
+    return _assemble(rows, strong, source, asked)
 
 
 def from_frame(frame: pd.DataFrame, protocol: int = 1) -> Records:
     """Return records held in memory (columns of `sweep.results.schema.RECORD_COLUMNS`)."""
     source = Source("records", (), (), Path())
-    return _assemble(gather(of_frame(frame)), source, _Asked(protocol=protocol))
+    return _assemble(frame_rows(frame), record_rows(()), source, _Asked(protocol=protocol))
 
 
 @dataclass(frozen=True)
@@ -67,8 +73,8 @@ class _Asked:
     protocol: int = 1
 
 
-def _assemble(rows: Gathered, source: Source, asked: _Asked) -> Records:
-    recordings = rows.recordings.with_row_index("recording")
+def _assemble(rows: pl.LazyFrame, strong: pl.LazyFrame, source: Source, asked: _Asked) -> Records:
+    recordings = recordings_of(rows)
     if source.trial_ids is not None:
         recordings = recordings.filter(pl.col("trial_id").is_in(list(source.trial_ids)))
     if asked.whole or not recordings.is_empty():
@@ -76,9 +82,13 @@ def _assemble(rows: Gathered, source: Source, asked: _Asked) -> Records:
     for manifest in source.manifests:
         adopt(cast(Mapping[str, str], manifest.get("labels", {})))
     numbered = number(recordings)
-    cells = _cells(rows.places)
-    values, again = once(check_values(values_of(rows, numbered, cells), numbered.trials))
-    trials = numbered.trials.drop("recording").with_columns(family=_FAMILY)
+    # Radii equal to 6 digits are one: more digits are rounding, as of one written as float32.
+    measured = pl.concat([rows, strong]).with_columns(
+        pl.col("attack_grid_radius").round_sig_figs(6)
+    )
+    cells = cells_of(measured)
+    values, again = once(check_values(values_of(measured, numbered, cells), numbered.trials))
+    trials = numbered.trials.with_columns(family=_FAMILY)
     found = [
         *_absent(source, trials, asked.whole),
         *repetition_notes(numbered.repeated, again, trials),
@@ -119,7 +129,7 @@ def _records(
     ranked = kept.filter((pl.col("family") == "mlp") & ~pl.col("dataset").is_in(_IMAGE_SETS))
     return Records(
         trials=kept.drop("protocol"),
-        cells=cells.drop("place"),
+        cells=cells,
         validation=values.filter(~pl.col("is_test")).drop("is_test"),
         test=values.filter("is_test").drop("is_test"),
         curves=_curves(source, kept),
@@ -151,24 +161,6 @@ def _absent(source: Source, trials: pl.DataFrame, whole: bool) -> list[str]:
     return [f"{asked - there} of {asked} trials have no result yet; run {runs}"]
 
 
-def _cells(places: pl.DataFrame) -> pl.DataFrame:
-    """Return the attacks and radii that occur; radii equal to 6 digits share a number.
-
-    More digits are rounding: a radius may have been written as float32.
-
-    Raises:
-        ValueError: a norm that is none of `names.NORMS`.
-    """
-    unknown = sorted(set(places["attack_norm"]) - set(NORMS))
-    if unknown:
-        raise ValueError(f"unknown attack_norm {unknown[0]!r}; allowed: {', '.join(NORMS)}")
-    return (
-        places.with_row_index("place")
-        .with_columns(pl.col("attack_grid_radius").round_sig_figs(6))
-        .with_columns(pl.struct(CELL).rank("dense").cast(pl.UInt16).alias("cell"))
-    )
-
-
 def _derive(trials: pl.DataFrame, values: pl.DataFrame, cells: pl.DataFrame) -> pl.DataFrame:
     """Fill the pack size and the number of features where records lack them."""
     trials = trials.with_columns(
@@ -183,7 +175,7 @@ def _derive(trials: pl.DataFrame, values: pl.DataFrame, cells: pl.DataFrame) -> 
     l1 = cells.filter((pl.col("attack_norm") == "l1") & (pl.col("attack_grid_radius") > 0))
     ratio = (pl.col("attack_radius") / pl.col("attack_grid_radius")) ** 2
     derived = (
-        values.join(l1.unique("cell"), on="cell")
+        values.join(l1, on="cell")
         .join(trials.select("trial", "dataset"), on="trial")
         .group_by("dataset")
         .agg(ratio.median().round().cast(pl.Int64).alias("derived"))
@@ -199,5 +191,5 @@ def _derive(trials: pl.DataFrame, values: pl.DataFrame, cells: pl.DataFrame) -> 
 def _curves(source: Source, trials: pl.DataFrame) -> pl.LazyFrame:
     """Return the curves of the recordings that count; what was read twice counts once."""
     keep = trials.lazy().select("trial_id", "pack_id")
-    rows = scan_curves(source.curve_files).join(keep, on=["trial_id", "pack_id"], how="semi")
+    rows = curve_rows(source.curve_files).join(keep, on=["trial_id", "pack_id"], how="semi")
     return rows.unique(["trial_id", "step", "quantity", "norm", "radius"], keep="any")

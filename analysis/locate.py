@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from analysis.scan import is_curve_file
+from analysis.files import is_curve_file
 from sweep.installation import command_of
 
 RECORDS, CURVES = "records", "curves"  # folders of the sweep's results

@@ -24,7 +24,7 @@ if Path(sys.path[0]).resolve() == _HERE:
 from analysis.arguments import parse, split  # noqa: E402
 from analysis.artifact import chosen  # noqa: E402
 from analysis.build import Built, build  # noqa: E402
-from analysis.drawing import Studio  # noqa: E402
+from analysis.figure_files import FigureWriter  # noqa: E402
 from analysis.load import load  # noqa: E402
 from analysis.locate import locate  # noqa: E402
 from analysis.names import SPELLINGS  # noqa: E402
@@ -54,13 +54,13 @@ def run(argv: list[str]) -> None:
     tables, figures = chosen(only)
     protocol = _positive("protocol", options["protocol"])
     source = locate(split(options["experiment"]), options["records"], Path(options["results"]))
-    read = [*(t.datasets for t in tables), *(f.datasets for f in figures)]
-    image_sets = None if None in read else {name for names in read for name in names or ()}
+    needed = [*(t.datasets for t in tables), *(f.datasets for f in figures)]
+    image_sets = None if None in needed else {name for names in needed for name in names or ()}
     datasets = image_sets and [spelling for name in image_sets for spelling in SPELLINGS[name]]
     out = Path(options["out"]) if options["out"] else source.out
-    with Studio(len(figures)) as studio:
+    with FigureWriter(len(figures)) as writer:
         records = load(source, options["allow_simulated"] == "true", datasets, protocol)
-        built = build(tables, figures, records, out, studio)
+        built = build(tables, figures, records, out, writer)
         report = "" if only else page.render(built, records)  # while figures are being drawn
     if report:
         (out / page.FILE).write_text(page.embed(report, out))

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import scipy  # its `stats` is imported when first used, and takes long
 from scipy import special
 
-from analysis.stats import Array, average_ranks
+from analysis.statistics import Array, average_ranks
 
 FEWEST = 6  # data sets for Wilcoxon's test
 EXACT = 100  # data sets up to which Wilcoxon's p is exact; beyond, its normal limit is as good

@@ -12,11 +12,10 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-import numpy as np
 import polars as pl
 
+from analysis.autoattack import PREFIX
 from analysis.names import image_set, label
-from analysis.strong import PREFIX
 from sweep.results.schema import compared_options
 
 Field = tuple[str, str]  # (kind, what it is of): the radii of an attack, the data of a split
@@ -308,28 +307,23 @@ def _measured(values: pl.DataFrame, cells: pl.DataFrame) -> pl.DataFrame:
 
     Strong attacks are left out: they are made of chosen networks, on samples of their own.
     """
-    known = cells.unique("cell").filter(~pl.col("attack").str.starts_with(PREFIX))
-    known = known.with_columns(code=pl.col("attack").rank("dense").cast(pl.Int64))
-    most = cells["cell"].max()
-    size = 1 + (most if isinstance(most, int) else 0)
-    code, grid = np.full(size, -1, dtype=np.int64), np.full(size, np.nan)
-    code[known["cell"].to_numpy()] = known["code"].to_numpy()
-    grid[known["cell"].to_numpy()] = known["attack_grid_radius"].to_numpy()
-    cell = values["cell"].to_numpy()
-    in_grid = np.where(grid > 0, grid, np.nan)[cell]
-    ratio = pl.Series(values["attack_radius"].to_numpy() / in_grid)
-    rows = values.select(
-        "trial", "is_test", "num_samples", "accuracy", code=pl.Series(code[cell]), ratio=ratio
-    )
-    samples = pl.col("num_samples").filter(pl.col("accuracy").is_not_null())
+    known = cells.filter(~pl.col("attack").str.starts_with(PREFIX))
+    coded = known.with_columns(pl.col("attack").cast(pl.Enum(known["attack"].unique().sort())))
+    grid = pl.col("attack_grid_radius")
     return (
-        rows.filter(pl.col("code") >= 0)
-        .group_by("trial", "code", "is_test")
-        .agg(
-            pl.col("ratio").fill_nan(None).min().alias("low"),
-            pl.col("ratio").fill_nan(None).max().alias("high"),
-            samples.min().alias("fewest"),
-            samples.max().alias("most"),
+        values.lazy()
+        .join(coded.lazy(), on="cell")
+        .with_columns(
+            ratio=pl.when(grid > 0).then(pl.col("attack_radius") / grid),
+            samples=pl.when(pl.col("accuracy").is_not_null()).then("num_samples"),
         )
-        .join(known.select("code", "attack").unique(), on="code")
+        .group_by("trial", "attack", "is_test")
+        .agg(
+            low=pl.col("ratio").min(),
+            high=pl.col("ratio").max(),
+            fewest=pl.col("samples").min(),
+            most=pl.col("samples").max(),
+        )
+        .collect(engine="streaming")
+        .with_columns(pl.col("attack").cast(pl.String))
     )

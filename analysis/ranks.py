@@ -21,9 +21,9 @@ import polars as pl
 
 from analysis.names import ordered
 from analysis.posthoc import Friedman, friedman
-from analysis.records import REPETITION, Records
-from analysis.select import CELL, mean_over_repetitions, selected
-from analysis.stats import Array, bootstrap_interval, dense_ranks, mean_interval
+from analysis.records import CELL, REPETITION, Records
+from analysis.select import mean_over_repetitions, selected
+from analysis.statistics import Array, bootstrap_interval, dense_ranks, mean_interval
 
 COVERAGE = 0.5  # share of the data sets on which a defense must have been run to be ranked
 FINISHED = 0.5  # share of seeds and splits in which it must have finished a network to have a rank

@@ -1,15 +1,19 @@
-"""What was recorded more than once counts once: recordings -> trials, and their values."""
+"""Rows -> trials, attacks at radii, and values; what was recorded more than once counts once."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import polars as pl
 
-from analysis.gather import Gathered
-from sweep.results.schema import STATUSES
+from analysis.files import RECORD_TYPES, collected
+from analysis.names import NORMS
+from analysis.records import CELL
+from sweep.results.schema import SCHEMA_VERSION, SPLITS, STATUSES
 
+VALUE_COLUMNS = ("split", *CELL, "attack_radius", "accuracy", "num_samples")
+TRIAL_COLUMNS = tuple(name for name in RECORD_TYPES if name not in VALUE_COLUMNS)
+RECORDING = ("trial_id", "pack_id", "status")
 SAME = 1e-6  # accuracies closer than this are equal: some were written as float32
 NAMED = 3  # trials that a note names
 _PLACE = ("trial", "cell", "is_test")
@@ -21,13 +25,21 @@ class Numbered:
 
     Attributes:
         trials: one row per trial, numbered by `trial` in tie order.
-        trial_of: `recording, trial, turn`; of what two recordings hold, the lower turn counts.
+        trial_of: `RECORDING, trial, turn`; of what two recordings hold, the lower turn counts.
         repeated: recordings beyond the first of their trial.
     """
 
     trials: pl.DataFrame
     trial_of: pl.DataFrame
     repeated: int
+
+
+def recordings_of(rows: pl.LazyFrame) -> pl.DataFrame:
+    """Return one row per recording of a trial; a trial that was run twice has two."""
+    recordings = rows.select(TRIAL_COLUMNS)
+    return collected(
+        recordings.unique([*RECORDING, "schema_version"], keep="first", maintain_order=True)
+    )
 
 
 def number(recordings: pl.DataFrame) -> Numbered:
@@ -44,31 +56,84 @@ def number(recordings: pl.DataFrame) -> Numbered:
         .sort("grid_radius", "learning_rate", "trial_id")
         .with_row_index("trial")
     )
-    trial_of = preferred.select("recording", "turn", "trial_id", "status").join(
+    trial_of = preferred.select("turn", *RECORDING).join(
         trials.select("trial_id", "status", "trial"), on=["trial_id", "status"]
     )
-    repeated = recordings.height - trials.height
-    return Numbered(trials, trial_of.select("recording", "trial", "turn"), repeated)
+    return Numbered(trials, trial_of, recordings.height - trials.height)
 
 
-def values_of(rows: Gathered, numbered: Numbered, cells: pl.DataFrame) -> pl.DataFrame:
+def cells_of(rows: pl.LazyFrame) -> pl.DataFrame:
+    """Return the attacks and radii that occur, each with the number of its `cell`.
+
+    Raises:
+        ValueError: a norm that is none of `names.NORMS`, or an unknown split.
+    """
+    found = collected(rows.select("split", *CELL).unique(maintain_order=True))
+    for name, allowed in (("split", SPLITS), ("attack_norm", tuple(NORMS))):
+        unknown = sorted(set(found[name]) - set(allowed))
+        if unknown:
+            raise ValueError(f"unknown {name} {unknown[0]!r}; allowed: {', '.join(allowed)}")
+    cells = found.select(CELL).unique(maintain_order=True)
+    return cells.with_columns(pl.struct(CELL).rank("dense").cast(pl.UInt16).alias("cell"))
+
+
+def values_of(rows: pl.LazyFrame, numbered: Numbered, cells: pl.DataFrame) -> pl.DataFrame:
     """Return every row's values under its trial and cell; `turn` orders what is there twice."""
-    values = rows.values
-    highest = values["recording"].max()
-    lookup = np.full((2, 1 + (highest if isinstance(highest, int) else 0)), -1, dtype=np.int64)
-    known = numbered.trial_of.filter(pl.col("recording") < lookup.shape[1])
-    for line, name in enumerate(("trial", "turn")):
-        lookup[line, known["recording"].to_numpy()] = known[name].to_numpy()
-    recording = values["recording"].to_numpy()
-    trial = lookup[0][recording]
-    cell = cells["cell"].to_numpy()[values["place"].to_numpy()]
-    found = values.drop("recording", "place").select(
-        pl.Series("trial", trial), pl.Series("cell", cell), pl.all()
+    turn = ["turn"] if numbered.repeated else []
+    return collected(
+        rows.join(numbered.trial_of.lazy(), on=RECORDING, maintain_order="left")
+        .join(cells.lazy(), on=CELL, maintain_order="left")
+        .select(
+            *("trial", "cell", "attack_radius", "accuracy"),
+            pl.col("num_samples").cast(pl.Int32),
+            *turn,
+            is_test=pl.col("split") == "test",
+        )
     )
-    if numbered.repeated:
-        found = found.with_columns(pl.Series("turn", lookup[1][recording]))
-    kept = found if (trial >= 0).all() else found.filter(pl.col("trial") >= 0)
-    return kept.with_columns(pl.col("trial").cast(pl.UInt32))
+
+
+def check_recordings(trials: pl.DataFrame, allow_simulated: bool) -> None:
+    """Refuse what cannot be read together.
+
+    Raises:
+        ValueError: no trial, mixed or foreign schema versions, an unknown status, or simulated
+            records without the flag.
+    """
+    if trials.is_empty():
+        raise ValueError("no records: the files hold no row of this experiment")
+    versions = sorted(trials["schema_version"].unique().to_list())
+    if len(versions) > 1:
+        raise ValueError(f"records mix schema versions {versions}; give one sweep's records")
+    if versions != [SCHEMA_VERSION]:
+        raise ValueError(
+            f"records have schema version {versions[0]}; this code reads {SCHEMA_VERSION}"
+        )
+    unknown = sorted(str(s) for s in set(trials["status"].unique()) - set(STATUSES))
+    if unknown:
+        raise ValueError(f"unknown status {unknown[0]!r}; allowed: {', '.join(STATUSES)}")
+    if trials["simulated"].any() and not allow_simulated:
+        raise ValueError("records are simulated (made up); say allow_simulated=true to use them")
+
+
+def check_values(values: pl.DataFrame, trials: pl.DataFrame) -> pl.DataFrame:
+    """Return the values, NaN of trials that are not complete being null as it should.
+
+    Raises:
+        ValueError: an accuracy outside [0, 1], or that is not a number.
+    """
+    nan = values.filter(pl.col("accuracy").is_nan())
+    if not nan.is_empty():
+        wrong = trials.filter(pl.col("status") == "complete").join(nan, on="trial", how="semi")
+        if not wrong.is_empty():
+            raise ValueError(
+                f"the accuracy of complete trial {wrong['trial_id'].min()!r} is NaN; accuracies "
+                "lie in [0, 1] and are null where a trial diverged"
+            )
+        values = values.with_columns(pl.col("accuracy").fill_nan(None))
+    low, high = values["accuracy"].min(), values["accuracy"].max()
+    if isinstance(low, float) and isinstance(high, float) and (low < 0 or high > 1):
+        raise ValueError(f"accuracies range from {low} to {high}; they must lie in [0, 1]")
+    return values
 
 
 def once(values: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:

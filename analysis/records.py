@@ -13,6 +13,7 @@ import polars as pl
 from analysis.names import VISION, image_set
 
 Made = TypeVar("Made")
+CELL = ("attack", "attack_norm", "attack_grid_radius")
 REPETITION = ("seed", "split_seed")  # trials that differ in these alone repeat one experiment
 
 

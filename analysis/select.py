@@ -20,8 +20,6 @@ import polars as pl
 from analysis.recordings import SAME
 from analysis.records import REPETITION, Records
 
-CELL = ("attack", "attack_norm", "attack_grid_radius")
-
 
 def choose(validation: pl.DataFrame, trials: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
     """Return the chosen trials of every arm and cell.
@@ -121,8 +119,7 @@ def selected(
         if datasets is not None:
             trials = trials.filter(pl.col("dataset").is_in(datasets))
         choices = choose(records.validation, trials, arm)
-        cells = records.cells.select("cell", *CELL).unique()
-        return outcome(choices, records.test).join(cells, on="cell").drop("cell")
+        return outcome(choices, records.test).join(records.cells, on="cell").drop("cell")
 
     key = (arm, None if datasets is None else tuple(datasets))
     return records.once(key, make).filter(pl.col("family") == family)

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 import polars as pl
 
-from analysis import bands, strong
+from analysis import autoattack, bands
 from analysis.load import from_frame
 from analysis.names import label, norm_label
 from analysis.pixels import unscaled
@@ -43,13 +43,13 @@ def text(table: pd.DataFrame) -> str:
     if table.empty:
         return "no ranking: no two defenses have results on a common data set"
     lines = [_LINE.format(*HEADS)]
-    for norm, band, best, rank, interval, second, *rest in headline(table):
+    for norm, band, best, rank, interval, second, *rest in ranking_cells(table):
         names = (_short(best), rank, interval, _short(second))
         lines.append(_LINE.format(norm, band, *names, *rest).rstrip())
     return "\n".join([*lines, *remarks(table)])
 
 
-def headline(table: pd.DataFrame) -> list[tuple[str, ...]]:
+def ranking_cells(table: pd.DataFrame) -> list[tuple[str, ...]]:
     """Return per norm and band the texts of `HEADS`, from the columns of `bands.ranking`."""
     rows: list[tuple[str, ...]] = []
     for (norm, band), cell in table.groupby(["attack_norm", "band"], sort=False):
@@ -84,7 +84,7 @@ def interval_text(row: Mapping[str, Any] | pd.Series) -> str:
 
 
 def remarks(table: pd.DataFrame) -> list[str]:
-    """Return what the headline stands on, in lines, from the columns of `bands.ranking`."""
+    """Return what the ranking stands on, in lines, from the columns of `bands.ranking`."""
     rules = ", ".join(f"{band.name} {band.rule}" for band in bands.BANDS[1:])
     ranked = table[table["mean_rank"].notna()]
     fewest, most = ranked["repetitions"].min(), ranked["repetitions"].max()
@@ -153,7 +153,7 @@ def notes(records: Records) -> list[str]:
         )
     found += _left_out_of_ranks(records)
     found += _unfinished_repetitions(records)
-    found += strong.note(records)
+    found += autoattack.note(records)
     scaleless = ", ".join(unscaled(records))
     if scaleless:
         found.append(f"radii of {scaleless} cannot be given in pixels: no scale is known")

@@ -9,11 +9,11 @@ import polars as pl
 from matplotlib.figure import Figure as Canvas
 
 from analysis.artifact import Figure
+from analysis.autoattack import PREFIX
 from analysis.figures.panels import Curve, dataset_panels
 from analysis.names import ordered
 from analysis.records import REPETITION, Records
-from analysis.select import CELL, paired, selected
-from analysis.strong import PREFIX
+from analysis.select import paired, selected
 from sweep.results.schema import CERTIFIED, CERTIFIED_TIGHT
 
 SHOWN = ("rub", "arub-l1", "pgd-linf", "nominal")  # more bands hide one another
@@ -35,7 +35,7 @@ def build(records: Records) -> pd.DataFrame:
     )
     place = ["trial", "attack_grid_radius"]
     mine = records.test.join(chosen.select("trial").unique(), on="trial").join(
-        records.cells.select("cell", *CELL).unique(), on="cell"
+        records.cells, on="cell"
     )
     # AutoAttack sees a subsample, whose accuracy is no bound on that of all samples.
     l1 = mine.filter(

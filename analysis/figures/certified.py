@@ -24,7 +24,7 @@ def build(records: Records) -> pd.DataFrame:
     the defenses share.
     """
     cells = records.cells.filter(pl.col("attack") == CERTIFIED)
-    radii = cells.select("cell", "attack_grid_radius").unique()
+    radii = cells.select("cell", "attack_grid_radius")
     arm = ["dataset", "defense", *REPETITION]
     complete = records.trials.filter(
         (pl.col("status") == "complete") & (pl.col("family") == "mlp")

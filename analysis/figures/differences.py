@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
 from analysis.artifact import Figure
-from analysis.figures.drawing import RC, RIGHT, Layout, nothing, panel_grid
+from analysis.figures.plotting import RC, RIGHT, Layout, nothing, panel_grid
 from analysis.names import NORMS, math_label, style
 from analysis.posthoc import critical_difference
 from analysis.ranks import rank_tests
@@ -77,8 +77,8 @@ def _panel(axes: Axes, rows: pd.DataFrame, attack: str, radius: float) -> None:
         return
     ranks, k = list(rows["mean_rank"]), len(rows)
     difference = float(rows["critical_difference"].iloc[0])
-    room = 0.56 * (k - 0.6)  # for a name on either side
-    axes.set_xlim(0.8 - room, k + 0.2 + room)
+    margin = 0.56 * (k - 0.6)  # for a name on either side
+    axes.set_xlim(0.8 - margin, k + 0.2 + margin)
     axes.set_ylim(-1.1 - (k + 1) // 2, 1.5)
     axes.hlines(0, 1, k, color="black", linewidth=0.8)
     for tick in range(1, k + 1):

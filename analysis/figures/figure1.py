@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
 from analysis.artifact import Figure
-from analysis.figures.drawing import RC, Layout, legend, nothing, panel_grid, plain_numbers
+from analysis.figures.plotting import RC, Layout, legend, nothing, panel_grid, plain_numbers
 from analysis.names import SPELLINGS, dataset_title, math_label
 from analysis.records import Records
 

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
 from analysis.artifact import Figure
-from analysis.figures.drawing import RC, Layout, defense_legend, line, panel_grid, radius_axis
+from analysis.figures.plotting import RC, Layout, defense_legend, line, panel_grid, radius_axis
 from analysis.names import norm_symbol, ordered, style
 from analysis.ranks import attacked_accuracies, mean_ranks
 from analysis.records import Records
@@ -19,7 +19,7 @@ PANELS = (
     (("fgsm-linf", "linf"), ("pgd-linf", "linf")),
     (("fgm-l1", "l1"), ("pgd-l1", "l1")),
 )
-FEW = 10  # data sets, below which intervals are drawn as bars
+FEWEST_FOR_BANDS = 10  # data sets, below which intervals are drawn as bars
 _BALL = {"l1": r"$\rho\sqrt{D}$", "l2": r"$\rho\sqrt{D}$", "linf": r"$\rho$"}
 
 
@@ -58,7 +58,7 @@ def _panel(axes: Axes, frame: pd.DataFrame, letter: str, attack: str, norm: str)
     if frame.empty:
         return
     positions = radius_axis(axes, list(frame["attack_grid_radius"]))
-    few = counts[0] < FEW
+    few = counts[0] < FEWEST_FOR_BANDS
     names = ordered(set(frame["defense"]))
     for index, defense in enumerate(names):
         rows = frame[frame["defense"] == defense].sort_values("attack_grid_radius")

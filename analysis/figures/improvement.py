@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
 from analysis.artifact import Figure
-from analysis.figures.drawing import RC, Layout, nothing, panel_grid
+from analysis.figures.plotting import RC, Layout, nothing, panel_grid
 from analysis.names import label, math_label, style
 from analysis.ranks import attacked_accuracies
 from analysis.records import Records

@@ -17,7 +17,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection, PolyCollection
 
-from analysis.figures.drawing import (
+from analysis.figures.plotting import (
     RC,
     Canvas,
     defense_legend,
@@ -26,7 +26,7 @@ from analysis.figures.drawing import (
     radius_positions,
 )
 from analysis.names import dataset_title, math_label, ordered, style
-from analysis.stats import Array
+from analysis.statistics import Array
 
 ACROSS = 5
 # Inches: a panel with its title, the margins around all of them, the gaps between.
@@ -101,23 +101,23 @@ def panel_titles(names: Sequence[str]) -> list[str]:
     """
     printed = [dataset_title(name) for name in names]
     titles = [t if printed.count(t) == 1 else n for t, n in zip(printed, names, strict=True)]
-    room = TWO_LINES
-    cut = [_cut(title, room) for title in titles]
+    most = TWO_LINES
+    cut = [_cut(title, most) for title in titles]
     while len(set(cut)) < len(set(titles)):
-        room += 1
+        most += 1
         cut = [
-            _cut(title, room) if cut.count(short) > 1 else short
+            _cut(title, most) if cut.count(short) > 1 else short
             for title, short in zip(titles, cut, strict=True)
         ]
     return cut
 
 
-def _cut(title: str, room: int) -> str:
+def _cut(title: str, most: int) -> str:
     """Return a title in so many characters, its middle left out if need be."""
-    if len(title) <= room:
+    if len(title) <= most:
         return title
-    end = (room - 1) // 2
-    return f"{title[: room - 1 - end]}…{title[-end:]}"
+    end = (most - 1) // 2
+    return f"{title[: most - 1 - end]}…{title[-end:]}"
 
 
 def _title_size(title: str) -> float:

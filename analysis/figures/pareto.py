@@ -13,11 +13,11 @@ import polars as pl
 from matplotlib.figure import Figure as Canvas
 
 from analysis.artifact import Figure
-from analysis.figures.drawing import RC, Layout, legend, nothing, panel_grid, plain_numbers
+from analysis.figures.plotting import RC, Layout, legend, nothing, panel_grid, plain_numbers
 from analysis.names import math_label, norm_symbol, ordered, style
 from analysis.ranks import attacked_accuracies, comparisons
 from analysis.records import Records
-from analysis.stats import Array
+from analysis.statistics import Array
 
 PANELS = (("pgd-l2", 0.1), ("pgd-linf", 0.1), ("pgd-linf", 1.0))
 

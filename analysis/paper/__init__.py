@@ -1,4 +1,4 @@
-"""The paper's own numbers (Tables 1 to 12), kept as data, and how to lay ours beside them.
+"""The paper's own numbers (Tables 1 to 12), kept as data, and how ours compare with them.
 
 `accuracy.csv`: Tables 3 to 5 (minimum over PGD and FGM), 7 to 9 (certified) and 10 to 12 (CNN,
 PGD-L2), in percent; `radius_printed` is the rounded head of the paper's column, `attack_radius`
@@ -63,7 +63,7 @@ def column_of(table: int, norm: str, radius: float) -> str | None:
     return None
 
 
-def beside(frame: pd.DataFrame, table: int) -> pd.DataFrame:
+def compared(frame: pd.DataFrame, table: int) -> pd.DataFrame:
     """Return the frame with the paper's value and ours minus it, in percent points.
 
     Adds `radius_printed` (null where the paper has no such column), `paper_percent` and

@@ -18,10 +18,10 @@ from analysis.report.provenance import provenance
 from analysis.summary import (
     HEADS,
     TITLE,
-    headline,
     notes,
     outline,
     ranking,
+    ranking_cells,
     remarks,
     text,
 )
@@ -31,15 +31,15 @@ FILE = "report.html"
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 
-HEADLINE = "figure2"  # the picture that says most stands first
+FIRST = "figure2"  # the picture that says most
 
 
 def render(built: Built, records: Records) -> str:
     """Return the whole page, its pictures named and not yet embedded."""
     title = f"Robust training: {records.provenance.name}"
     papers, others = (_sections(built, paper) for paper in (True, False))
-    first = [section for section in papers if section.name == HEADLINE]
-    rest = [section for section in papers if section.name != HEADLINE]
+    first = [section for section in papers if section.name == FIRST]
+    rest = [section for section in papers if section.name != FIRST]
     body = [
         f"<header><h1>{escape(title)}</h1>{_summary(records)}</header>",
         _navigation(first, rest, others),
@@ -98,7 +98,7 @@ def _ranking(records: Records) -> str:
         return f"<p>{escape(text(table))}.</p>"
     rows = [
         Row(f"{norm} {band}".strip(), "", tuple(map(Cell, texts)))
-        for norm, band, *texts in headline(table)
+        for norm, band, *texts in ranking_cells(table)
     ]
     block = Block("", ("radii", ""), HEADS[2:], tuple(rows))
     lines = "<br>".join(escape(line) for line in remarks(table))
@@ -188,11 +188,11 @@ def _table(table: Table, printed: Printed) -> str:
     return _section(table, "".join(body))
 
 
-MANY = 12  # blocks after which each title folds away on its own
+MOST_OPEN = 12  # blocks, beyond which each title folds away on its own
 
 
 def _folded(blocks: Sequence[Block]) -> str:
-    if len(blocks) <= MANY:
+    if len(blocks) <= MOST_OPEN:
         return to_html(blocks)
     by_title: dict[str, list[Block]] = {}
     for block in blocks:

@@ -9,19 +9,30 @@ import pandas as pd
 import polars as pl
 
 from analysis.artifact import Block, Cell, Row
-from analysis.names import NORMS, label, math_label, norm_label, norm_symbol, order_key, ordered
+from analysis.names import NORMS, label, math_label, norm_label, norm_symbol, ordered
 from analysis.records import Records
 from analysis.select import mean_over_repetitions, paired
-from analysis.stats import binomial_interval
+from analysis.statistics import binomial_interval
 
 NEAR = 0.5  # points from the best within which the paper colours a cell
 POINT_DIGITS = 4  # of percent points, within which accuracies are equal: `recordings.SAME`
 MOST_COLUMNS = 9
+RADIUS = "attack_grid_radius"
 SETTINGS = ("network", "grid_radius", "learning_rate", "batch_size", "scaling")
 MISSING = "–"
 
 Place = Mapping[str, Any]  # one row of a tidy frame
 CellOf = Callable[[Place], Cell]
+
+
+def handed(rows: pl.DataFrame, *order: str) -> pd.DataFrame:
+    """Return rows as a person gets them: sorted by columns, norms and defenses as in print."""
+    defenses = {name: i for i, name in enumerate(ordered(set(rows["defense"])))}
+    ranks = {
+        "defense": pl.col("defense").replace_strict(defenses, return_dtype=pl.Int64),
+        "attack_norm": pl.col("attack_norm").cast(pl.Enum(NORMS)),
+    }
+    return rows.sort([ranks.get(name, pl.col(name)) for name in order]).to_pandas()
 
 
 def places(frame: pd.DataFrame) -> Sequence[Place]:
@@ -38,7 +49,11 @@ def grouped(frame: pd.DataFrame, *keys: str) -> dict[tuple[str, ...], list[Place
 
 
 def summarise(
-    tested: pl.DataFrame, records: Records, family: str, columns: Sequence[str]
+    tested: pl.DataFrame,
+    records: Records,
+    family: str,
+    columns: Sequence[str],
+    more: Sequence[str] = (),
 ) -> pd.DataFrame:
     """Return one marked row per table cell, in print order.
 
@@ -51,11 +66,13 @@ def summarise(
         records: where the trials' settings are looked up.
         family: `mlp` or `cnn`, for the count of diverged trials.
         columns: what makes a column of the table within a data set; marks are per column.
+        more: further columns of `tested`, alike for the repetitions of a cell.
 
     Returns:
         `dataset, *columns, attack_radius, defense, percent, accuracy, low, high` (95% binomial),
         `deviation, repetitions, num_samples, candidates, tied, tied_low, tied_high, diverged`,
-        the settings and id of the first chosen trial (of the first repetition), `best, near_best`.
+        the settings and id of the first chosen trial (of the first repetition), `best, near_best`,
+        and `more`.
     """
     keys = ["dataset", *columns, "defense"]
     tested = paired(tested.drop_nulls("accuracy"), ["dataset", *columns])
@@ -63,7 +80,7 @@ def summarise(
     first = (
         tested.sort("seed", "split_seed")
         .group_by(keys)
-        .agg(pl.col("attack_radius", "trial").first())
+        .agg(pl.col("attack_radius", "trial", *more).first())
     )
     settings = records.trials.select("trial", "trial_id", *SETTINGS)
     diverged = (
@@ -76,35 +93,28 @@ def summarise(
         .join(settings, on="trial")
         .join(diverged, on=["dataset", "defense"])
         .drop("trial")
-        .to_pandas()
     )
     low, high = binomial_interval(frame["accuracy"].to_numpy(), frame["num_samples"].to_numpy())
-    frame = frame.assign(percent=(100 * frame["accuracy"]).round(2), low=low, high=high)
-    return mark(frame, ["dataset", *columns])
+    percent = (100 * pl.col("accuracy")).round(2)
+    frame = frame.with_columns(percent=percent, low=pl.Series(low), high=pl.Series(high))
+    outer = [key for key in ("dataset", *columns) if key not in ("attack_norm", RADIUS)]
+    marked = _marked(frame, ["dataset", *columns]).select(_column_order(frame, more))
+    return handed(marked, *outer, "attack_norm", "defense", RADIUS)
 
 
-def mark(frame: pd.DataFrame, column_keys: Sequence[str]) -> pd.DataFrame:
-    """Add `best` and `near_best` (within half a point of it) and sort in print order.
-
-    Both are decided on unrounded accuracies; ties share the mark.
-    """
-    points = (100 * frame["accuracy"]).round(POINT_DIGITS)
-    best = points.groupby([frame[key] for key in column_keys]).transform("max")
-    frame = frame.assign(
-        best=points == best, near_best=points >= (best - NEAR).round(POINT_DIGITS)
-    )
-    outer = [key for key in column_keys if key not in ("attack_norm", "attack_grid_radius")]
-    order = frame.assign(
-        _norm=frame["attack_norm"].map(NORMS.index), _row=frame["defense"].map(order_key)
-    ).sort_values([*outer, "_norm", "_row", "attack_grid_radius"])
-    return order[_column_order(order)].reset_index(drop=True)
+def _marked(frame: pl.DataFrame, column: Sequence[str]) -> pl.DataFrame:
+    """Add `best` and `near_best` (within half a point of it), decided on unrounded accuracies."""
+    points = (100 * pl.col("accuracy")).round(POINT_DIGITS)
+    best = points.max().over(column)
+    near = points >= (best - NEAR).round(POINT_DIGITS)
+    return frame.with_columns(best=points == best, near_best=near)
 
 
-def _column_order(frame: pd.DataFrame) -> list[str]:
-    front = ["dataset", "attack", "attack_norm", "attack_grid_radius", "attack_radius", "defense"]
+def _column_order(frame: pl.DataFrame, last: Sequence[str]) -> list[str]:
+    front = ["dataset", "attack", "attack_norm", RADIUS, "attack_radius", "defense"]
+    front = [c for c in front if c in frame.columns]
     front += ["percent", "best", "near_best", "accuracy", "low", "high"]
-    known = [c for c in front if c in frame.columns]
-    return known + [c for c in frame.columns if c not in known and not c.startswith("_")]
+    return [*front, *(c for c in frame.columns if c not in (*front, *last)), *last]
 
 
 def accuracy_block(

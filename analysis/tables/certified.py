@@ -56,13 +56,13 @@ def blocks(
     )
 
 
-def _beside(frame: pd.DataFrame, number: int) -> pd.DataFrame:
-    beside = paper.beside(frame, number)
+def _compared(frame: pd.DataFrame, number: int) -> pd.DataFrame:
+    both = paper.compared(frame, number)
     # The paper certifies with t fixed; its numbers are no peer of the tighter bound's.
-    tight = beside["attack"] == CERTIFIED_TIGHT
-    return beside.assign(
-        paper_percent=beside["paper_percent"].mask(tight),
-        difference=beside["difference"].mask(tight),
+    tight = both["attack"] == CERTIFIED_TIGHT
+    return both.assign(
+        paper_percent=both["paper_percent"].mask(tight),
+        difference=both["difference"].mask(tight),
     )
 
 
@@ -76,7 +76,7 @@ def paper_table(number: int, dataset: str) -> Table:
         caption=f"Lower bound (%) of adversarial accuracy on {title} with perturbations bounded "
         "in L1, selected by the same bound on validation data. Best in bold, cells within 0.5 "
         "points of it marked.",
-        build=lambda records: _beside(
+        build=lambda records: _compared(
             certified_accuracy(records, records.image_datasets(dataset)), number
         ),
         layout=lambda frame: blocks(frame, defenses),

@@ -9,13 +9,13 @@ import pandas as pd
 import polars as pl
 
 from analysis.artifact import Block, Cell, Row, Table
-from analysis.names import label, math_label, order_key
+from analysis.names import label, math_label
 from analysis.posthoc import wilcoxon
 from analysis.ranks import means_of_all
 from analysis.records import Records
 from analysis.select import selected
-from analysis.stats import bootstrap_interval
-from analysis.tables.cells import MISSING
+from analysis.statistics import bootstrap_interval
+from analysis.tables.cells import MISSING, handed
 
 REFERENCE = "nominal"
 DIGITS = 4  # of percent points: what differs by less is the same
@@ -43,10 +43,8 @@ def build(records: Records) -> pd.DataFrame:
         .with_columns(difference=(pl.col("percent") - pl.col("nominal_percent")).round(DIGITS))
         .filter(pl.any_horizontal(pl.col("percent", "nominal_percent").is_not_null()))
         .select("dataset", "defense", "percent", "nominal_percent", "difference", "repetitions")
-        .to_pandas()
     )
-    order = frame.assign(_row=frame["defense"].map(order_key)).sort_values(["_row", "dataset"])
-    return order.drop(columns="_row").reset_index(drop=True)
+    return handed(frame, "defense", "dataset")
 
 
 def layout(frame: pd.DataFrame) -> tuple[Block, ...]:

@@ -99,7 +99,7 @@ def chance_levels(records: Records) -> pl.DataFrame:
 
 def _validated(records: Records) -> pl.DataFrame:
     """Return every trial's `clean` validation accuracy, without attack, and its samples."""
-    cells = records.cells.filter(pl.col("attack_grid_radius") == 0)["cell"].unique().to_list()
+    cells = records.cells.filter(pl.col("attack_grid_radius") == 0)["cell"].to_list()
     return (
         records.validation.group_by("trial")
         .agg(
@@ -120,7 +120,7 @@ def _constant_trials(records: Records) -> pl.DataFrame:
     flagged = records.trials.filter(flag.list.contains(SAME_CLASS)).select("trial")
     blind = records.trials.filter(flag.list.contains(NO_GRADIENT)).select("trial")
     radius, accuracy = pl.col("attack_grid_radius"), pl.col("accuracy")
-    pgd = records.cells.unique("cell").filter(pl.col("attack").str.starts_with("pgd-"))
+    pgd = records.cells.filter(pl.col("attack").str.starts_with("pgd-"))
     unmoved = (
         records.validation.join(pgd, on="cell")
         .group_by("trial")

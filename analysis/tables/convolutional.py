@@ -47,7 +47,7 @@ def paper_table(number: int, dataset: str) -> Table:
         title=f"Table {number}: convolutional networks, {title}",
         caption=f"Adversarial accuracy (%) on {title} with the convolutional network under "
         "PGD-L2 attacks. Best in bold, cells within 0.5 points of it marked.",
-        build=lambda records: paper.beside(
+        build=lambda records: paper.compared(
             convolutional_accuracy(records, records.image_datasets(dataset)), number
         ),
         layout=lambda frame: _blocks(frame, defenses),

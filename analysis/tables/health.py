@@ -8,6 +8,7 @@ import polars as pl
 from analysis.artifact import Block, Cell, Row, Table
 from analysis.names import label, math_label, order_key
 from analysis.records import Records
+from analysis.tables.cells import handed
 from sweep.results.schema import STATUSES
 
 CELL = ("dataset", "family", "defense")
@@ -35,11 +36,8 @@ def build(records: Records) -> pd.DataFrame:
             short=pl.col("trials").max().over("family", "defense")
             - pl.col("trials").cast(pl.Int64)
         )
-        .to_pandas()
     )
-    order = frame.assign(_row=frame["defense"].map(order_key))
-    order = order.sort_values(["dataset", "family", "_row"])
-    return order.drop(columns="_row").reset_index(drop=True)
+    return handed(frame, "dataset", "family", "defense")
 
 
 def layout(frame: pd.DataFrame) -> tuple[Block, ...]:

@@ -7,8 +7,8 @@ import polars as pl
 
 from analysis.artifact import Block, Cell, Row, Table
 from analysis.names import label, math_label, order_key
-from analysis.records import REPETITION, Records
-from analysis.select import CELL, selected
+from analysis.records import CELL, REPETITION, Records
+from analysis.select import selected
 from analysis.tables.cells import SETTINGS
 
 SHOWN = {

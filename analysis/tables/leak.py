@@ -12,9 +12,10 @@ from analysis.artifact import Block, Cell, Row, Table
 from analysis.names import NORMS, label, math_label, order_key
 from analysis.records import REPETITION, Records
 from analysis.tables.cells import Place, accuracy_block, grouped
-from analysis.tables.robust import COLUMNS, robust_accuracy
+from analysis.tables.robust import robust_accuracy
+from analysis.weakest import PLACE
 
-KEYS = ["dataset", "defense", *COLUMNS]
+KEYS = ["dataset", "defense", *PLACE]
 BEHIND = ["candidates", "network", "grid_radius", "learning_rate", "trial_id"]
 
 

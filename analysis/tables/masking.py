@@ -8,8 +8,8 @@ import polars as pl
 from analysis.artifact import Block, Cell, Row, Table
 from analysis.names import label, math_label, order_key
 from analysis.records import Records
-from analysis.select import CELL, selected
-from analysis.tables.cells import places
+from analysis.select import selected
+from analysis.tables.cells import handed, places
 
 # (the attack that should leave the lower accuracy, one that is weaker or knows no gradient)
 PAIRS = (
@@ -34,7 +34,7 @@ def build(records: Records) -> pd.DataFrame:
     chosen = choices.select("choice", "defense", "attack", keys[1], pl.col("ties").alias("trial"))
     rows = (
         records.test.join(chosen.select("trial").explode("trial").unique(), on="trial")
-        .join(records.cells.select("cell", *CELL).unique(), on="cell")
+        .join(records.cells, on="cell")
         .drop_nulls("accuracy")
     )
     parts = []
@@ -61,11 +61,8 @@ def build(records: Records) -> pd.DataFrame:
             (100 * (pl.col("lead") > MARGIN).mean()).alias("masked_percent"),
             (100 * pl.col("lead").max()).alias("largest_lead"),
         )
-        .to_pandas()
     )
-    order = frame.assign(_row=frame["defense"].map(order_key))
-    order = order.sort_values(["_row", "attack", "other_attack"])
-    return order.drop(columns="_row").reset_index(drop=True)
+    return handed(frame, "defense", "attack", "other_attack")
 
 
 def layout(frame: pd.DataFrame) -> tuple[Block, ...]:

@@ -92,9 +92,9 @@ def _summary(rows: pl.DataFrame, records: Records) -> pd.DataFrame:
             pl.col("candidates").max(),
         )
     )
-    frame = summarise(weakest, records, "mlp", ["attack_norm", "attack_grid_radius"])
-    measured = weakest.group_by(group).agg(pl.col("measured_radius").max()).to_pandas()
-    return _with_balls(frame.merge(measured, on=group))
+    largest = weakest.with_columns(pl.col("measured_radius").max().over(group))
+    columns = ["attack_norm", "attack_grid_radius"]
+    return _with_balls(summarise(largest, records, "mlp", columns, ["measured_radius"]))
 
 
 def _with_balls(frame: pd.DataFrame) -> pd.DataFrame:

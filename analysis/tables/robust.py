@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from itertools import product
 
 import pandas as pd
-import polars as pl
 
 from analysis import paper
 from analysis.artifact import Block, Table
@@ -23,8 +22,6 @@ from analysis.tables.cells import (
 )
 from analysis.weakest import PLACE, weakest
 
-COLUMNS = PLACE
-
 
 def robust_accuracy(
     records: Records, datasets: Sequence[str], keys: Sequence[str] = ()
@@ -34,11 +31,8 @@ def robust_accuracy(
     As `weakest` has it, averaged over repetitions; the settings shown are those of the trial of
     the weaker accuracy. `attacks` says which were run.
     """
-    group = ["dataset", "defense", *keys, *COLUMNS]
     rows = weakest(records, datasets, keys)
-    frame = summarise(rows, records, "mlp", [*keys, *COLUMNS])
-    attacks = rows.group_by(group).agg(pl.col("attacks").first()).to_pandas()
-    return frame.merge(attacks, on=group)
+    return summarise(rows, records, "mlp", [*keys, *PLACE], ["attacks"])
 
 
 def blocks(
@@ -59,7 +53,7 @@ def paper_table(number: int, dataset: str) -> Table:
     title = dataset_title(dataset)
 
     def build(records: Records) -> pd.DataFrame:
-        return paper.beside(robust_accuracy(records, records.image_datasets(dataset)), number)
+        return paper.compared(robust_accuracy(records, records.image_datasets(dataset)), number)
 
     return Table(
         name=f"table{number}",

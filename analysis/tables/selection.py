@@ -6,10 +6,10 @@ import pandas as pd
 import polars as pl
 
 from analysis.artifact import Block, Cell, Row, Table
-from analysis.names import label, math_label, order_key
-from analysis.records import REPETITION, Records
-from analysis.select import CELL, selected
-from analysis.tables.cells import places
+from analysis.names import label, math_label
+from analysis.records import CELL, REPETITION, Records
+from analysis.select import selected
+from analysis.tables.cells import handed, places
 
 ARM = ("dataset", "defense", *REPETITION)
 
@@ -31,7 +31,7 @@ def build(records: Records) -> pd.DataFrame:
         .group_by("arm", "cell")
         .agg(pl.col("accuracy").max().alias("best"), pl.col("trial").first())
         .join(arms.lazy().select("trial", *ARM), on="trial")
-        .join(records.cells.lazy().select("cell", *CELL).unique(), on="cell")
+        .join(records.cells.lazy(), on="cell")
         .select(*ARM, *CELL, "best")
         .collect()
     )
@@ -48,10 +48,8 @@ def build(records: Records) -> pd.DataFrame:
             pl.col("gap").quantile(0.95).round(9).alias("gap_95"),
             pl.col("optimism").mean().round(9).alias("mean_optimism"),
         )
-        .to_pandas()
     )
-    order = frame.assign(_row=frame["defense"].map(order_key)).sort_values(["_row", "attack"])
-    return order.drop(columns="_row").reset_index(drop=True)
+    return handed(frame, "defense", "attack")
 
 
 def layout(frame: pd.DataFrame) -> tuple[Block, ...]:

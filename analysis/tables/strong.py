@@ -9,6 +9,7 @@ import pandas as pd
 import polars as pl
 
 from analysis.artifact import Block, Cell, Row, Table
+from analysis.autoattack import ARM, CERTAIN, attacked
 from analysis.commands import STRONG
 from analysis.names import (
     NORMS,
@@ -17,12 +18,10 @@ from analysis.names import (
     math_label,
     norm_label,
     norm_symbol,
-    order_key,
     ordered,
 )
 from analysis.records import Records
-from analysis.strong import ARM, CERTAIN, attacked
-from analysis.tables.cells import MISSING, places
+from analysis.tables.cells import MISSING, handed, places
 
 FLATTERED = 0.05  # accuracy by which AutoAttack must beat the paper's attacks to be marked
 SHOWN = {
@@ -68,13 +67,8 @@ def build(records: Records) -> pd.DataFrame:
             pl.len().alias("picked"),
             pl.col("strong").is_null().sum().alias("missing"),
         )
-        .to_pandas()
     )
-    order = frame.assign(
-        _n=frame["attack_norm"].map(NORMS.index), _d=frame["defense"].map(order_key)
-    )
-    order = order.sort_values(["dataset", "family", "_n", "_d", "attack_grid_radius"])
-    return order.drop(columns=["_n", "_d"]).reset_index(drop=True)
+    return handed(frame, "dataset", "family", "attack_norm", "defense", "attack_grid_radius")
 
 
 def layout(frame: pd.DataFrame) -> tuple[Block, ...]:

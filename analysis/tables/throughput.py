@@ -9,9 +9,9 @@ import polars as pl
 
 from analysis import paper
 from analysis.artifact import Block, Cell, Row, Table
-from analysis.names import label, math_label, order_key, ordered
+from analysis.names import label, math_label, ordered
 from analysis.records import Records
-from analysis.tables.cells import MISSING, Place, places
+from analysis.tables.cells import MISSING, Place, handed, places
 
 RATE = "batches_per_second"
 CORNER = ("batches per second", "batches per second")
@@ -43,11 +43,8 @@ def batches_per_second(records: Records, datasets: Sequence[str]) -> pd.DataFram
             pl.len().alias("datasets"),
             pl.col("trials").sum(),
         )
-        .to_pandas()
     )
-    order = frame.assign(_row=frame["defense"].map(order_key))
-    order = order.sort_values(["pack_size", "_row"])
-    return order.drop(columns="_row").reset_index(drop=True)
+    return handed(frame, "pack_size", "defense")
 
 
 def shared_sizes(frame: pd.DataFrame) -> list[int]:

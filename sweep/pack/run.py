@@ -240,7 +240,8 @@ def _summary(job: Job, outcome: PackOutcome, started: float) -> Summary:
 
 def _measure(job: Job, on_step: OnStep | None) -> PackOutcome:
     if job.settings.origin.simulated:
-        return simulate.measure(job.pack, job.info, job.settings.evaluation)
+        settings = job.settings
+        return simulate.measure(job.pack, job.info, settings.evaluation, settings.training)
     data = datasets.load(
         job.pack.first.dataset,
         job.pack.first.scaling,

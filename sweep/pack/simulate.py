@@ -1,45 +1,164 @@
 """Made-up outcomes in place of training, to try the whole pipeline at full size.
 
-They have the shape of real ones and are marked as simulated in the records, which the analysis
-refuses unless told otherwise.
+They have the shape of real ones: accuracies fall with the radius from a level that data set, rate
+and training radius set, later for some defenses than for others, with the noise of so many
+samples; a validation curve, bound checks and traces follow what the configuration asks for. They
+say nothing of any defense and are marked as simulated in the records, which the analysis refuses
+unless told otherwise.
+
+Legend: A attacks, R attack radii.
 """
 
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
-from sweep.config.schema import Evaluation
+from robust import defenses
+from robust.seeds import derived_seed
+from robust.training.monitor import Observation
+from sweep.config.schema import Evaluation, Training
 from sweep.datasets import DatasetInfo
+from sweep.grid.options import attack_norm, evaluated_attacks
 from sweep.grid.packing import Pack
 from sweep.grid.trial import Trial
+from sweep.pack.monitor import CHECK_EVERY, CHECKED_GRID_RADII, CHECKED_NORMS, is_checked
 from sweep.pack.outcome import Assessment, Outcome, PackOutcome
-from sweep.pack.records import split_attacks
+from sweep.results import schema
+
+Floats = NDArray[np.float64]
+
+_EASE = {"linf": 1.0, "l2": 1.5, "l1": 3.0}  # radii scale with it
+_STRENGTH = {"fgsm": 0.9, "fgm": 0.8, "certified": 2.2}  # and shrink with that
 
 
-def measure(pack: Pack, info: DatasetInfo, evaluation: Evaluation) -> PackOutcome:
-    """Make up what became of a pack; a trial's numbers depend on its id only."""
-    return PackOutcome(
-        tuple(_outcome(trial, len(pack), info, evaluation) for trial in pack.trials), "simulated"
-    )
+def measure(
+    pack: Pack, info: DatasetInfo, evaluation: Evaluation, training: Training
+) -> PackOutcome:
+    """Make up what became of a pack; a trial's numbers do not depend on the pack."""
+    trials = pack.trials
+    made = tuple(_outcome(trial, len(pack), info, evaluation, training) for trial in trials)
+    return PackOutcome(made, "simulated")
 
 
-def _outcome(trial: Trial, together: int, info: DatasetInfo, evaluation: Evaluation) -> Outcome:
+def _outcome(
+    trial: Trial, together: int, info: DatasetInfo, evaluation: Evaluation, training: Training
+) -> Outcome:
     generator = np.random.default_rng(int(trial.trial_id, 16))
-    clean, decay = 0.5 + 0.5 * generator.random(), 1 + 9 * generator.random()
-    accuracy = clean * np.exp(-decay * np.asarray(evaluation.attack_grid_radii))
+    lost = _diverged_step(trial)
+    # So fast that a sweep's account of its time, which is real, does not notice.
+    speed = _uniform(1e8, 1e9, "speed", trial.defense)
     return Outcome(
-        Assessment(
-            dict.fromkeys(split_attacks(evaluation), accuracy),
-            {"validation": info.num_validation, "test": info.num_test},
-        ),
-        diverged_step=_diverged_step(trial),
+        _assessment(trial, info, evaluation, generator),
+        diverged_step=lost,
         trained_together=together,
-        steps_per_second=1000.0,
-        train_seconds=0.0,
+        steps_per_second=speed,
+        train_seconds=trial.steps / speed,
         evaluation_seconds=0.0,
+        curve=_curve(trial, info, training, lost),
+        observations=(
+            *_checks(trial, training, lost, generator),
+            *_traces(trial, training, lost),
+        ),
     )
+
+
+def _assessment(
+    trial: Trial, info: DatasetInfo, evaluation: Evaluation, generator: np.random.Generator
+) -> Assessment:
+    """The shares of so many samples that survive, by the law of the trial's accuracies."""
+    samples = {"validation": info.num_validation, "test": info.num_test}
+    if evaluation.max_samples is not None:
+        samples = {split: min(n, evaluation.max_samples) for split, n in samples.items()}
+    law = _law(trial, info, evaluation)
+    drawn = {split: generator.binomial(n, law) / n for split, n in samples.items()}
+    accuracy = {
+        (split, attack): drawn[split][index]
+        for split in schema.SPLITS
+        for index, attack in enumerate(evaluated_attacks(evaluation))
+    }
+    return Assessment(accuracy, samples)
 
 
 def _diverged_step(trial: Trial) -> int | None:
     """The largest learning rate diverges in half of its trials."""
     return 1 if trial.learning_rate >= 1 and int(trial.trial_id, 16) % 2 else None
+
+
+def _uniform(low: float, high: float, *parts: str) -> float:
+    """A number between two that is always the same for the same words."""
+    return low + (high - low) * derived_seed("simulate", *parts) / 2**63
+
+
+def _level(trial: Trial) -> float:
+    """The accuracy without attack: rates far from 1e-3 and large training radii cost some."""
+    fit = np.exp(-0.12 * np.log10(trial.learning_rate / 1e-3) ** 2)
+    cost = np.clip(1 - 0.06 * trial.grid_radius, 0.4, 1)
+    return float(_uniform(0.7, 0.99, trial.dataset) * fit * cost)
+
+
+def _law(trial: Trial, info: DatasetInfo, evaluation: Evaluation) -> Floats:
+    """The accuracy under every attack and radius, [A, R]: half is lost at the defense's reach."""
+    attacks = evaluated_attacks(evaluation)
+    chance = np.array(
+        [0.0 if a.startswith("certified") else 1 / info.num_classes for a in attacks]
+    )
+    shape = np.array(
+        [_EASE[attack_norm(a)] / _STRENGTH.get(a.partition("-")[0], 1.0) for a in attacks]
+    )
+    reach = _uniform(0.3, 0.9, trial.defense) * _uniform(0.7, 1.4, trial.dataset, trial.defense)
+    reach *= 1 + trial.grid_radius / (1 + trial.grid_radius**2)
+    radii = np.asarray(evaluation.attack_grid_radii)
+    ratio = radii / (reach * shape[:, None])
+    decay = 1 / (1 + ratio ** _uniform(0.8, 1.7, "decay", trial.defense))
+    floor = chance[:, None]
+    law: Floats = floor + np.maximum(_level(trial) - floor, 0) * decay
+    return law
+
+
+def _curve(
+    trial: Trial, info: DatasetInfo, training: Training, lost: int | None
+) -> tuple[tuple[int, float | None], ...]:
+    """The validation accuracy, which slow rates have not brought to its level by the end."""
+    if not training.curve_every:
+        return ()
+    chance, last = 1 / info.num_classes, trial.steps
+    level = max(_level(trial), chance)
+    pace = 400 * np.sqrt(1e-3 / trial.learning_rate)
+    steps = sorted({*range(training.curve_every, last + 1, training.curve_every), last})
+    return tuple(
+        (step, None if lost else float(chance + (level - chance) * (1 - np.exp(-step / pace))))
+        for step in steps
+    )
+
+
+def _checks(
+    trial: Trial, training: Training, lost: int | None, rng: np.random.Generator
+) -> list[Observation]:
+    """Whether the bound holds: less often at large radii."""
+    if not is_checked(trial):
+        return []
+    every = min(training.curve_every or CHECK_EVERY, trial.steps)
+    return [
+        Observation(step, "bound_holds", norm, radius, None if lost else value)
+        for step in range(every, trial.steps + 1, every)
+        for norm in CHECKED_NORMS
+        for radius in CHECKED_GRID_RADII
+        for value in [float(rng.random() < 0.99 - 0.15 * radius)]
+    ]
+
+
+def _traces(trial: Trial, training: Training, lost: int | None) -> list[Observation]:
+    """The loss under attack and what is minimised, which is above it for an upper bound."""
+    if not training.trace_every:
+        return []
+    norm = defenses.get(trial.defense).norm
+    above = 1.15 if trial.defense.startswith(("arub", "rub")) else 0.7
+    found = []
+    for step in range(training.trace_every, trial.steps + 1, training.trace_every):
+        loss = (0.08 + 1.5 * float(np.exp(-step / 900))) * (1 + 4 * trial.grid_radius)
+        found.append(Observation(step, "objective", norm, None, None if lost else above * loss))
+        if norm is not None:
+            attacked = None if lost else loss
+            found.append(Observation(step, "adversarial_loss", norm, None, attacked))
+    return found

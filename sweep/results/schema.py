@@ -93,6 +93,23 @@ RECORD_COLUMNS: Final[dict[str, tuple[str, bool]]] = {
     "options": ("string", True),
 }
 
+# What stands for a column that records made elsewhere may lack. 0 of the last three is unknown:
+# the analysis derives the number of features from the radii, and the pack's size from its trials.
+STAND_INS: Final[dict[str, object]] = {
+    "split_seed": 0,
+    "train_seconds": None,
+    "evaluation_seconds": None,
+    "device": "",
+    "leaky": False,
+    "simulated": False,
+    "flags": "",
+    "error": None,
+    "options": None,
+    "num_features": 0,
+    "num_classes": 0,
+    "pack_size": 0,
+}
+
 # The second table: what was measured while training. One row per trial x step x quantity.
 # quantity: validation_accuracy | loss | objective | adversarial_loss | bound_holds
 CURVE_COLUMNS: Final[dict[str, tuple[str, bool]]] = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 
@@ -14,14 +13,14 @@ from analysis.build import Built, build
 from analysis.load import load
 from analysis.locate import locate
 from analysis.records import Records
-from analysis.simulate.__main__ import write
+from tests.analysis.simulated import simulate_small
 
 
 @pytest.fixture(scope="session")
 def simulated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a results folder with the small made-up experiment."""
     folder = tmp_path_factory.mktemp("results")
-    write(folder, "small")
+    simulate_small(folder)
     return folder
 
 
@@ -37,12 +36,9 @@ def add_strong_and_leaky(experiment: Path) -> None:
     (experiment / "strong").mkdir()
     strong.write_parquet(experiment / "strong" / "all.parquet")
     changed = {name: pl.lit("leaky-") + pl.col(name) for name in ("trial_id", "dataset_hash")}
-    uci = rows.filter(pl.col("dataset").str.starts_with("uci"))
+    uci = rows.filter(pl.col("dataset") != "MNIST")
     leaky = uci.with_columns(leaky=pl.lit(True), **changed)
     leaky.write_parquet(experiment / "records" / "leaky.parquet")
-    manifest = json.loads((experiment / "manifest.json").read_text())
-    manifest["trial_ids"] += leaky["trial_id"].unique().to_list()
-    (experiment / "manifest.json").write_text(json.dumps(manifest))
 
 
 @pytest.fixture(scope="session")

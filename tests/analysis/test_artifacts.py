@@ -10,7 +10,7 @@ import pytest
 
 from analysis.artifact import Figure, Table, figures, tables
 from analysis.build import Built, write_table
-from analysis.drawing import draw_figure
+from analysis.figure_files import draw_figure
 from tests.analysis.made_records import records_of, rows_of
 
 # The small made-up experiment has MNIST alone of the image sets.

@@ -10,7 +10,7 @@ import pytest
 
 from analysis import summary
 from analysis.bands import BANDS, ranking, verdict
-from analysis.summary import headline, text
+from analysis.summary import ranking_cells, text
 from analysis.tables import ranks as ranks_table
 from tests.analysis.made_records import frame_of, records_of, rows_of
 
@@ -117,12 +117,12 @@ def test_one_data_set_has_no_interval_and_no_test() -> None:
     table = ranking(records_of(*sweep(1)))
     assert table["ci_low"].isna().all()
     assert table["holm_p"].isna().all()
-    for *_, interval, _, _, said, p, sets in headline(table):
+    for *_, interval, _, _, said, p, sets in ranking_cells(table):
         assert (interval, said, p, sets) == ("", "too few data sets", "", "1/1")
 
 
 def test_clear_winner_of_many_sets_is_ahead_and_noise_is_not() -> None:
-    clear = {row[:2]: row[7] for row in headline(ranking(records_of(*sweep(12, noise=0.01))))}
+    clear = {row[:2]: row[7] for row in ranking_cells(ranking(records_of(*sweep(12, noise=0.01))))}
     assert set(clear.values()) == {"ahead"}
     rng = np.random.default_rng(0)
     rows = [
@@ -130,7 +130,7 @@ def test_clear_winner_of_many_sets_is_ahead_and_noise_is_not() -> None:
         for i in range(12)
         for d in DEFENSES
     ]
-    ((*_, said, _, _),) = headline(ranking(records_of(*rows)))
+    ((*_, said, _, _),) = ranking_cells(ranking(records_of(*rows)))
     assert said == "not distinguishable"
 
 
@@ -142,7 +142,7 @@ def test_equal_defenses_are_not_distinguishable() -> None:
     ]
     table = ranking(records_of(*rows))
     assert set(table["mean_rank"]) == {1.0}
-    ((*_, said, _, _),) = headline(table)
+    ((*_, said, _, _),) = ranking_cells(table)
     assert said == "not distinguishable"
 
 

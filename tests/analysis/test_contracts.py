@@ -10,7 +10,7 @@ import pytest
 
 from analysis.artifact import Figure, Table, figures, tables
 from analysis.build import write_table
-from analysis.drawing import draw_figure
+from analysis.figure_files import draw_figure
 from analysis.load import load
 from analysis.locate import locate
 from analysis.records import Records

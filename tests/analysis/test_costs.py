@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from analysis.artifact import tables
-from analysis.drawing import draw_figure
+from analysis.figure_files import draw_figure
 from analysis.figures import pareto
 from analysis.figures.pareto import efficient
 from analysis.records import Records

@@ -16,10 +16,10 @@ from analysis.load import load
 from analysis.locate import locate
 from analysis.posthoc import friedman
 from analysis.records import Records
-from analysis.simulate.__main__ import write
 from analysis.tables import friedman as table
 from analysis.tables import posthoc
 from tests.analysis.made_records import records_of, rows_of
+from tests.analysis.simulated import simulate
 
 DEFENSES = ("rub", "arub-l1", "pgd-linf", "nominal")
 
@@ -106,10 +106,11 @@ def test_posthoc_enumerates_no_sign_flips(n: int, monkeypatch: pytest.MonkeyPatc
 def test_everything_of_twelve_data_sets_enumerates_no_sign_flips(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert write(tmp_path, "dozen")[0] == 936
+    simulate(tmp_path, "+experiment=uci_small")
     for name in ("permutation_test", "wilcoxon", "friedmanchisquare"):
         monkeypatch.setattr(scipy.stats, name, refuse)
     records = load(locate((), "", tmp_path), allow_simulated=True)
+    assert records.trials.height == 936
     for name, artifact in (tables() | figures()).items():
         frame = artifact.build(records)
         if name == "posthoc":

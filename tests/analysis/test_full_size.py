@@ -7,9 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import polars as pl
 import pytest
 
-from analysis.simulate.__main__ import write
+from tests.analysis.simulated import simulate
 
 SCRIPT = Path(__file__).parents[2] / "analysis" / "make_tables.py"
 CORES = 2
@@ -19,9 +20,11 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("full")
-    trials, rows = write(folder, "paper")
+    simulate(folder, "+experiment=paper_full")
+    rows = pl.scan_parquet(folder / "paper_full" / "records" / "*.parquet")
+    trials, size = rows.select(pl.col("trial_id").n_unique(), pl.len()).collect().row(0)
     assert trials == 45472
-    assert rows > 11_000_000
+    assert size > 11_000_000
     return folder
 
 

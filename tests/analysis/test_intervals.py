@@ -7,8 +7,8 @@ from math import nan
 import numpy as np
 import pytest
 
-from analysis.simulate.coverage import INTERVALS, coverage, main
-from analysis.stats import binomial_interval, bootstrap_interval, mean_interval
+from analysis.statistics import binomial_interval, bootstrap_interval, mean_interval
+from benchmarks.coverage import INTERVALS, coverage, main
 
 
 @pytest.mark.parametrize("n", [0, 1])

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from analysis import posthoc
 from analysis.posthoc import critical_difference, friedman, holm, nemenyi, pairs, wilcoxon
-from analysis.stats import (
+from analysis.statistics import (
     average_ranks,
     binomial_interval,
     bootstrap_interval,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from analysis.ranks import attacked_accuracies, mean_ranks, rank_interval, rank_tests
-from analysis.stats import dense_ranks, mean_interval
+from analysis.statistics import dense_ranks, mean_interval
 from analysis.summary import notes, ranking, text
 from tests.analysis.made_records import frame_of, records_of, rows_of
 

@@ -331,7 +331,7 @@ def test_records_carry_the_options_that_the_id_hashes() -> None:
         info(),
         small.evaluation,
         Origin("made-up", "none"),
-        measure(pack_of(trial), info(), small.evaluation),
+        measure(pack_of(trial), info(), small.evaluation, small.training),
     )
     (text,) = set(table["options"].to_pylist())
     assert json.loads(text) == {"max_samples": 7, "attacks": ["fgsm-linf"], "bound_checks": True}

@@ -27,7 +27,7 @@ EVALUATION = config().evaluation
 def table(chosen: list[Trial], *, failed: bool = False) -> pa.Table:
     """Records of these trials as one pack: made up if complete, null if failed."""
     pack, origin = Pack(tuple(chosen)), Origin("small", "test", simulated=True)
-    made_up = simulate.measure(pack, info(), EVALUATION)
+    made_up = simulate.measure(pack, info(), EVALUATION, config().training)
     outcome = failed_pack(len(pack), "Error: made up") if failed else made_up
     return records.build_records(pack, info(), EVALUATION, origin, outcome)
 

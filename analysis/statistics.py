@@ -1,7 +1,7 @@
 """Ranks and intervals: the arithmetic behind tables and figures, on plain arrays.
 
 How often a 95% interval of the mean of n values holds the true mean, in percent, as
-`python -m analysis.simulate.coverage` measures it (10,000 samples each). Tables and figures use
+`python -m benchmarks.coverage` measures it (10,000 samples each). Tables and figures use
 the first two; the plain bootstrap, in the last columns to compare, is too narrow at small n:
 
                      Student's t       wider of t and       percentile
@@ -24,7 +24,7 @@ import numpy.typing as npt
 from scipy import special
 
 Array = npt.NDArray[np.float64]
-MANY = 1000  # values, whose resamples would take memory for nothing
+MOST_RESAMPLED = 1000  # values, whose resamples would take memory for nothing
 FLAT = 1e-9  # a resample's variance, over that of the values, below which it counts as none
 
 
@@ -89,12 +89,12 @@ def bootstrap_interval(
     follows skewness, which Student's t does not; where few values are tied it is too narrow.
 
     Each resample draws n of the n rows with replacement; the seed is fixed so that a table
-    comes out the same twice. NaN bounds for one value or none; Student's beyond `MANY`, where
-    skewness no longer matters.
+    comes out the same twice. NaN bounds for one value or none; Student's beyond
+    `MOST_RESAMPLED`, where skewness no longer matters.
     """
     mean, low, high = mean_interval(values, level)
     n = len(values)
-    if n < 2 or n > MANY:
+    if n < 2 or n > MOST_RESAMPLED:
         return low, high
     deviations = (np.asarray(values, dtype=np.float64) - mean).reshape(n, -1)
     tail = 0.5 - level / 2

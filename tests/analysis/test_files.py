@@ -9,9 +9,10 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 
-from analysis.chunks import OPTIONAL, Chunk, read
+from analysis.files import RECORD_TYPES, record_rows
 from analysis.load import load
 from analysis.locate import locate
+from sweep.results.schema import STAND_INS
 from tests.analysis.made_records import frame_of, rows_of
 
 Writer = Callable[[pl.DataFrame, Path], object]
@@ -70,27 +71,33 @@ def test_file_gives_its_records_however_written(kind: str, tmp_path: Path) -> No
     ]
 
 
-def chunk_of(frame: pl.DataFrame, folder: Path, *datasets: str) -> Chunk:
-    frame.write_parquet(folder / "one.parquet")
-    (chunk,) = read([folder / "one.parquet"], datasets or None)
-    return chunk
-
-
-def test_columns_of_one_value_are_not_read_but_floats_are(tmp_path: Path) -> None:
-    nan = pl.Series([0.5, float("nan")] * 5)  # its statistics say 0.5 to 0.5
-    chunk = chunk_of(made().with_columns(accuracy=nan), tmp_path)
-    assert {"experiment", "network", "steps", "error"} <= set(chunk.constants)
-    assert chunk.constants["error"] is None
-    assert {"trial_id", "dataset", "accuracy", "train_seconds"} <= set(chunk.columns)
-    assert chunk.array("steps").to_pylist() == [5000] * 10
-
-
 def test_other_data_sets_are_left_out(tmp_path: Path) -> None:
-    chunk = chunk_of(made(), tmp_path, "wine", "glass")
-    assert chunk.array("trial_id").to_pylist() == ["d", "d"]
-    assert [*read([tmp_path / "one.parquet"], ["glass"])] == []
+    file = tmp_path / "one.parquet"
+    made().write_parquet(file)
+    assert record_rows([file], ["wine", "glass"]).collect()["trial_id"].to_list() == ["d", "d"]
+    assert record_rows([file], ["glass"]).collect().is_empty()
 
 
 def test_absent_columns_get_what_stands_for_them(tmp_path: Path) -> None:
-    chunk = chunk_of(made().drop(*OPTIONAL), tmp_path)
-    assert {name: chunk.constants[name] for name in OPTIONAL} == OPTIONAL
+    file = tmp_path / "one.parquet"
+    made().drop(*STAND_INS).write_parquet(file)
+    (row,) = record_rows([file]).select(*STAND_INS).collect().unique().to_dicts()
+    assert row == STAND_INS
+
+
+def test_files_of_several_kinds_are_read_together_in_their_order(tmp_path: Path) -> None:
+    files = [tmp_path / f"[{i}].parquet" for i in range(4)]  # no pattern of names
+    for i, file in enumerate(files):
+        frame = made().filter(trial_id="abcd"[i])
+        frame = frame.cast(TYPES if i % 2 else {}).drop("options" if i > 1 else "error")
+        frame.write_parquet(file)
+    rows = record_rows(files).collect()
+    assert rows["trial_id"].unique(maintain_order=True).to_list() == ["a", "b", "c", "d"]
+    assert rows.schema == RECORD_TYPES
+
+
+def test_column_of_another_type_is_one_line(tmp_path: Path) -> None:
+    made().with_columns(accuracy=pl.lit("high\n" * 3)).write_parquet(tmp_path / "one.parquet")
+    with pytest.raises(ValueError, match="cannot be read: .*'accuracy'") as caught:
+        load(locate((), str(tmp_path), tmp_path))
+    assert "\n" not in str(caught.value)

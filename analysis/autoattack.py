@@ -12,7 +12,7 @@ import polars as pl
 from analysis.commands import STRONG, commands, quoted
 from analysis.names import CERTIFICATES
 from analysis.records import REPETITION, Records
-from analysis.select import CELL, selected
+from analysis.select import selected
 
 PREFIX = "autoattack-"
 PICKING = "pgd-"
@@ -60,7 +60,7 @@ def _attacked(records: Records) -> pl.DataFrame:
 
 
 def _measured(records: Records) -> pl.DataFrame:
-    cells = records.cells.select("cell", *CELL).unique()
+    cells = records.cells
     wanted = cells.filter(
         pl.col("attack_grid_radius").is_in(
             cells.filter(pl.col("attack").str.starts_with(PREFIX))["attack_grid_radius"]

@@ -13,7 +13,7 @@ import pandas as pd
 from analysis.artifact import figures
 from analysis.render import to_csv
 
-FEW = 2  # figures up to which a second process costs more than it saves
+MOST_DRAWN_HERE = 2  # figures, up to which a second process costs more than it saves
 
 
 def draw_figure(name: str, frame: pd.DataFrame, out: Path, marks: Sequence[str] = ()) -> None:
@@ -37,7 +37,7 @@ class _Job:
     marks: Sequence[str]
 
 
-class Studio:
+class FigureWriter:
     """Draws what it is given, beside if there is enough of it; all is drawn on leaving.
 
     Raises:
@@ -46,12 +46,13 @@ class Studio:
 
     def __init__(self, count: int) -> None:
         # Forking a process with running threads may deadlock; a spawned one starts clean.
-        self._pool = ProcessPoolExecutor(1, get_context("spawn")) if count > FEW else None
+        alone = count <= MOST_DRAWN_HERE
+        self._pool = None if alone else ProcessPoolExecutor(1, get_context("spawn"))
         self._jobs: list[_Job] = []
         if self._pool is not None:
             self._pool.submit(figures)  # its imports take seconds: begin with them at once
 
-    def __enter__(self) -> Studio:
+    def __enter__(self) -> FigureWriter:
         return self
 
     def draw(self, name: str, frame: pd.DataFrame, out: Path, marks: Sequence[str]) -> None:

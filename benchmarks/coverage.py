@@ -1,7 +1,7 @@
 """Measure how often 95% intervals hold the true mean.
 
-python -m analysis.simulate.coverage             # the table in `analysis.stats`, minutes
-python -m analysis.simulate.coverage samples=500
+python -m benchmarks.coverage             # the table in `analysis.statistics`, minutes
+python -m benchmarks.coverage samples=500
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 
 from analysis.arguments import parse
-from analysis.stats import Array, bootstrap_interval, mean_interval
+from analysis.statistics import Array, bootstrap_interval, mean_interval
 
 SIZES = (4, 12, 46)  # data sets: of a first try, of uci_small, of uci_full
 AT_ONCE = 1000  # samples whose resamples are held at once: 16 megabytes
