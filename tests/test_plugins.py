@@ -17,9 +17,9 @@ DROPPED = {
     "counts.py": "analysis/tables",
 }
 CONTRACTS = (
-    "tests/robust/test_defenses_contract.py",
-    "tests/robust/test_attacks_contract.py",
-    "tests/sweep/test_cost.py",
+    "tests/robust/defenses/test_defenses_contract.py",
+    "tests/robust/attacks/test_attacks_contract.py",
+    "tests/sweep/cost/test_cost.py",
 )
 
 

@@ -81,7 +81,7 @@ class TrainingStep:
         """
         generator = torch.Generator(self.x.device).manual_seed(seed)
         x, y = self.x[self.batch], self.y[self.batch]
-        losses = self.defense.example_losses(self.net, x, y, self.radius, generator).mean(dim=1)
+        losses = self.defense.mean_losses(self.net, x, y, self.radius, generator)
         sound = finite_parameters(self.parameters) & torch.isfinite(losses)
         self._keep_alive(sound, self.optimizer.count)
 
