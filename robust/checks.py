@@ -115,24 +115,11 @@ def pack_radius(radius: Radius, num_networks: int, like: Tensor) -> Tensor:
     return values
 
 
-def example_radius(radius: Radius, num_networks: int, x: Tensor) -> Tensor:
-    """Return the radius of each example, [P, B], checked: a view of one per network.
+def for_each_example(radius: Tensor, batch: int) -> Tensor:
+    """Return a radius per network, [P], as one per example, [P, B]: a view without memory.
 
     This is the one form that a radius has within `robust`.
-
-    Args:
-        radius: a number, or one per network, (P,); >= 0, finite in the type of `x`.
-        num_networks: P.
-        x: checked inputs, [B, D] or [P, B, D].
-
-    Raises:
-        ValueError: as for `pack_radius`.
     """
-    return for_each_example(pack_radius(radius, num_networks, x), x.shape[-2])
-
-
-def for_each_example(radius: Tensor, batch: int) -> Tensor:
-    """Return a radius per network, [P], as one per example, [P, B], without memory of its own."""
     return radius.unsqueeze(1).expand(-1, batch)
 
 

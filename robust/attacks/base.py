@@ -20,7 +20,8 @@ from robust.checks import (
     check_batch,
     check_bounds,
     check_generator,
-    example_radius,
+    for_each_example,
+    pack_radius,
 )
 from robust.networks.linearization import Network
 from robust.networks.size import NetworkSize
@@ -118,9 +119,10 @@ class Attack(ABC):
         inputs, labels = check_batch(net, x, y)
         limits = check_bounds(bounds, inputs)
         check_generator(generator, inputs)
-        radii = example_radius(radius, net.num_networks, inputs)
+        radii = pack_radius(radius, net.num_networks, inputs)
         start = self.random_starts(inputs, generator) if self.random and random_start else None
-        return self.perturb(net, inputs, labels, radii, limits, start)
+        each = for_each_example(radii, len(labels))
+        return self.perturb(net, inputs, labels, each, limits, start)
 
 
 ATTACKS: Registry[Attack] = Registry("attack")

@@ -13,7 +13,7 @@ K classes, L affine layers.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -89,17 +89,16 @@ class Pairs:
             (z[-1].gather(1, k[:, None]) - z[-1].gather(1, y[:, None])).squeeze(1),
         )
 
-    def block(self, at: slice) -> Pairs:
+    def some(self, at: slice) -> Pairs:
         """The same for some of the pairs."""
-        return Pairs(
-            self.layers,
-            self.first[at],
-            self.corners,
-            self.radius[at],
-            self.weight[at],
-            self.bias[at],
-            [t[at] for t in self.start],
-            self.nominal[at],
+        return replace(
+            self,
+            first=self.first[at],
+            radius=self.radius[at],
+            weight=self.weight[at],
+            bias=self.bias[at],
+            start=[t[at] for t in self.start],
+            nominal=self.nominal[at],
         )
 
     def centres(self, vertices: Tensor | None = None) -> Tensor:
@@ -188,8 +187,8 @@ def highest(pairs: Pairs, t: Sequence[Tensor], count: int = 1) -> tuple[Tensor, 
     size = max(1, chunk_elements(pairs.first.device.type) // width)
     parts = []
     for i in range(0, len(pairs.first), size):
-        block = pairs.block(slice(i, i + size))
-        bounds = block.bounds(block.centres(), [h[i : i + size] for h in t])
+        some = pairs.some(slice(i, i + size))
+        bounds = some.bounds(some.centres(), [h[i : i + size] for h in t])
         parts.append(bounds.topk(min(count, bounds.shape[1]), dim=1))
     return torch.cat([p.values for p in parts]), torch.cat([p.indices for p in parts])
 

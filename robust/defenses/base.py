@@ -20,7 +20,8 @@ from robust.checks import (
     check_batch,
     check_bounds,
     check_generator,
-    example_radius,
+    for_each_example,
+    pack_radius,
 )
 from robust.losses import Loss, cross_entropy
 from robust.networks.linearization import Network
@@ -128,8 +129,9 @@ class Defense(ABC):
         inputs, labels = check_batch(net, x, y)
         check_bounds(self.bounds, inputs)
         check_generator(generator, inputs)
-        radii = example_radius(radius, net.num_networks, inputs)
-        return self.mean_losses(net, inputs, labels, radii, generator)
+        radii = pack_radius(radius, net.num_networks, inputs)
+        each = for_each_example(radii, len(labels))
+        return self.mean_losses(net, inputs, labels, each, generator)
 
     def mean_losses(
         self, net: Network, x: Tensor, y: Tensor, radius: Tensor, generator: torch.Generator | None

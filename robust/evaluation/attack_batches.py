@@ -78,13 +78,7 @@ class Run:
 
 
 def attacked(run: Run, radii: Tensor, levels: list[int], active: Tensor) -> Tensor:
-    """Return which of the active examples keep their class at some of the radii.
-
-    Args:
-        run: the attack.
-        radii: true radii, [R].
-        levels: indices of the radii.
-        active: examples to attack, [P, N], boolean.
+    """Return which active examples, [P, N], keep their class at the radii of these indices.
 
     Returns:
         [P, len(levels), N], boolean.

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import pytest
 import torch
 from torch import Tensor
 
 from robust import defenses, networks
+from robust.defenses.nominal import Nominal
 from robust.evaluate import correct, evaluate
 from robust.losses import class_differences, cross_entropy
 from robust.networks import MLP
+from robust.networks.linearization import Network
 from robust.train import TrainResult, minibatches, train
+from robust.training.step import TrainingStep
 
 FEATURES, CLASSES = 4, 3
 
@@ -170,6 +174,30 @@ def test_network_broken_by_its_last_update_has_diverged(defense: str, record: bo
 def test_broken_network_alone_has_diverged() -> None:
     assert trained("nominal", [0.0], [1e38], steps=1)[1].diverged_step == (1,)
     assert trained("nominal", [0.0], [1e38], steps=2)[1].diverged_step == (2,)
+
+
+@dataclass(frozen=True)
+class Steepness(Nominal):
+    """Takes a gradient of its own, at the inputs."""
+
+    def example_losses(
+        self, net: Network, x: Tensor, y: Tensor, radius: Tensor, generator: torch.Generator | None
+    ) -> Tensor:
+        at = x.repeat(net.num_networks, 1, 1).requires_grad_()
+        losses = super().example_losses(net, at, y, radius, generator)
+        (slope,) = torch.autograd.grad(losses.sum(), at, create_graph=True)
+        return losses + slope.abs().sum(dim=-1)
+
+
+def test_last_update_of_a_defense_with_gradients_of_its_own_is_judged() -> None:
+    net, (x, y) = fresh(2), clusters()
+    method, rates = Steepness(name="steepness", norm=None), torch.tensor([0.01, 1e38])
+    generator = torch.Generator().manual_seed(0)
+    step = TrainingStep(net, x, y, method, torch.zeros(2), rates, 32, generator)
+    step()
+    assert step.alive.tolist() == [True, True]
+    step.judge_last_update(0)
+    assert step.alive.tolist() == [True, False]
 
 
 @pytest.mark.parametrize("value", [-math.inf, math.inf, math.nan])
