@@ -56,7 +56,7 @@ def frame_rows(frame: pd.DataFrame) -> pl.LazyFrame:
     """
     known = pl.from_pandas(frame[[name for name in RECORD_TYPES if name in frame.columns]])
     _check_columns("the frame", known.columns, RECORD_TYPES, "record")
-    return _typed(known.lazy(), known.columns, RECORD_TYPES)
+    return _typed(known.lazy(), known.schema, RECORD_TYPES)
 
 
 def collected(rows: pl.LazyFrame) -> pl.DataFrame:
@@ -140,13 +140,27 @@ def _check_columns(source: str, found: Collection[str], types: Types, kind: str)
         raise ValueError(f"{source} is no {kind} file: it lacks {', '.join(missing)}")
 
 
-def _typed(rows: pl.LazyFrame, found: Collection[str], types: Types) -> pl.LazyFrame:
+def _typed(rows: pl.LazyFrame, found: Mapping[str, pl.DataType], types: Types) -> pl.LazyFrame:
     return rows.select(
-        pl.col(name).cast(dtype)
+        _cast(name, found[name], dtype)
         if name in found
         else pl.lit(STAND_INS[name], dtype=dtype).alias(name)
         for name, dtype in types.items()
     )
+
+
+def _cast(name: str, found: pl.DataType, dtype: pl.DataType | type[pl.DataType]) -> pl.Expr:
+    """Return a column in another type; a fraction where a whole number belongs fails the cast."""
+    column = pl.col(name)
+    if found.is_float() and dtype in (pl.Int32, pl.Int64):
+        column = (
+            pl.when((column == column.round()) | column.is_null())
+            .then(column)
+            .otherwise(
+                float("inf")  # which no integer type holds; polars itself would cut fractions off
+            )
+        )
+    return column.cast(dtype).alias(name)
 
 
 def _first_line(error: BaseException) -> str:

@@ -9,7 +9,7 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 
-from analysis.files import RECORD_TYPES, record_rows
+from analysis.files import RECORD_TYPES, collected, record_rows
 from analysis.load import load
 from analysis.locate import locate
 from sweep.results.schema import STAND_INS
@@ -100,4 +100,18 @@ def test_column_of_another_type_is_one_line(tmp_path: Path) -> None:
     made().with_columns(accuracy=pl.lit("high\n" * 3)).write_parquet(tmp_path / "one.parquet")
     with pytest.raises(ValueError, match="cannot be read: .*'accuracy'") as caught:
         load(locate((), str(tmp_path), tmp_path))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("value", [0.5, float("nan"), float("inf")])
+def test_number_that_is_not_whole_is_refused_where_a_whole_one_belongs(
+    value: float, tmp_path: Path
+) -> None:
+    frame = frame_of(rows_of("a", 0.5, 0.6))
+    whole, path = pl.from_pandas(frame), tmp_path / "p.parquet"
+    whole.with_columns(steps=pl.lit(5000.0), seed=pl.lit(None, pl.Float64)).write_parquet(path)
+    assert collected(record_rows([path]))["steps"].to_list() == [5000, 5000]
+    whole.with_columns(steps=pl.lit(value)).write_parquet(path)
+    with pytest.raises(ValueError, match="cannot be read: .*'steps'") as caught:
+        collected(record_rows([path]))
     assert "\n" not in str(caught.value)
