@@ -181,7 +181,7 @@ class Search:
             total, gap = self._total_and_gap(at, mask, centre, excess)
         half, half_abs = (w[at].flatten(0, 1) for w in self.output)
         found = torch.bmm(total.flatten(0, 1), half_abs).baddbmm_(gap.flatten(0, 1), half)
-        return found.view(*shape, -1)
+        return found.view(*shape, found.shape[-1])
 
     def _total_and_gap(
         self,

@@ -182,6 +182,13 @@ def test_screening_encloses_the_bound(case: Case) -> None:
     )
 
 
+def test_no_vertices_have_no_bounds() -> None:
+    net, (x, y) = random_pack((1, 1, 2), 1, 0), random_batch(1, 1, 2, 0)
+    around = mlp_search.unperturbed_pass(net, x, y)
+    none = torch.empty(1, 1, 0, dtype=torch.int64)
+    assert mlp_search.bounds_at(net, around, torch.ones(1, 1), none).shape == (1, 1, 0, 1)
+
+
 @EXAMPLES
 @given(cases(), st.integers(0, 40), st.sampled_from([0.0, 0.5, 1.0]))
 def test_decision_agrees_with_the_full_search(case: Case, few: int, many: float) -> None:
