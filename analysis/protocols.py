@@ -9,14 +9,14 @@ was made up. It is a mapping of fields to values; two agree where no field has t
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import polars as pl
 
 from analysis.autoattack import PREFIX
 from analysis.names import image_set, label
-from sweep.results.schema import compared_options
+from sweep.results.schema import ROW_OPTIONS, compared_options
 
 Field = tuple[str, str]  # (kind, what it is of): the radii of an attack, the data of a split
 Fields = Mapping[Field, str]
@@ -131,8 +131,12 @@ def without(told: pl.DataFrame, analysed: int) -> list[str]:
 
 
 def mixture(trials: pl.DataFrame) -> list[str]:
-    """Say, if so, that steps or options differ between data sets that ranks put together."""
+    """Say, if so, that steps or options differ between data sets that ranks put together.
+
+    The bound on samples is left out: it is recorded only where a data set has more.
+    """
     lines = []
+    trials = trials.with_columns(_compared(trials[OPTIONS], (*ROW_OPTIONS, "max_samples")))
     for name in (STEPS, OPTIONS):
         sets = trials.group_by(name).agg(pl.col("dataset").unique().sort()).sort(name)
         if sets.height > 1:
@@ -268,15 +272,15 @@ def _of_training(trials: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _compared(options: pl.Series) -> pl.Series:
-    """Return what of the options tells accuracies apart; `options` without what does not.
+def _compared(options: pl.Series, without: Sequence[str] = ROW_OPTIONS) -> pl.Series:
+    """Return the options of trials without some of them: what tells accuracies apart.
 
     Raises:
         ValueError: options that are no JSON mapping.
     """
     known = options.unique().to_list()
     try:
-        kept = {text: compared_options(text) for text in known}
+        kept = {text: compared_options(text, without) for text in known}
     except (ValueError, AttributeError) as error:
         raise ValueError(f"column options of the records is no JSON mapping: {error}") from error
     return options.replace_strict(list(kept), list(kept.values()), return_dtype=pl.String)

@@ -8,6 +8,7 @@ Accuracies lie in [0, 1]. `*_grid_radius` is the value in the paper's grid; `tra
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Final, Literal
 
 SCHEMA_VERSION: Final = 1
@@ -133,13 +134,14 @@ CURVE_COLUMNS: Final[dict[str, tuple[str, bool]]] = {
 }
 
 
-def compared_options(options: str | None) -> str | None:
-    """What of a record's options tells accuracies apart: without `ROW_OPTIONS`.
+def compared_options(options: str | None, without: Sequence[str] = ROW_OPTIONS) -> str | None:
+    """What of a record's options tells accuracies apart.
 
     Args:
         options: of the column `options`; null in files from before it was recorded.
+        without: options that are left out.
     """
     if options is None:
         return None
-    kept = {key: v for key, v in json.loads(options).items() if key not in ROW_OPTIONS}
+    kept = {key: v for key, v in json.loads(options).items() if key not in without}
     return json.dumps(kept, sort_keys=True, separators=(",", ":"))

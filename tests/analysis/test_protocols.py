@@ -186,3 +186,12 @@ def test_options_that_are_no_mapping_are_refused_in_one_line() -> None:
     with pytest.raises(ValueError, match="column options") as error:
         records_of(rows_of("a", 0.5, 0.6, options="hinge"))
     assert "\n" not in str(error.value)
+
+
+def test_bound_on_samples_that_small_sets_do_not_reach_is_no_difference() -> None:
+    large = rows_of("a", 0.5, 0.6, dataset="digits", options='{"attacks":[],"max_samples":90}')
+    small = rows_of("b", 0.5, 0.6, options="{}")
+    assert not [line for line in notes(records_of(large, small)) if "differ between" in line]
+    hinge = rows_of("c", 0.5, 0.6, dataset="wine", options='{"loss":"hinge"}')
+    (line,) = [line for line in notes(records_of(large, hinge)) if "differ between" in line]
+    assert line.endswith('{"loss":"hinge"} on wine; {} on digits')
