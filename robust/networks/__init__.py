@@ -12,7 +12,7 @@ from robust.networks.cnn import CNN
 from robust.networks.files import load, read_metadata, save
 from robust.networks.linearization import Linearization
 from robust.networks.mlp import MLP
-from robust.networks.sequential import from_sequential, to_sequential
+from robust.networks.sequential import from_sequential
 from robust.networks.size import NetworkSize
 from robust.registry import discover
 
@@ -30,7 +30,6 @@ __all__ = [
     "read_metadata",
     "save",
     "size",
-    "to_sequential",
 ]
 
 discover(__name__)

@@ -28,6 +28,7 @@ from robust.networks.convolution import (
 )
 from robust.networks.linearization import Linearization
 from robust.networks.mlp import Array, affine, check_sizes
+from robust.networks.modules import check_index, convolution, linear
 
 
 @dataclass(frozen=True)
@@ -109,10 +110,35 @@ class CNN(nn.Module):
         return int(self.weights[-1].shape[2])
 
     def to_sequential(self, index: int) -> nn.Sequential:
-        """Return one network as a model of torch.nn (`robust.networks.to_sequential`)."""
-        from robust.networks.sequential import to_sequential  # which imports this module
+        """Return one network as a model of torch.nn, with copies of its parameters.
 
-        return to_sequential(self, index)
+        Args:
+            index: which of the networks, 0 to P - 1.
+
+        Returns:
+            A model in evaluation mode: images (N, channels, height, width) to logits (N, K).
+
+        Raises:
+            ValueError: there is no such network.
+        """
+        check_index(index, self.num_networks)
+        own = [
+            (weight[index].detach(), bias[index].detach())
+            for weight, bias in zip(self.weights, self.biases, strict=True)
+        ]
+        layers: list[nn.Module] = []
+        for weight, bias in own[: self.num_stages]:
+            layers += [convolution(weight, bias), nn.ReLU(), nn.MaxPool2d(POOL)]
+        first, *rest = own[self.num_stages :]
+        layers += [nn.Flatten(), linear(self._in_torchs_order(first[0]), first[1])]
+        for weight, bias in rest:
+            layers += [nn.ReLU(), linear(weight, bias)]
+        return nn.Sequential(*layers).eval()
+
+    def _in_torchs_order(self, weight: Tensor) -> Tensor:
+        """Return the first dense layer with its rows (M R S) in place of (R S M), [in, out]."""
+        maps = weight.view(*self.shape_after(self.num_stages), -1)
+        return maps.permute(2, 0, 1, 3).reshape(weight.shape)
 
     def subset(self, networks: Sequence[int] | Tensor) -> CNN:
         """Return a pack of copies of some of the networks, by index."""

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from robust.checks import check_parameters, parameters_of
 from robust.networks.linearization import Linearization
+from robust.networks.modules import check_index, linear
 
 _VECTOR = 8  # float32 units in an AVX register; a multiple suits tensor cores too
 
@@ -123,10 +124,22 @@ class MLP(nn.Module):
         return int(self.weights[-1].shape[2])
 
     def to_sequential(self, index: int) -> nn.Sequential:
-        """Return one network as a model of torch.nn (`robust.networks.to_sequential`)."""
-        from robust.networks.sequential import to_sequential  # which imports this module
+        """Return one network as a model of torch.nn, with copies of its parameters.
 
-        return to_sequential(self, index)
+        Args:
+            index: which of the networks, 0 to P - 1.
+
+        Returns:
+            A model in evaluation mode: inputs (N, D) to logits (N, K).
+
+        Raises:
+            ValueError: there is no such network.
+        """
+        check_index(index, self.num_networks)
+        layers: list[nn.Module] = []
+        for weight, bias in zip(self.weights, self.biases, strict=True):
+            layers += [linear(weight[index].detach(), bias[index].detach()), nn.ReLU()]
+        return nn.Sequential(*layers[:-1]).eval()
 
     def subset(self, networks: Sequence[int] | Tensor) -> MLP:
         """Return a pack of copies of some of the networks, by index."""

@@ -1,4 +1,4 @@
-"""Networks of torch.nn.Sequential come in as packs, and a pack's networks go out as such.
+"""Models of torch.nn.Sequential come in as packs; `net.to_sequential(i)` is the way out.
 
 torch.nn keeps W as (out, in) and images as (channels, height, width); packs keep (in, out) and
 (height, width, channels). Both ways the same function of the inputs results, up to rounding.
@@ -83,61 +83,6 @@ def from_sequential(*models: nn.Sequential, input_shape: Sequence[int] | None = 
     first = _in_our_order(weights[stages], shape_of_images, stages, biases[stages - 1].shape[1])
     dense = [first, *(w.mT for w in weights[stages + 1 :])]
     return CNN.from_arrays([*convolutions, *dense], biases, shape_of_images)
-
-
-def to_sequential(net: MLP | CNN, index: int) -> nn.Sequential:
-    """Return one network of a pack as a model of torch.nn, with copies of its parameters.
-
-    Args:
-        net: P networks.
-        index: which of them, 0 to P - 1.
-
-    Returns:
-        An MLP's takes inputs (N, D), a CNN's images (N, channels, height, width). Their logits
-        are (N, K).
-
-    Raises:
-        ValueError: there is no such network.
-    """
-    if not 0 <= index < net.num_networks:
-        raise ValueError(f"index must be in 0..{net.num_networks - 1}, got {index}")
-    stages = net.num_stages if isinstance(net, CNN) else 0
-    layers: list[nn.Module] = []
-    for number, (weight, bias) in enumerate(zip(net.weights, net.biases, strict=True)):
-        own, shift = weight[index].detach(), bias[index].detach()
-        if number < stages:
-            layers += [_convolution(own, shift), nn.ReLU(), nn.MaxPool2d(POOL)]
-            continue
-        if isinstance(net, CNN) and number == stages:
-            height, width, channels = net.shape_after(stages)
-            rows = own.view(height, width, channels, -1)
-            own = rows.permute(2, 0, 1, 3).reshape(own.shape)
-            layers.append(nn.Flatten())
-        layers += [_linear(own, shift), nn.ReLU()]
-    return nn.Sequential(*layers[:-1]).eval()
-
-
-def _linear(weight: Tensor, bias: Tensor) -> nn.Linear:
-    rows, columns = weight.shape
-    layer = nn.Linear(rows, columns, dtype=weight.dtype, device=weight.device)
-    _fill(layer, weight.mT, bias)
-    return layer
-
-
-def _convolution(weight: Tensor, bias: Tensor) -> nn.Conv2d:
-    side, _, source, target = weight.shape
-    layer = nn.Conv2d(
-        source, target, side, padding=side // 2, dtype=weight.dtype, device=weight.device
-    )
-    _fill(layer, weight.permute(3, 2, 0, 1), bias)
-    return layer
-
-
-@torch.no_grad()
-def _fill(layer: nn.Linear | nn.Conv2d, weight: Tensor, bias: Tensor) -> None:
-    assert layer.bias is not None
-    layer.weight.copy_(weight)
-    layer.bias.copy_(bias)
 
 
 def _weights(parts: _Parts) -> Iterator[Tensor]:

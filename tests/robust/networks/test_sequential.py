@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from robust import attacks, certify, defenses, evaluate, networks, train
-from robust.networks import CNN, MLP, from_sequential, to_sequential
+from robust.networks import CNN, MLP, from_sequential
 
 
 def seeded(*layers: nn.Module, seed: int = 0) -> nn.Sequential:
@@ -103,7 +103,7 @@ def test_convolutional_network_goes_out_and_comes_back() -> None:
     pack = from_sequential(convolutional(), convolutional(seed=5), input_shape=SHAPE)
     theirs, ours = images()
     for index in range(2):
-        model = to_sequential(pack, index)
+        model = pack.to_sequential(index)
         torch.testing.assert_close(model(theirs), pack(ours)[index], rtol=1e-5, atol=1e-5)
         again = from_sequential(model, input_shape=SHAPE)
         assert all(map(torch.equal, again.parameters(), pack.subset([index]).parameters()))
