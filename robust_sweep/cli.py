@@ -66,6 +66,12 @@ def _data(argv: Sequence[str]) -> int:
     return main(argv)
 
 
+def _networks(argv: Sequence[str]) -> int:
+    from sweep.driver.networks import main
+
+    return main(argv)
+
+
 def _ui(argv: Sequence[str]) -> int:
     command = ui_command(argv, DATABASE)
     # The server takes this process's place, so that whoever stops this stops the server.
@@ -102,6 +108,7 @@ COMMANDS: Mapping[str, Command] = {
     "plan": Command("print what `run` would train and what it would cost", _plan),
     "tables": Command("build tables, figures and the report from records", _tables),
     "strong": Command("run AutoAttack on the networks that selection picks", _strong),
+    "networks": Command("list recorded networks, or train one again into a file", _networks),
     "ui": Command(f"open MLflow's pages on the results, on http://{HOST}:{PORT}", _ui),
     "data": Command("verify data sets against the catalog, or audit them for leaks", _data),
 }
@@ -109,7 +116,7 @@ COMMANDS: Mapping[str, Command] = {
 
 def help_text() -> str:
     """Return what `robust-sweep --help` prints."""
-    listed = "\n".join(f"  {name:8}{command.summary}" for name, command in COMMANDS.items())
+    listed = "\n".join(f"  {name:10}{command.summary}" for name, command in COMMANDS.items())
     return (
         "usage: robust-sweep COMMAND [argument ...]\n"
         "       robust-sweep [--help | --version]\n\n"
