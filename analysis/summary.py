@@ -16,6 +16,7 @@ from analysis.names import label, norm_label
 from analysis.pixels import unscaled
 from analysis.ranks import COVERAGE, attacked_accuracies, comparisons, unfinished
 from analysis.records import REPETITION, Records
+from sweep.results.schema import FLAGS
 
 TITLE = (
     "Mean rank across data sets (1 is best) within a norm and a band of radii, by the minimum\n"
@@ -162,7 +163,10 @@ def notes(records: Records) -> list[str]:
         causes = failed["error"].fill_null("no message").value_counts(sort=True)
         found.append(f"{failed.height} trials failed, most often: {causes['error'][0]}")
     flags: Counter[str] = Counter(f for row in trials["flags"] for f in row.split())
-    found += [f"{n} trials carry the flag {flag}" for flag, n in sorted(flags.items())]
+    found += [
+        f"{n} of {trials.height} trials carry the flag {flag}: {FLAGS.get(flag, 'unknown')}"
+        for flag, n in sorted(flags.items())
+    ]
     return found
 
 

@@ -189,3 +189,14 @@ def test_trials_are_numbered_in_tie_order() -> None:
         rows_of("a", 0.5, 0.5, grid_radius=0.01, learning_rate=1e-3),
     )
     assert numbers_of(records) == {"a": 0, "b": 1, "c": 2, "d": 3}
+
+
+def test_flags_are_counted_of_all_trials_and_explained() -> None:
+    records = records_of(
+        rows_of("a", 0.5, 0.6, flags="no-gradient"),
+        rows_of("b", 0.5, 0.6, flags="no-gradient my-own", learning_rate=1e-2),
+        rows_of("c", 0.5, 0.6, learning_rate=1e-1),
+    )
+    found = [line for line in notes(records) if "carry the flag" in line]
+    assert found[0] == "1 of 3 trials carry the flag my-own: unknown"
+    assert found[1].startswith("2 of 3 trials carry the flag no-gradient: at over a tenth of")
