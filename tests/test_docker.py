@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from robust_sweep import __version__
-from sweep.cluster import environment as ray_environment
+from sweep.cost.device import KEEP_MEMORY
 from sweep.results import provenance
 from tests.sweep.chaos import ROOT
 
@@ -268,7 +268,7 @@ def settings_of_image() -> dict[str, str]:
 
 def test_every_node_keeps_freed_memory_as_the_driver_does() -> None:
     image = settings_of_image()
-    for name, value in ray_environment._KEEP_MEMORY.items():
+    for name, value in KEEP_MEMORY.items():
         assert image[name] == value
 
 

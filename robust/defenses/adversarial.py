@@ -30,8 +30,8 @@ class AdversarialTraining(Defense):
     def step_cost(self, size: NetworkSize) -> StepCost:
         """A pass forward and backward, and two for each gradient at the inputs."""
         products = (3 + 2 * self.gradients) * size.products - size.first_layer
-        kept = 2 if self.gradients > 1 else 12  # by the input; one step keeps all of its terms
-        return StepCost(products, 4 * size.units + kept * size.num_features)
+        # An ascent's terms at the inputs; a process keeps what it has freed of them.
+        return StepCost(products, 4 * size.units + 12 * size.num_features)
 
     @abstractmethod
     def adversarial_inputs(

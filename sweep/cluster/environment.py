@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 from sweep.config.schema import Ray
+from sweep.cost.device import KEEP_MEMORY
 from sweep.errors import RayError
 
 _ALWAYS = {
@@ -27,18 +28,11 @@ _LOCAL = {
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
 }
 
-# glibc gives blocks above 128 KiB back to the system when they are freed, so that every large
-# activation is paged in anew; keeping them makes RUB's steps on a CPU about 1.5 times faster.
-_KEEP_MEMORY = {
-    "MALLOC_MMAP_THRESHOLD_": str(2**30),
-    "MALLOC_TRIM_THRESHOLD_": str(2**32),
-}
-
 
 def prepare(ray: Ray) -> None:
     """Set Ray's environment for this process and those that it starts."""
     os.environ.update(_ALWAYS)
-    for name, value in _KEEP_MEMORY.items():
+    for name, value in KEEP_MEMORY.items():
         os.environ.setdefault(name, value)  # read by the workers when they start
     if ray.address is None:
         os.environ.update(_LOCAL)

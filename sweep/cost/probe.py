@@ -6,6 +6,7 @@ python -m sweep.cost.probe '{"defense": "rub", "network": "mlp-3x200", ...}'   #
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import torch
 
 from robust import networks
 from robust.train import train
+from sweep.cost.device import KEEP_MEMORY
 
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 _CLEAR_PEAK = "5"  # proc(5): resets the peak of the resident set
@@ -49,9 +51,10 @@ def measure(shape: Shape, num_networks: int, device: str) -> int:
     """
     request = {**asdict(shape), "num_networks": num_networks, "device": device}
     command = [sys.executable, "-m", "sweep.cost.probe", json.dumps(request)]
+    kept = {**os.environ, **KEEP_MEMORY}  # as in the workers, whose freed memory stays theirs
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, check=True, timeout=_SECONDS
+            command, capture_output=True, text=True, check=True, timeout=_SECONDS, env=kept
         )
         return int(done.stdout.split()[-1])
     except (OSError, subprocess.SubprocessError, ValueError, IndexError) as error:
