@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from robust_sweep import __version__
-from sweep.cost.device import KEEP_MEMORY
+from sweep.cost.allocator import KEEP_MEMORY
 from sweep.results import provenance
 from tests.sweep.chaos import ROOT
 

@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 from sweep.config.schema import Ray
-from sweep.cost.device import KEEP_MEMORY
+from sweep.cost.allocator import KEEP_MEMORY
 from sweep.errors import RayError
 
 _ALWAYS = {

@@ -8,13 +8,6 @@ import torch
 
 from sweep.config.schema import Ray
 
-# glibc gives blocks above 128 KiB back to the system when they are freed, so that every large
-# activation is paged in anew; keeping them makes RUB's steps on a CPU about 1.5 times faster.
-KEEP_MEMORY = {
-    "MALLOC_MMAP_THRESHOLD_": str(2**30),
-    "MALLOC_TRIM_THRESHOLD_": str(2**32),
-}
-
 
 def local_device(ray: Ray) -> str:
     """The device that packs will run on if Ray is local: cuda where there is a GPU to use."""

@@ -18,7 +18,7 @@ import torch
 
 from robust import networks
 from robust.train import train
-from sweep.cost.device import KEEP_MEMORY
+from sweep.cost.allocator import KEEP_MEMORY
 
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 _CLEAR_PEAK = "5"  # proc(5): resets the peak of the resident set
