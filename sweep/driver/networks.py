@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from sweep.config import compose
 from sweep.cost.calibration import Rates
 from sweep.cost.device import local_device
 from sweep.driver import plan
+from sweep.driver.recorded import frame_of
 from sweep.errors import UserError
 from sweep.grid.trial import Trial
 from sweep.pack import assess, train
@@ -61,7 +62,10 @@ def main(argv: Sequence[str]) -> int:
         if len(words) != (command == "export"):
             takes = "one trial" if command == "export" else "no trial"
             raise ValueError(f"{command} takes {takes}; usage: {_USAGE}")
-        folders = _folders(Path(options["results"]).absolute(), options["experiment"])
+        root = Path(options["results"]).absolute()
+        folders = store.folders(root, options["experiment"])
+        if not folders:
+            raise UserError(f"no records under {root}; known: none")
         if command == "list":
             print(_listed(folders, options))
         else:
@@ -72,31 +76,11 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def _folders(root: Path, experiment: str) -> list[store.Folder]:
-    """The experiments that have records.
-
-    Raises:
-        UserError: none has, or not the one asked for.
-    """
-    known = sorted(path.parent.name for path in root.glob("*/records") if path.is_dir())
-    if not known or (experiment and experiment not in known):
-        asked = f"experiment={experiment}: " if experiment else ""
-        raise UserError(f"{asked}no records under {root}; known: {', '.join(known) or 'none'}")
-    return [store.Folder(root, name) for name in ([experiment] if experiment else known)]
-
-
-def _rows(folder: store.Folder) -> Iterator[pl.DataFrame]:
-    for path in folder.record_files():
-        table = pl.from_arrow(store.read_table(path))
-        assert isinstance(table, pl.DataFrame)
-        yield table
-
-
 def _listed(folders: Sequence[store.Folder], options: Mapping[str, str]) -> str:
     """One line per recorded trial, with its clean accuracy on test data."""
     found = []
     for folder in folders:
-        for rows in _rows(folder):
+        for rows in map(frame_of, folder.record_files()):
             clean = rows.filter((pl.col("split") == "test") & (pl.col("attack_grid_radius") == 0))
             accuracy = clean.group_by("trial_id").agg(pl.col("accuracy").first().alias("clean"))
             found.append(rows.select(_SHOWN).unique().join(accuracy, on="trial_id", how="left"))
@@ -116,7 +100,7 @@ def _exported(folders: Sequence[store.Folder], trial_id: str, out: str) -> str:
         UserError: no record or no command knows the trial, or it is not complete.
     """
     for folder in folders:
-        for rows in _rows(folder):
+        for rows in map(frame_of, folder.record_files()):
             own = rows.filter(pl.col("trial_id") == trial_id)
             if not own.is_empty():
                 return _write(_job(folder, trial_id), own, Path(out or f"{trial_id}.safetensors"))
@@ -134,9 +118,8 @@ def _job(folder: store.Folder, trial_id: str) -> Job:
         parts = compose.compose([*command["overrides"], f"paths.results={folder.root}"])
         made = plan.make_plan(parts)
         for part in made.parts:
-            trials = tuple(trial for trial in part.trials if trial.trial_id == trial_id)
-            if trials:
-                alone = plan.Plan(made.name, (plan.Part(part.config, part.infos, trials),), {})
+            alone = made.alone(part, {trial_id})
+            if alone.trials:
                 device = local_device(part.config.ray)
                 (task,) = plan.make_tasks(alone, Rates(), git_commit=git_commit(), device=device)
                 return task.job

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -65,6 +65,11 @@ class Plan:
     def trials(self) -> list[Trial]:
         """All trials, finished or not."""
         return [trial for part in self.parts for trial in part.trials]
+
+    def alone(self, part: Part, trial_ids: Container[str]) -> Plan:
+        """Some trials of a part, whether finished or not, as a plan of their own."""
+        trials = tuple(trial for trial in part.trials if trial.trial_id in trial_ids)
+        return Plan(self.name, (Part(part.config, part.infos, trials),), {})
 
     def missing(self, part: Part) -> list[Trial]:
         """The trials of a part that are to be trained."""

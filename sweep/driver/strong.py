@@ -28,7 +28,8 @@ from sweep.config import compose
 from sweep.cost.calibration import Rates
 from sweep.cost.device import local_device
 from sweep.driver import plan
-from sweep.errors import DamagedError, UserError
+from sweep.driver.recorded import frame_of
+from sweep.errors import UserError
 from sweep.grid.trial import Trial
 from sweep.pack import assess, autoattack, train
 from sweep.pack.run import Job
@@ -91,8 +92,7 @@ def _jobs(made: plan.Plan) -> Iterator[tuple[Job, Mapping[str, list[Row]]]]:
     device = local_device(made.config.ray)
     for part in made.parts:
         missing = _missing(part, records, made.folder)
-        again = tuple(trial for trial in part.trials if trial.trial_id in missing)
-        alone = plan.Plan(made.name, (plan.Part(part.config, part.infos, again),), {})
+        alone = made.alone(part, missing)
         for task in plan.make_tasks(alone, Rates(), git_commit=git_commit(), device=device):
             yield task.job, missing
 
@@ -107,7 +107,7 @@ def _records(made: plan.Plan) -> pl.DataFrame:
     if not paths:
         raise UserError(f"{made.folder.path}: no records; run the sweep first")
     # Files from before a column was recorded lack it.
-    found = pl.concat([_read(path) for path in paths], how="diagonal")
+    found = pl.concat([frame_of(path) for path in paths], how="diagonal")
     asked = [trial.trial_id for trial in made.trials]
     records = found.filter(pl.col("trial_id").is_in(asked))
     if records.is_empty():
@@ -157,16 +157,7 @@ def _ball(row: Row) -> tuple[str, float]:
 
 def _attacked_before(folder: store.Folder, trial: Trial) -> list[Row]:
     path = _path(folder, trial.trial_id)
-    return _read(path).to_dicts() if path.exists() else []
-
-
-def _read(path: Path) -> pl.DataFrame:
-    try:
-        table = pl.from_arrow(store.read_table(path))
-    except DamagedError as error:
-        raise UserError(f"{error}; run the sweep again, which trains what it held") from None
-    assert isinstance(table, pl.DataFrame)
-    return table
+    return frame_of(path).to_dicts() if path.exists() else []
 
 
 def _path(folder: store.Folder, trial_id: str) -> Path:

@@ -114,6 +114,19 @@ class Folder:
         return sorted((self.path / kind).glob("[!.]*.parquet"))
 
 
+def folders(root: Path, experiment: str = "") -> list[Folder]:
+    """The experiments that have records, by name, or the one asked for.
+
+    Raises:
+        ValueError: there are none of that name.
+    """
+    known = sorted(path.parent.name for path in root.glob("*/records") if path.is_dir())
+    if experiment and experiment not in known:
+        names = ", ".join(known) or "none"
+        raise ValueError(f"experiment={experiment}: no records under {root}; known: {names}")
+    return [Folder(root, name) for name in ([experiment] if experiment else known)]
+
+
 def write_pack(folder: Folder, pack_id: str, records: pa.Table, curves: pa.Table) -> None:
     """Write a pack's two tables; the records last, as they say that the pack is finished."""
     if curves.num_rows:

@@ -203,7 +203,7 @@ def main(argv: Sequence[str]) -> int:
             raise ValueError(f"unknown argument {words[0]!r}; usage: {_USAGE}")
         root = Path(options["results"]).absolute()
         check_uri(options["uri"])
-        for folder in _folders(root, options["experiment"]):
+        for folder in store.folders(root, options["experiment"]):
             with locked(folder.path):
                 print(f"{folder.experiment}: {_sync_folder(folder, options['uri'])} packs logged")
     except (UserError, ValueError, OSError) as error:
@@ -218,12 +218,3 @@ def _sync_folder(folder: store.Folder, uri: str) -> int:
     store.set_damaged_aside(folder)
     store.consolidate(folder)
     return sync(connect(uri, folder.experiment, folder.root), folder.record_files())
-
-
-def _folders(root: Path, experiment: str) -> list[store.Folder]:
-    known = sorted(path.parent.name for path in root.glob("*/records"))
-    if experiment and experiment not in known:
-        raise ValueError(
-            f"experiment={experiment}: no records under {root}; known: {', '.join(known)}"
-        )
-    return [store.Folder(root, name) for name in ([experiment] if experiment else known)]
