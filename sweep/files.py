@@ -9,10 +9,31 @@ import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
+import yaml
+
+from sweep.errors import unreadable, yaml_error
+
 TEMPORARY = ".tmp-"
 ASIDE = ".damaged"
 # What file systems answer that cannot flush a folder.
 _NO_FOLDER_FLUSH = (errno.EINVAL, errno.ENOTSUP, errno.EACCES)
+
+
+@contextlib.contextmanager
+def reading_yaml(path: Path) -> Iterator[None]:
+    """Say in one line why a file cannot be read as YAML, and in which line of it.
+
+    Raises:
+        ValueError: the block could not open it, decode it or parse it.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read ({unreadable(error)})") from None
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: not UTF-8 text (byte {error.start})") from None
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path}: not valid YAML: {yaml_error(error)}") from None
 
 
 @contextlib.contextmanager

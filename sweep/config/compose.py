@@ -22,7 +22,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from sweep.config.schema import Grid, SweepConfig, debugged
-from sweep.errors import unknown, unreadable, yaml_error
+from sweep.errors import unknown
+from sweep.files import reading_yaml
 from sweep.installation import CONF, command_of
 from sweep.uri import redacted_uri
 
@@ -175,16 +176,11 @@ def _check_readable(path: Path) -> None:
         ValueError: the file cannot be read, is no text or no YAML, or holds no keys.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-        found = yaml.safe_load(text)
-        if isinstance(found, dict):
-            OmegaConf.create(text)  # which also refuses a key that is given twice
-    except OSError as error:
-        raise ValueError(f"{path}: cannot be read ({unreadable(error)})") from None
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: not UTF-8 text (byte {error.start})") from None
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path}: not valid YAML: {yaml_error(error)}") from None
+        with reading_yaml(path):
+            text = path.read_text(encoding="utf-8")
+            found = yaml.safe_load(text)
+            if isinstance(found, dict):
+                OmegaConf.create(text)  # which also refuses a key that is given twice
     except OmegaConfBaseException as error:
         raise ValueError(f"{path}: {_one_line(error)}") from None
     if found is not None and not isinstance(found, dict):

@@ -17,7 +17,7 @@ from typing import Any
 
 import yaml
 
-from sweep.errors import unreadable, yaml_error
+from sweep.files import reading_yaml
 from sweep.installation import CONF
 
 CATALOG = CONF / "catalog"
@@ -157,14 +157,8 @@ def read_entry(path: Path) -> CatalogEntry:
         ValueError: the file is not valid YAML, a key is unknown or missing, or a value is wrong.
     """
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    try:
+    with reading_yaml(path):
         value = yaml.load(path.read_text(encoding="utf-8-sig"), Loader=loader)
-    except OSError as error:
-        raise ValueError(f"{path}: cannot be read ({unreadable(error)})") from None
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: not UTF-8 text (byte {error.start})") from None
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path}: not valid YAML: {yaml_error(error)}") from None
     entry: CatalogEntry = _build(CatalogEntry, value, str(path))
     if entry.name != path.stem:
         raise ValueError(f"{path}: name={entry.name!r} must be the file's name, {path.stem!r}")
