@@ -2,7 +2,7 @@
 
 MLflow is a view of the records: whatever it lacks can be logged again from them. A pack is
 logged exactly once: its parent run is terminated last, and one that never was is deleted and
-logged again. Through the public client a trial takes 27 ms, and up to 130 on a busy machine.
+logged again. docs/scale.md has what a trial costs.
 
 Several results folders may share a store and an experiment's name. Each run carries the id of its
 results folder (`results/.id`), and a sweep touches no other runs. Whoever copies a results folder
