@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from robust import networks
-from robust.checks import check_rows
+from robust.checks import check_network, check_rows
 from robust.networks import CNN, MLP
 from robust.preprocessing import Preprocessing, unscaled
 
@@ -54,6 +54,7 @@ def standalone(
     Raises:
         ValueError: there is no such network, or the preprocessing is of other features.
     """
+    check_network(net)
     model = net.to_sequential(index)
     rule = unscaled(net.num_features) if preprocessing is None else preprocessing
     if rule.num_features != net.num_features:
