@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from sweep.datasets.loading import describe, load, names, planned
-from sweep.datasets.values import DataOptions, Dataset, DatasetInfo, Split
+from sweep.datasets.preprocessing import Preprocessing, preprocessing
+from sweep.datasets.values import DataOptions, Dataset, DatasetInfo, OneHot, Split
 
 __all__ = [
     "DataOptions",
     "Dataset",
     "DatasetInfo",
+    "OneHot",
+    "Preprocessing",
     "Split",
     "describe",
     "load",
     "names",
     "planned",
+    "preprocessing",
 ]

@@ -111,7 +111,8 @@ def read_raw(name: str, options: DataOptions) -> tuple[RawData, str]:
 
 
 @lru_cache(maxsize=1)
-def _indices(name: str, options: DataOptions, split_seed: int) -> Indices:
+def split_of(name: str, options: DataOptions, split_seed: int) -> Indices:
+    """Return the row numbers of a data set's three parts."""
     return split_rows(read_raw(name, options)[0], name, split_seed)
 
 
@@ -134,7 +135,7 @@ def _audit_notes(name: str, raw: RawData, indices: Indices) -> tuple[str, ...]:
 def _measured(name: str, options: DataOptions, split_seed: int) -> DatasetInfo:
     """Read, split and audit a data set, and record its facts for other processes."""
     raw, raw_hash = read_raw(name, options)
-    indices = _indices(name, options, split_seed)
+    indices = split_of(name, options, split_seed)
     for chosen in scalings(raw.is_vision).values():
         _scaled(raw, chosen, indices, name)
     shape = raw.x.shape[1:]
@@ -156,6 +157,9 @@ def _measured(name: str, options: DataOptions, split_seed: int) -> DatasetInfo:
             *_audit_notes(name, raw, indices),
         ),
         pixel_scale=pixel_scale(raw.x, indices.train) if raw.is_vision else None,
+        feature_names=raw.features,
+        class_names=raw.classes,
+        groups=raw.groups,
     )
     write_facts(info, options, split_seed, source(options.source).files(name, options))
     return info
@@ -249,6 +253,13 @@ def _scaled(raw: RawData, scaling: Scaling, indices: Indices, name: str) -> NDAr
     return x
 
 
+def check_scaling(scaling: str, info: DatasetInfo) -> None:
+    """Raise ValueError unless the data set allows a scaling of that name."""
+    if scaling not in info.scalings:
+        allowed = ", ".join(info.scalings)
+        raise ValueError(f"scaling={scaling!r} is not allowed for {info.name}; allowed: {allowed}")
+
+
 # Four scaled sets at a time: workers take packs of one data set after another.
 @lru_cache(maxsize=4)
 def load(name: str, scaling: str, options: DataOptions, split_seed: int) -> Dataset:
@@ -262,12 +273,9 @@ def load(name: str, scaling: str, options: DataOptions, split_seed: int) -> Data
         ValueError: the source, the name or the scaling is unknown, or the data are unusable.
     """
     info = _measured(name, options, split_seed)
-    if scaling not in info.scalings:
-        raise ValueError(
-            f"scaling={scaling!r} is not allowed for {name}; allowed: {', '.join(info.scalings)}"
-        )
+    check_scaling(scaling, info)
     raw, _ = read_raw(name, options)
-    indices = _indices(name, options, split_seed)
+    indices = split_of(name, options, split_seed)
     chosen = scalings(raw.is_vision)[scaling]
     x = _scaled(raw, chosen, indices, name)
     train, validation, test = (

@@ -16,16 +16,76 @@ from numpy.typing import NDArray
 from sweep.datasets.values import FloatArray, IntArray
 
 Scale = Callable[[NDArray[np.generic], IntArray], NDArray[np.float32]]
+Affine = Callable[[NDArray[np.generic]], tuple[FloatArray, FloatArray]]
 UNBOUNDED = (-math.inf, math.inf)
 _SAMPLED = 5000  # images: enough for the third digit of a mean over all of MNIST's
 
 
 @dataclass(frozen=True)
 class Scaling:
-    """How raw rows become inputs, and the range that attacks must stay in."""
+    """How raw rows become inputs, and the range that attacks must stay in.
+
+    Args:
+        affine: of the training rows, shift and scale [D] with inputs (raw - shift) / scale; None
+            where the inputs are no affine function of a row.
+    """
 
     scale: Scale
     bounds: tuple[float, float]
+    affine: Affine | None = None
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """What standardisation takes from the training rows; each [D].
+
+    Args:
+        largest: the largest magnitude, 1 where there is none. Values are divided by it first,
+            which keeps the squares of huge ones finite.
+        mean: of the values so divided.
+        deviation: their standard deviation, infinite where the column does not vary.
+    """
+
+    largest: FloatArray
+    mean: FloatArray
+    deviation: FloatArray
+
+    @property
+    def shift(self) -> FloatArray:
+        """The training mean, in the column's units, [D]."""
+        return self.mean * self.largest
+
+    @property
+    def scale(self) -> FloatArray:
+        """The training deviation in the column's units, [D]; inf where it does not vary."""
+        return self.deviation * self.largest
+
+    def scaled(self, x: FloatArray) -> NDArray[np.float32]:
+        """Return (x - shift) / scale, [N, D]; zero where missing and where nothing varies."""
+        varies = np.isfinite(self.deviation)
+        scaled = (x / self.largest - self.mean) / np.where(varies, self.deviation, 1.0)
+        return np.where(np.isnan(scaled) | ~varies, 0.0, scaled).astype(np.float32)
+
+
+def statistics(x: FloatArray) -> Statistics:
+    """Return mean and standard deviation of the known values of each column.
+
+    Args:
+        x: the training rows, [N, D] with NaN where missing.
+    """
+    known = ~np.isnan(x)
+    counts = np.maximum(known.sum(axis=0), 1)
+    rows = np.where(known, x, 0.0)
+    largest = np.abs(rows).max(axis=0)
+    largest[largest == 0] = 1.0
+    rows = rows / largest
+    mean = rows.sum(axis=0) / counts
+    centred = np.where(known, rows - mean, 0.0)
+    deviation = np.sqrt((centred**2).sum(axis=0) / counts)
+    low = np.where(known, rows, np.inf).min(axis=0)
+    high = np.where(known, rows, -np.inf).max(axis=0)
+    varies = (low < high) & (deviation > 0)
+    return Statistics(largest, mean, np.where(varies, deviation, np.inf))
 
 
 def standardize(x: FloatArray, train: IntArray) -> NDArray[np.float32]:
@@ -36,21 +96,7 @@ def standardize(x: FloatArray, train: IntArray) -> NDArray[np.float32]:
             zero afterwards. A column without any training value is zero.
         train: row numbers of the training split.
     """
-    known = ~np.isnan(x[train])
-    counts = np.maximum(known.sum(axis=0), 1)
-    rows = np.where(known, x[train], 0.0)
-    # Dividing by the largest magnitude first keeps the squares of huge values finite.
-    largest = np.abs(rows).max(axis=0)
-    largest[largest == 0] = 1.0
-    rows = rows / largest
-    mean = rows.sum(axis=0) / counts
-    centred = np.where(known, rows - mean, 0.0)
-    deviation = np.sqrt((centred**2).sum(axis=0) / counts)
-    low = np.where(known, rows, np.inf).min(axis=0)
-    high = np.where(known, rows, -np.inf).max(axis=0)
-    varies = (low < high) & (deviation > 0)
-    scaled = (x / largest - mean) / np.where(varies, deviation, 1.0)
-    return np.where(np.isnan(scaled) | ~varies, 0.0, scaled).astype(np.float32)
+    return statistics(x[train]).scaled(x)
 
 
 def unit(images: NDArray[np.generic], train: IntArray) -> NDArray[np.float32]:
@@ -93,9 +139,19 @@ def _standardize_any(x: NDArray[np.generic], train: IntArray) -> NDArray[np.floa
     return standardize(x.astype(np.float64, copy=False), train)
 
 
-TABULAR = {"standardized": Scaling(_standardize_any, UNBOUNDED)}
+def _affine_table(rows: NDArray[np.generic]) -> tuple[FloatArray, FloatArray]:
+    found = statistics(rows.astype(np.float64, copy=False))
+    return found.shift, found.scale
+
+
+def _affine_unit(images: NDArray[np.generic]) -> tuple[FloatArray, FloatArray]:
+    num_features = math.prod(images.shape[1:])
+    return np.zeros(num_features), np.full(num_features, 255.0)
+
+
+TABULAR = {"standardized": Scaling(_standardize_any, UNBOUNDED, _affine_table)}
 VISION = {
-    "unit": Scaling(unit, (0.0, 1.0)),
+    "unit": Scaling(unit, (0.0, 1.0), _affine_unit),
     "standardized": Scaling(standardize_images, UNBOUNDED),
 }
 

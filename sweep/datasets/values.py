@@ -68,6 +68,21 @@ class Indices:
 
 
 @dataclass(frozen=True)
+class OneHot:
+    """The inputs that one column with categories became.
+
+    Args:
+        column: its name.
+        values: its categories, in the order of the inputs; of two, the second has the one input.
+        inputs: positions of the inputs among the D, ascending.
+    """
+
+    column: str
+    values: tuple[str, ...]
+    inputs: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class RawData:
     """What a source reads: arrays before the split and the scaling.
 
@@ -80,6 +95,7 @@ class RawData:
         split: the whole split, where the source publishes it.
         leaky: the label is the last feature.
         notes: what a user should know about this data, one line each.
+        groups: the features that are one-hot encoded, by the column they come from.
     """
 
     x: NDArray[np.generic]
@@ -90,6 +106,7 @@ class RawData:
     split: Indices | None = None
     leaky: bool = False
     notes: tuple[str, ...] = ()
+    groups: tuple[OneHot, ...] = ()
 
     @property
     def is_vision(self) -> bool:
@@ -110,6 +127,9 @@ class DatasetInfo:
         notes: doubts and findings, one line each.
         pixel_scale: of images, the mean deviation that scaling `standardized` divides by, in
             pixels from 0 to 1; None of other data, and of images that were not read yet.
+        feature_names: of the D inputs; empty for images, and for data that were not read yet.
+        class_names: the K original labels, in the order of their codes; empty if not read yet.
+        groups: the inputs that are one-hot encoded, by the column they come from.
     """
 
     name: str
@@ -125,6 +145,9 @@ class DatasetInfo:
     scalings: tuple[str, ...]
     notes: tuple[str, ...] = field(default=(), compare=False)
     pixel_scale: float | None = None
+    feature_names: tuple[str, ...] = field(default=(), compare=False, repr=False)
+    class_names: tuple[str, ...] = field(default=(), compare=False, repr=False)
+    groups: tuple[OneHot, ...] = field(default=(), compare=False, repr=False)
 
 
 @dataclass(frozen=True)
