@@ -180,7 +180,8 @@ def _as_numbers(column: pd.Series, name: str, where: str) -> _Encoded:
     wrong = (numbers.isna() & text.notna()).to_numpy()
     if wrong.any():
         row = int(np.argmax(wrong))
-        raise RowError(where, row, f"column {name!r} holds {str(text.iloc[row])!r}, not a number")
+        problem = f"column {name!r} holds {str(text.iloc[row])!r}, not a number"
+        raise RowError(where, int(column.index[row]), problem)
     return _Encoded(numbers.to_numpy(dtype=np.float64).reshape(-1, 1), [name])
 
 
@@ -249,6 +250,7 @@ def table_to_raw(frame: pd.DataFrame, rules: TableRules, where: str) -> RawData:
         RowError: a row holds what the rules do not allow.
         ValueError: a column is missing, occurs twice, or holds what the rules do not allow.
     """
+    frame = frame.reset_index(drop=True)  # rows are named by the index, some may be dropped
     columns = unique_columns(frame.columns, where)
     position = find_column(rules.target, columns, where)
     dropped = {position, *(find_column(name, columns, where) for name in rules.ignore)}
@@ -262,15 +264,22 @@ def table_to_raw(frame: pd.DataFrame, rules: TableRules, where: str) -> RawData:
     frame = _target(frame, position, rules, where)
     y, classes = encode_labels(label_texts(frame.iloc[:, position]), where)
     x, names, groups = _features(frame.iloc[:, kept], [columns[i] for i in kept], rules, where)
-    check_finite(x, names, where)
+    check_finite(x, names, where, frame.index)
     return RawData(x=x, y=y, classes=classes, features=names, groups=groups)
 
 
-def check_finite(x: FloatArray, names: Sequence[str], where: str) -> None:
-    """Raise RowError if a feature is infinite; missing values are allowed."""
+def check_finite(
+    x: FloatArray, names: Sequence[str], where: str, rows: Sequence[int] | pd.Index | None = None
+) -> None:
+    """Raise RowError if a feature is infinite; missing values are allowed.
+
+    Args:
+        rows: the positions of the rows in the table, where some of those were left out.
+    """
     bad = np.isinf(x)
     if bad.any():
         column = int(np.argmax(bad.any(axis=0)))
         name = names[column] if names else column
         row = int(np.argmax(bad[:, column]))
-        raise RowError(where, row, f"column {name!r} has infinite values")
+        problem = f"column {name!r} has infinite values"
+        raise RowError(where, row if rows is None else int(rows[row]), problem)

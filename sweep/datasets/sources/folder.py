@@ -1,8 +1,9 @@
 """Source `folder`: files in `data.root`: CSV, Parquet, npz, MNIST's idx files, CIFAR-10's batches.
 
-A CSV or Parquet file `NAME.csv` with a column called class, target or label needs no entry.
-Anything else is said in `NAME.yaml` beside it (the keys of `sweep.datasets.catalog`), or in
-`conf/catalog/`: which `file`, its `target`, columns to `ignore`, what to do with categories.
+A table `NAME.csv`, `NAME.tsv` or `NAME.parquet` with a column called class, target or label
+needs no entry. Anything else is said in `NAME.yaml` beside it (the keys of
+`sweep.datasets.catalog`), or in `conf/catalog/`: which `file`, its `target`, columns to `ignore`,
+what to do with categories.
 """
 
 from __future__ import annotations
@@ -18,8 +19,7 @@ from sweep.datasets.checks import differences, require
 from sweep.datasets.values import DataOptions, RawData
 
 NEEDS_ROOT = True
-TARGETS = ("class", "target", "label")
-TABLES = (".csv", ".parquet", ".npz")
+TABLES = (".csv", ".tsv", ".parquet", ".npz")
 
 
 class NoFilesError(ValueError):
@@ -110,15 +110,15 @@ def read(name: str, options: DataOptions) -> RawData:
 
 
 def _read_csv(path: Path, entry: CatalogEntry) -> RawData:
-    from sweep.datasets.table_files import read_csv, table_with_target
+    from sweep.datasets.table_files import csv_to_raw
 
-    return table_with_target(read_csv(path, entry.header), entry, TARGETS, str(path))
+    return csv_to_raw(path, entry)
 
 
 def _read_parquet(path: Path, entry: CatalogEntry) -> RawData:
-    from sweep.datasets.table_files import read_parquet, table_with_target
+    from sweep.datasets.table_files import parquet_to_raw
 
-    return table_with_target(read_parquet(path), entry, TARGETS, str(path))
+    return parquet_to_raw(path, entry)
 
 
 def _read_npz(path: Path, entry: CatalogEntry) -> RawData:
@@ -129,6 +129,9 @@ def _read_npz(path: Path, entry: CatalogEntry) -> RawData:
 
 _READERS: dict[str, Callable[[Path, CatalogEntry], RawData]] = {
     ".csv": _read_csv,
+    ".tsv": _read_csv,
+    ".txt": _read_csv,
+    ".data": _read_csv,
     ".parquet": _read_parquet,
     ".npz": _read_npz,
 }
