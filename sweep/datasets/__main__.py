@@ -1,7 +1,7 @@
 """What the catalog's data sets really hold: whether they leak, and are as `conf/catalog` says.
 
     python -m sweep.datasets audit|verify [NAME ...] [source=openml] [root=DIR]
-        [keep_target_column=false] [timeout_seconds=60]
+        [catalog=catalog] [keep_target_column=false] [timeout_seconds=60]
 
 The keys are those of a sweep's `data.`. The exit status is 0 if all is well, 1 if not, 2 for a
 mistake in the arguments.
@@ -23,6 +23,7 @@ from sweep.datasets.values import DataOptions
 _DEFAULTS = {
     "source": "openml",
     "root": "",
+    "catalog": "catalog",
     "keep_target_column": "false",
     "timeout_seconds": str(DataOptions.timeout_seconds),
 }
@@ -42,7 +43,8 @@ def _options(given: dict[str, str]) -> DataOptions:
     kept = given["keep_target_column"].lower()
     if kept not in ("true", "false"):
         raise ValueError(f"keep_target_column={kept}: must be true or false")
-    return DataOptions(given["source"], given["root"] or None, kept == "true", timeout)
+    root = given["root"] or None
+    return DataOptions(given["source"], root, kept == "true", timeout, given["catalog"])
 
 
 def main(argv: Sequence[str]) -> int:

@@ -2,7 +2,8 @@
 
 `rows`, `features`, `classes` and `class_sizes` describe the set that the paper used (the labels
 not counted as a feature); the `openml` part describes OpenML's copy, where it differs. A user's
-own data set is one more file, here or beside the data (source `folder`), with `file` and `target`.
+own data set is one more file in `data.catalog`, or beside the data (source `folder`), with `file`
+and `target`.
 """
 
 from __future__ import annotations
@@ -78,6 +79,8 @@ class CatalogEntry:
         categorical: what to do with features that are not numbers.
         categories: columns to one-hot encode whatever they hold, as codes that are numbers.
         missing_target: what to do with rows without a label.
+        source, root: where this data set comes from, whatever `data.source` and `data.root` say;
+            root is a folder, relative to the entry.
         hashes: source -> hash of the raw arrays, where one was recorded.
     """
 
@@ -100,6 +103,8 @@ class CatalogEntry:
     categorical: str = "refuse"
     categories: tuple[str, ...] = ()
     missing_target: str = "refuse"
+    source: str | None = None
+    root: str | None = None
     hashes: Mapping[str, str] | None = None
     confidence: str = "confirmed"
     licence: str = ""

@@ -27,6 +27,7 @@ class DataOptions:
         root: folder of the files (`authors`, `folder`) or of the cache (`openml`); made absolute.
         keep_target_column: keep the label as the last feature, to reproduce the leak in the
             authors' release; every record is then marked leaky.
+        catalog: folder of the user's own entries (`sweep.datasets.own`); made absolute.
         timeout_seconds: how long a server may say nothing before a download is tried again.
     """
 
@@ -34,13 +35,16 @@ class DataOptions:
     root: str | None = None
     keep_target_column: bool = False
     timeout_seconds: float = field(default=60.0, compare=False)  # changes no data
+    catalog: str | None = None
 
     def __post_init__(self) -> None:
         # Workers that receive this may run in another folder.
-        if self.root is not None:
-            # Of a user that is not known, ~ stays, which `folder` then names.
-            root = os.path.expanduser(self.root)  # noqa: PTH111
-            object.__setattr__(self, "root", str(Path(root).resolve()))
+        for name in ("root", "catalog"):
+            given = getattr(self, name)
+            if given is not None:
+                # Of a user that is not known, ~ stays, which `folder` then names.
+                path = os.path.expanduser(given)  # noqa: PTH111
+                object.__setattr__(self, name, str(Path(path).resolve()))
 
     def folder(self) -> Path:
         """Return `root` as a folder.
@@ -50,7 +54,8 @@ class DataOptions:
         """
         if self.root is None:
             raise ValueError(
-                f"data.root is not set: data.source={self.source} needs the folder of the files"
+                f"data.root is not set: data.source={self.source} needs the folder of the files "
+                "(or `root` in the data set's own entry)"
             )
         path = Path(self.root)
         if not path.is_dir():

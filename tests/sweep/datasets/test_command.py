@@ -65,7 +65,10 @@ def test_audit_finds_a_kept_label(capsys: pytest.CaptureFixture[str]) -> None:
     ("arguments", "message"),
     [
         (["audit", "source=ftp"], "data.source='ftp' is unknown; known: authors, bundled"),
-        (["audit", "source=bundled", "irsi"], "data set 'irsi' is unknown"),
+        (
+            ["audit", "source=bundled", "irsi"],
+            "unknown data set of source 'bundled' 'irsi' (did you mean 'iris'?)",
+        ),
         (["audit", "source=authors"], "data.root is not set"),
         (["audit", "source=folder", "root=no/such"], "no/such' is not a folder"),
         ([], "command '' is unknown; usage: python -m sweep.datasets "),
@@ -96,5 +99,5 @@ def test_module_runs_without_a_traceback() -> None:
     command = [sys.executable, "-m", "sweep.datasets", "verify", "../x", "source=bundled"]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 2
-    assert result.stderr.startswith("error: data set '../x' is unknown")
+    assert result.stderr.startswith("error: unknown data set of source 'bundled' '../x'")
     assert result.stderr.count("\n") == 1

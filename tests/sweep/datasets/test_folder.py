@@ -253,7 +253,7 @@ def test_path_in_a_name_is_an_unknown_name(tmp_path: Path, name: str) -> None:
     (tmp_path / "inside").mkdir()
     write(tmp_path, LINES)
     (tmp_path / "secret.csv").write_text("\n".join(LINES))
-    with pytest.raises(ValueError, match="is unknown to data.source=folder") as error:
+    with pytest.raises(ValueError, match="unknown data set of source 'folder'") as error:
         datasets.describe(name, DataOptions("folder", str(tmp_path / "inside")), 0)
     assert "\n" not in str(error.value)
 
