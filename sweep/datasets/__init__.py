@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sweep.datasets.loading import describe, load, names, planned
+from sweep.datasets.loading import describe, load, names, planned, raw_and_split
 from sweep.datasets.preprocessing import Preprocessing, preprocessing
 from sweep.datasets.values import DataOptions, Dataset, DatasetInfo, OneHot, Split
 
@@ -18,4 +18,5 @@ __all__ = [
     "names",
     "planned",
     "preprocessing",
+    "raw_and_split",
 ]

@@ -120,9 +120,17 @@ def read_raw(name: str, options: DataOptions) -> tuple[RawData, str]:
 
 
 @lru_cache(maxsize=1)
-def split_of(name: str, options: DataOptions, split_seed: int) -> Indices:
-    """Return the row numbers of a data set's three parts."""
+def _indices(name: str, options: DataOptions, split_seed: int) -> Indices:
     return split_rows(read_raw(name, options)[0], name, split_seed)
+
+
+def raw_and_split(name: str, options: DataOptions, split_seed: int) -> tuple[RawData, Indices]:
+    """Return a data set before scaling, and its split.
+
+    Raises:
+        ValueError: the source or the name is unknown, or the data are unusable.
+    """
+    return read_raw(name, options)[0], _indices(name, options, split_seed)
 
 
 def _absent_classes(raw: RawData, indices: Indices) -> tuple[str, ...]:
@@ -145,7 +153,7 @@ def _measured(name: str, options: DataOptions, split_seed: int) -> DatasetInfo:
     """Read, split and audit a data set, and record its facts for other processes."""
     raw, raw_hash = read_raw(name, options)
     at = located(name, options)
-    indices = split_of(name, options, split_seed)
+    indices = _indices(name, options, split_seed)
     for chosen in scalings(raw.is_vision).values():
         _scaled(raw, chosen, indices, name)
     shape = raw.x.shape[1:]
@@ -294,7 +302,7 @@ def load(name: str, scaling: str, options: DataOptions, split_seed: int) -> Data
     info = _measured(name, options, split_seed)
     check_scaling(scaling, info)
     raw, _ = read_raw(name, options)
-    indices = split_of(name, options, split_seed)
+    indices = _indices(name, options, split_seed)
     chosen = scalings(raw.is_vision)[scaling]
     x = _scaled(raw, chosen, indices, name)
     train, validation, test = (

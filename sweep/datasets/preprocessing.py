@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sweep.datasets.loading import check_scaling, describe, read_raw, split_of
+from sweep.datasets.loading import check_scaling, describe, raw_and_split
 from sweep.datasets.scaling import scalings
 from sweep.datasets.values import DataOptions, FloatArray, OneHot
 
@@ -88,11 +88,11 @@ def preprocessing(name: str, scaling: str, options: DataOptions, split_seed: int
     """
     info = describe(name, options, split_seed)
     check_scaling(scaling, info)
-    raw, _ = read_raw(name, options)
+    raw, indices = raw_and_split(name, options, split_seed)
     affine = scalings(raw.is_vision)[scaling].affine
     shift, scale = (None, None)
     if affine is not None:
-        shift, scale = affine(raw.x[split_of(name, options, split_seed).train])
+        shift, scale = affine(raw.x[indices.train])
     return Preprocessing(
         scaling, shift, scale, raw.features, raw.classes, info.input_shape, raw.groups
     )

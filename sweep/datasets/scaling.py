@@ -37,45 +37,30 @@ class Scaling:
 
 @dataclass(frozen=True)
 class Statistics:
-    """What standardisation takes from the training rows; each [D].
+    """Of the training rows, by which a column x becomes (x / unit - centre) / deviation.
 
-    Args:
-        largest: the largest magnitude, 1 where there is none. Values are divided by it first,
-            which keeps the squares of huge ones finite.
-        mean: of the values so divided.
-        deviation: their standard deviation, infinite where the column does not vary.
+    Attributes:
+        unit: the largest magnitude of each column, [D]; 1 where all are 0.
+        centre, deviation: mean and standard deviation in that unit, [D]; deviation 0 where the
+            column does not vary.
     """
 
-    largest: FloatArray
-    mean: FloatArray
+    unit: FloatArray
+    centre: FloatArray
     deviation: FloatArray
 
-    @property
-    def shift(self) -> FloatArray:
-        """The training mean, in the column's units, [D]."""
-        return self.mean * self.largest
 
-    @property
-    def scale(self) -> FloatArray:
-        """The training deviation in the column's units, [D]; inf where it does not vary."""
-        return self.deviation * self.largest
-
-    def scaled(self, x: FloatArray) -> NDArray[np.float32]:
-        """Return (x - shift) / scale, [N, D]; zero where missing and where nothing varies."""
-        varies = np.isfinite(self.deviation)
-        scaled = (x / self.largest - self.mean) / np.where(varies, self.deviation, 1.0)
-        return np.where(np.isnan(scaled) | ~varies, 0.0, scaled).astype(np.float32)
-
-
-def statistics(x: FloatArray) -> Statistics:
-    """Return mean and standard deviation of the known values of each column.
+def statistics(x: FloatArray, train: IntArray) -> Statistics:
+    """Return the statistics of the training rows, of the values that are not missing.
 
     Args:
-        x: the training rows, [N, D] with NaN where missing.
+        x: [N, D] with NaN where missing.
+        train: row numbers of the training split.
     """
-    known = ~np.isnan(x)
+    known = ~np.isnan(x[train])
     counts = np.maximum(known.sum(axis=0), 1)
-    rows = np.where(known, x, 0.0)
+    rows = np.where(known, x[train], 0.0)
+    # Dividing by the largest magnitude first keeps the squares of huge values finite.
     largest = np.abs(rows).max(axis=0)
     largest[largest == 0] = 1.0
     rows = rows / largest
@@ -84,8 +69,7 @@ def statistics(x: FloatArray) -> Statistics:
     deviation = np.sqrt((centred**2).sum(axis=0) / counts)
     low = np.where(known, rows, np.inf).min(axis=0)
     high = np.where(known, rows, -np.inf).max(axis=0)
-    varies = (low < high) & (deviation > 0)
-    return Statistics(largest, mean, np.where(varies, deviation, np.inf))
+    return Statistics(largest, mean, np.where(low < high, deviation, 0.0))
 
 
 def standardize(x: FloatArray, train: IntArray) -> NDArray[np.float32]:
@@ -96,7 +80,10 @@ def standardize(x: FloatArray, train: IntArray) -> NDArray[np.float32]:
             zero afterwards. A column without any training value is zero.
         train: row numbers of the training split.
     """
-    return statistics(x[train]).scaled(x)
+    of_train = statistics(x, train)
+    varies = of_train.deviation > 0
+    scaled = (x / of_train.unit - of_train.centre) / np.where(varies, of_train.deviation, 1.0)
+    return np.where(np.isnan(scaled) | ~varies, 0.0, scaled).astype(np.float32)
 
 
 def unit(images: NDArray[np.generic], train: IntArray) -> NDArray[np.float32]:
@@ -140,8 +127,9 @@ def _standardize_any(x: NDArray[np.generic], train: IntArray) -> NDArray[np.floa
 
 
 def _affine_table(rows: NDArray[np.generic]) -> tuple[FloatArray, FloatArray]:
-    found = statistics(rows.astype(np.float64, copy=False))
-    return found.shift, found.scale
+    found = statistics(rows.astype(np.float64, copy=False), np.arange(len(rows)))
+    deviation = np.where(found.deviation > 0, found.deviation, np.inf)
+    return found.centre * found.unit, deviation * found.unit
 
 
 def _affine_unit(images: NDArray[np.generic]) -> tuple[FloatArray, FloatArray]:

@@ -17,7 +17,7 @@ def fresh_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep nothing between tests, in memory or on disk."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    for function in (loading.read_raw, loading.split_of, loading._measured, loading._recorded):
+    for function in (loading.read_raw, loading._indices, loading._measured, loading._recorded):
         function.cache_clear()
     loading.load.cache_clear()
 

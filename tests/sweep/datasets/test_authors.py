@@ -134,7 +134,7 @@ def test_labels_that_do_not_fit_the_features_are_refused(
 def test_changed_file_is_read_again(made: DataOptions, tmp_path: Path) -> None:
     before = datasets.describe("iris", made, 0)
     write_release(tmp_path, "iris", 90, 30)
-    for function in (datasets.loading.read_raw, datasets.loading.split_of):
+    for function in (datasets.loading.read_raw, datasets.loading._indices):
         function.cache_clear()
     datasets.loading._measured.cache_clear()
     datasets.loading._recorded.cache_clear()

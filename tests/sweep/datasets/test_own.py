@@ -92,7 +92,7 @@ def test_changed_entry_is_read_again(tmp_path: Path) -> None:
     given = options(tmp_path, mine=f"{MINE}\nignore: [g]")
     for function in (loading.read_raw, loading._measured, loading._recorded):
         function.cache_clear()
-    loading.split_of.cache_clear()
+    loading._indices.cache_clear()
     assert datasets.describe("mine", given, 0).num_features == before.num_features - 1
 
 

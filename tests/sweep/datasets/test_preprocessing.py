@@ -24,8 +24,7 @@ def folder(root: Path, text: str, entry: str) -> DataOptions:
 def test_raw_rows_become_the_inputs_of_training(name: str, split_seed: int) -> None:
     made = datasets.preprocessing(name, "standardized", BUNDLED, split_seed)
     data = datasets.load(name, "standardized", BUNDLED, split_seed)
-    raw, _ = loading.read_raw(name, BUNDLED)
-    rows = loading.split_of(name, BUNDLED, split_seed)
+    raw, rows = datasets.raw_and_split(name, BUNDLED, split_seed)
     for part, own in ((data.train, rows.train), (data.test, rows.test)):
         np.testing.assert_allclose(made.inputs(raw.x[own]), part.x, rtol=3e-7, atol=1e-12)
         weight, bias = made.layer()
@@ -39,7 +38,7 @@ def test_shift_and_scale_are_mean_and_deviation_of_the_training_rows(tmp_path: P
              for i, (a, b) in enumerate(rows.tolist())]  # fmt: skip
     options = folder(tmp_path, "\n".join(["f,same,g,class", *lines]), "target: class")
     made = datasets.preprocessing("mine", "standardized", options, 0)
-    train = loading.split_of("mine", options, 0).train
+    train = datasets.raw_and_split("mine", options, 0)[1].train
     known = [i for i in train.tolist() if i % 9]
     assert made.shift is not None
     assert made.scale is not None
