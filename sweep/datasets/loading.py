@@ -139,12 +139,15 @@ def _absent_classes(raw: RawData, indices: Indices) -> tuple[str, ...]:
     return (f"classes without a training row: {', '.join(absent)}",) if absent else ()
 
 
-def _audit_notes(name: str, raw: RawData, indices: Indices) -> tuple[str, ...]:
-    """Run the leak audit; leaks are also logged, once per load."""
+def _audit_notes(name: str, raw: RawData, indices: Indices, is_own: bool) -> tuple[str, ...]:
+    """Run the leak audit; leaks and own columns that number the rows are also logged."""
     findings = audit(raw, indices)
     for finding in findings:
         if finding.is_leak:
             logger.warning("%s: possible leak: %s", name, finding.detail)
+        elif finding.kind == "id-like" and is_own:
+            detail = f"{finding.detail}; if it is no measurement, ignore it in the entry"
+            logger.warning("%s: %s", name, detail)
     return tuple(f"audit: {finding.detail}" for finding in findings)
 
 
@@ -172,7 +175,7 @@ def _measured(name: str, options: DataOptions, split_seed: int) -> DatasetInfo:
         notes=(
             *raw.notes,
             *_absent_classes(raw, indices),
-            *_audit_notes(name, raw, indices),
+            *_audit_notes(name, raw, indices, at.source == "folder"),
         ),
         pixel_scale=pixel_scale(raw.x, indices.train) if raw.is_vision else None,
         feature_names=raw.features,

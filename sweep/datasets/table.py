@@ -12,11 +12,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sweep.datasets.values import FloatArray, IntArray, OneHot, RawData
+from sweep.datasets.values import ID_ROWS, ID_SHARE, FloatArray, IntArray, OneHot, RawData
 
 _SHOWN = 12  # names listed in an error before "..."
-ID_SHARE = 0.95  # of rows with a value of their own, from which a column names the rows
-_FEW_ROWS = 10  # of so few rows each may have a value of its own by chance
 
 
 @dataclass(frozen=True)
@@ -162,7 +160,7 @@ def _categories(column: pd.Series, name: str, where: str) -> _Encoded:
     absent = column.isna().to_numpy()
     text = np.array([_label_text(value) for value in column], dtype=object)
     values = sorted(set(text[~absent]), key=_label_order)
-    if len(values) > _FEW_ROWS and len(values) >= ID_SHARE * (len(text) - absent.sum()):
+    if len(values) > ID_ROWS and len(values) >= ID_SHARE * (len(text) - absent.sum()):
         raise ValueError(
             f"{where}: column {name!r} has {len(values)} different texts in {len(text)} rows "
             f"({shown(values[:3])}, ...): these name the rows and are no categories; "

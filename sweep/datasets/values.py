@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
+ID_SHARE = 0.95  # of rows with a value of their own, from which a column may name the rows
+ID_ROWS = 10  # of no more rows than these each may have a value of its own by chance
 UNLOADED = "unloaded"  # DatasetInfo.hash of a data set that only the catalog describes
 
 
