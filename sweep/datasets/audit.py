@@ -30,8 +30,9 @@ class Finding:
     """One thing that the audit found.
 
     Args:
-        kind: one-to-one, stump, determines (these are leaks), duplicates, constant or id-like.
-        columns: the features concerned, by position; empty for duplicates.
+        kind: one-to-one, stump, determines (these are leaks), duplicates, contradictory, constant
+            or id-like.
+        columns: the features concerned, by position; empty for findings of rows.
         detail: one line.
     """
 
@@ -74,13 +75,20 @@ def _kinds(x: FloatArray, y: IntArray, ordered: bool) -> dict[str, NDArray[np.bo
         "stump": stump,
         "determines": one_label_per_value & few & ~one_to_one & ~stump & ~constant,
         "constant": constant,
-        "id-like": ordered & (num_rows > ID_ROWS) & _numbers_rows(ranked, num_values),
+        "id-like": numbers_rows(ranked) & ordered,
     }
 
 
-def _numbers_rows(ranked: FloatArray, num_values: IntArray) -> NDArray[np.bool_]:
-    """[D]: values in even steps, or whole ones that leave few out, nearly as many as rows."""
+def numbers_rows(ranked: FloatArray) -> NDArray[np.bool_]:
+    """[D]: values in even steps, or whole ones that leave few out, nearly as many as rows.
+
+    Args:
+        ranked: [N, D], each column ascending, inf where missing.
+    """
     num_rows = len(ranked)
+    if num_rows <= ID_ROWS:
+        return np.zeros(ranked.shape[1], dtype=bool)
+    num_values = 1 + (ranked[1:] != ranked[:-1]).sum(axis=0)
     with np.errstate(invalid="ignore"):
         steps = np.diff(ranked, axis=0)
         even = np.ptp(steps, axis=0) <= 1e-6 * np.abs(steps).max(axis=0)
@@ -152,6 +160,19 @@ def audit_duplicates(x: NDArray[np.generic], indices: Indices) -> list[Finding]:
     return found
 
 
+def audit_contradictions(raw: RawData) -> list[Finding]:
+    """Count rows with the features of a row of another label: none can be right on both."""
+    keys = list(_row_keys(raw.x, np.arange(len(raw.y))))
+    labels: dict[int, set[int]] = {}
+    for key, label in zip(keys, raw.y.tolist(), strict=True):
+        labels.setdefault(key, set()).add(label)
+    count = sum(len(labels[key]) > 1 for key in keys)
+    if count == 0:
+        return []
+    share = f"{count} of {len(keys)} rows"
+    return [Finding("contradictory", (), f"{share} have the features of a row with another label")]
+
+
 def audit(raw: RawData, indices: Indices) -> list[Finding]:
     """Audit a data set as it is loaded; images are examined for duplicates only."""
     features: list[Finding] = []
@@ -160,7 +181,8 @@ def audit(raw: RawData, indices: Indices) -> list[Finding]:
         groups = [group for group in raw.groups if len(group.inputs) > 1]
         coded = [i for group in groups for i in group.inputs]
         plain = np.setdiff1d(np.arange(x.shape[1]), coded).tolist()
-        names = [raw.features[i] for i in plain] if raw.features else []
+        pairs = {group.inputs[0]: group.column for group in raw.groups if group not in groups}
+        names = [pairs.get(i, raw.features[i]) for i in plain] if raw.features else []
         found = audit_features(x[:, plain] if coded else x, raw.y, names)
         features = [_moved(finding, [[i] for i in plain]) for finding in found]
         features += _audit_categories(x, raw.y, groups)

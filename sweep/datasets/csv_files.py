@@ -54,16 +54,21 @@ class CsvTable:
         frame: its rows.
         lines: the line in which each row starts, from 1.
         separator: a name of `SEPARATORS`.
+        rules: by which it was read.
+        unit: what `lines` counts.
     """
 
     path: Path
     frame: pd.DataFrame
     lines: list[int]
     separator: str
+    rules: CsvRules
+    unit: str = "line"
 
     def in_line(self, error: RowError) -> ValueError:
         """Return the error with the file's line in place of the row."""
-        return ValueError(f"{self.path}: line {self.lines[error.row]}: {error.problem}")
+        place = f"{self.unit} {self.lines[error.row]}"
+        return ValueError(f"{self.path}: {place}: {error.problem}")
 
 
 def read_csv(path: Path, rules: CsvRules | None = None) -> CsvTable:
@@ -90,7 +95,7 @@ def read_csv(path: Path, rules: CsvRules | None = None) -> CsvTable:
         raise ValueError(f"{path}: {' '.join(str(error).split())}") from None
     frame.columns = pd.Index(columns, dtype=object)
     assert len(frame) == len(lines), f"{path}: {len(frame)} rows, {len(lines)} counted"
-    return CsvTable(path, _with_numbers(frame), lines, separator)
+    return CsvTable(path, _with_numbers(frame), lines, separator, rules)
 
 
 def _text(path: Path) -> str:

@@ -158,7 +158,7 @@ def _measured(name: str, options: DataOptions, split_seed: int) -> DatasetInfo:
     at = located(name, options)
     indices = _indices(name, options, split_seed)
     for chosen in scalings(raw.is_vision).values():
-        _scaled(raw, chosen, indices, name)
+        scaled_inputs(raw, chosen, indices, name)
     shape = raw.x.shape[1:]
     info = DatasetInfo(
         name=name,
@@ -260,7 +260,9 @@ def _told(entry: CatalogEntry, what: str, count: int | None) -> int:
     return count
 
 
-def _scaled(raw: RawData, scaling: Scaling, indices: Indices, name: str) -> NDArray[np.float32]:
+def scaled_inputs(
+    raw: RawData, scaling: Scaling, indices: Indices, name: str
+) -> NDArray[np.float32]:
     """Return the inputs that networks see.
 
     Raises:
@@ -307,7 +309,7 @@ def load(name: str, scaling: str, options: DataOptions, split_seed: int) -> Data
     raw, _ = read_raw(name, options)
     indices = _indices(name, options, split_seed)
     chosen = scalings(raw.is_vision)[scaling]
-    x = _scaled(raw, chosen, indices, name)
+    x = scaled_inputs(raw, chosen, indices, name)
     train, validation, test = (
         Split(x[rows], raw.y[rows]) for rows in (indices.train, indices.validation, indices.test)
     )
