@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from robust.predictor import Predictor
-from sweep.datasets.sources.folder import TARGETS
+from sweep.datasets.csv_files import read_csv
 from sweep.datasets.table import label_texts, shown
-from sweep.datasets.table_files import read_csv
+from sweep.datasets.table_files import TARGETS
 
 Floats = NDArray[np.float64]
 
@@ -75,7 +75,7 @@ def read_features(path: Path, predictor: Predictor, target: str = "") -> Floats:
 
 
 def _read(path: Path) -> pd.DataFrame:
-    frame = read_csv(path, header=True)
+    frame = read_csv(path).frame
     if frame.empty:
         raise ValueError(f"{path}: no rows")
     return frame

@@ -8,8 +8,8 @@ from robust.networks import CNN, MLP
 from robust.predictor import PREPROCESSING
 from sweep import output
 from sweep.datasets import DataOptions
+from sweep.datasets.preprocessing import preprocessing
 from sweep.grid.packing import Pack
-from sweep.pack.preprocessing import preprocessing_of
 from sweep.results import weights
 from sweep.results.store import Folder
 
@@ -54,6 +54,6 @@ def keep(
 def metadata_of(pack: Pack, options: DataOptions) -> dict[str, str]:
     """What the header of a pack's weights says of its data."""
     first = pack.first
-    rule = preprocessing_of(first.dataset, first.scaling, options, first.split_seed)
+    rule = preprocessing(first.dataset, first.scaling, options, first.split_seed)
     names = ("dataset", "dataset_hash", "scaling", "network")
     return {name: str(getattr(first, name)) for name in names} | {PREPROCESSING: rule.to_text()}

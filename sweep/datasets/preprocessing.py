@@ -10,22 +10,19 @@ from types import MappingProxyType
 import numpy as np
 
 from robust.preprocessing import Preprocessing
-from sweep import datasets
-from sweep.datasets import DataOptions
+from sweep.datasets.loading import raw_and_split
 from sweep.datasets.scaling import scalings, statistics
-from sweep.datasets.values import Indices, RawData
+from sweep.datasets.values import DataOptions, Indices, RawData
 
 
 @lru_cache(maxsize=4)
-def preprocessing_of(
-    name: str, scaling: str, options: DataOptions, split_seed: int
-) -> Preprocessing:
+def preprocessing(name: str, scaling: str, options: DataOptions, split_seed: int) -> Preprocessing:
     """Return the rule of `datasets.load` with the same arguments, with the training statistics.
 
     Raises:
         ValueError: the source, the name or the scaling is unknown, or the data are unusable.
     """
-    raw, indices = datasets.raw_and_split(name, options, split_seed)
+    raw, indices = raw_and_split(name, options, split_seed)
     known = {key: rule for (vision, key), rule in RULES.items() if vision == raw.is_vision}
     if scaling not in known:
         raise ValueError(f"scaling={scaling!r}: not allowed for {name}; known: {', '.join(known)}")
