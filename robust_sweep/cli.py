@@ -111,7 +111,7 @@ COMMANDS: Mapping[str, Command] = {
     "strong": Command("run AutoAttack on the networks that selection picks", _strong),
     "networks": Command("list the kept networks; export, attack or certify one", _networks),
     "ui": Command(f"open MLflow's pages on the results, on http://{HOST}:{PORT}", _ui),
-    "data": Command("verify data sets against the catalog, or audit them for leaks", _data),
+    "data": Command("check a table of your own; verify or audit data sets", _data),
 }
 
 

@@ -11,9 +11,8 @@ from robust import attacks, defenses, networks
 from robust.evaluate import CERTIFIED, CERTIFIED_TIGHT, ENGINES
 from robust.losses import LOSSES
 from robust.supports import supports
-from sweep import datasets
-from sweep.config.schema import KEEPS, Data, Ray, SweepConfig
-from sweep.datasets.loading import check_root
+from sweep.config.schema import KEEPS, Data, Ray, SweepConfig, data_options
+from sweep.datasets.loading import check_name as check_dataset
 from sweep.errors import unknown
 from sweep.limits import LARGEST, LARGEST_INT, SMALLEST, out_of_range
 
@@ -34,6 +33,7 @@ def check(config: SweepConfig) -> None:
             f"{_LONGEST_NAME} of them, as it names a folder"
         )
     _check_results(config)
+    _check_catalog(config.data)
     _check_names(config)
     _check_lists(config)
     for key, (values, allowed, is_allowed) in _numbers(config).items():
@@ -49,7 +49,10 @@ def check(config: SweepConfig) -> None:
 
 def _check_names(config: SweepConfig) -> None:
     checks: dict[str, tuple[Sequence[object], Callable[[str], object]]] = {
-        "grid.dataset": (config.grid.dataset, lambda name: _check_dataset(name, config.data)),
+        "grid.dataset": (
+            config.grid.dataset,
+            lambda name: check_dataset(name, data_options(config)),
+        ),
         "grid.scaling": (config.grid.scaling, _check_scaling),
         "grid.network": (config.grid.network, networks.check_name),
         "grid.defense": (config.grid.defense, defenses.get),
@@ -122,11 +125,13 @@ def _check_support(config: SweepConfig) -> None:
                 raise ValueError(f"{key}=true: {answer.reason}")
 
 
-def _check_dataset(name: str, data: Data) -> None:
-    check_root(datasets.DataOptions(data.source, data.root))
-    known = datasets.names(data.source, data.root)
-    if name not in known:
-        raise ValueError(unknown(f"data set of source {data.source!r}", name, known))
+def _check_catalog(data: Data) -> None:
+    """Refuse a folder of own entries that was named and is not there."""
+    if data.catalog != Data.catalog and not Path(data.catalog).expanduser().is_dir():
+        raise ValueError(
+            f"data.catalog={data.catalog}: is not a folder; allowed: a folder with an entry for "
+            "each data set, as `robust-sweep data check` writes them"
+        )
 
 
 def _check_scaling(name: str) -> None:

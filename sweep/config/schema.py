@@ -81,8 +81,9 @@ class Evaluation:
 class Data:
     """Where the data come from."""
 
-    source: str = "bundled"
+    source: str = "bundled"  # of data sets whose entry in the catalog names none
     root: str | None = None  # a folder, for the sources that need one
+    catalog: str = "catalog"  # a folder with entries of your own data sets, if it is there
     keep_target_column: bool = False  # reproduce the leak of the released UCI files
     timeout_seconds: float = 60.0  # of a server's silence, after which a download is tried again
 
@@ -165,7 +166,7 @@ def data_options(config: SweepConfig) -> datasets.DataOptions:
     """The options that data sets are loaded with."""
     data = config.data
     return datasets.DataOptions(
-        data.source, data.root, data.keep_target_column, data.timeout_seconds
+        data.source, data.root, data.keep_target_column, data.timeout_seconds, data.catalog
     )
 
 

@@ -8,8 +8,8 @@ from robust.networks import CNN, MLP
 from robust.predictor import PREPROCESSING
 from sweep import output
 from sweep.datasets import DataOptions
+from sweep.datasets.preprocessing import preprocessing
 from sweep.grid.packing import Pack
-from sweep.pack.preprocessing import preprocessing_of
 from sweep.results import weights
 from sweep.results.store import Folder
 
@@ -40,20 +40,19 @@ def keep(
     sound = [p for p, step in enumerate(diverged_step) if step is None]
     if not sound:
         return
-    if not isinstance(net, MLP | CNN):
-        output.warn_once(f"networks {pack.first.network!r} are of a kind that cannot be kept")
-        return
     kept = net if len(sound) == len(pack) else net.subset(sound)
     trial_ids = [pack.trials[p].trial_id for p in sound]
     try:
         weights.write(folder, pack.pack_id, kept, trial_ids, metadata_of(pack, options))
     except OSError as error:
         raise UnwrittenWeightsError(f"weights: {error.strerror or error}") from error
+    except ValueError as error:  # a kind of network of one's own that has no form in files
+        output.warn_once(f"networks {pack.first.network!r} are not kept: {error}")
 
 
 def metadata_of(pack: Pack, options: DataOptions) -> dict[str, str]:
     """What the header of a pack's weights says of its data."""
     first = pack.first
-    rule = preprocessing_of(first.dataset, first.scaling, options, first.split_seed)
+    rule = preprocessing(first.dataset, first.scaling, options, first.split_seed)
     names = ("dataset", "dataset_hash", "scaling", "network")
     return {name: str(getattr(first, name)) for name in names} | {PREPROCESSING: rule.to_text()}

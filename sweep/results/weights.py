@@ -178,7 +178,8 @@ def check(path: Path) -> None:
 def prune(folder: Folder, wanted: Container[str]) -> int:
     """Keep the weights of some trials of an experiment, each once, and delete the others.
 
-    The caller holds the experiment's lock. A file of which some are kept is written anew.
+    The caller holds the experiment's lock. A file of which some are kept is written anew, and what
+    killed processes left half-written is deleted.
 
     Args:
         wanted: the trials to keep.
@@ -188,7 +189,10 @@ def prune(folder: Folder, wanted: Container[str]) -> int:
     """
     dropped = 0
     seen: set[str] = set()
-    for path in sorted(path_of(folder, "x").parent.glob(f"[!.]*{SUFFIX}")):
+    place = path_of(folder, "x").parent
+    for half in place.glob(".*"):  # of killed processes: ours, and those of safetensors itself
+        half.unlink(missing_ok=True)
+    for path in sorted(place.glob(f"[!.]*{SUFFIX}")):
         try:
             there = trials_of(path)
             kept = [trial for trial in there if trial in wanted and trial not in seen]
