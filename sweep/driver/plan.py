@@ -112,7 +112,7 @@ def make_plan(parts: Sequence[SweepConfig]) -> Plan:
         ValueError: a data set cannot be had, or lacks a scaling.
         SchemaError: records on disk have another schema version.
     """
-    name, root = parts[0].name, Path(parts[0].paths.results)
+    name, root = parts[0].name, Path(parts[0].paths.results).absolute()
     assert name is not None
     known, kept = store.known(root), weights.find(root)
     asked: set[str] = set()
