@@ -24,6 +24,7 @@ from torch import Tensor
 
 from robust.bounds.coap_excess import Relaxation, excess_over_lower_lines
 from robust.bounds.first_order import difference_cotangents
+from robust.layers.relu import chord
 from robust.losses import class_differences
 from robust.networks.linearization import Network
 from robust.networks.mlp import MLP
@@ -96,9 +97,5 @@ def relaxed_layers(
 
 def relax(low: Tensor, high: Tensor) -> Relaxation:
     """Return the relaxed ReLU for bounds l <= z <= u; NaN where either is NaN."""
-    unknown = low.isnan() | high.isnan()  # by rounding, l may lie above u at radius 0
-    crosses = (low < 0) & (high > 0)
-    width = torch.where(crosses, high / 2 - low / 2, 0.5)  # halves, as u - l may overflow
-    fixed = (low >= 0).to(low.dtype).masked_fill(unknown, float("nan"))
-    slope = torch.where(crosses, high / 2 / width, fixed)
-    return Relaxation(low, high, slope, torch.where(crosses, -slope * low, 0.0))
+    _, slope, intercept = chord(low, high)
+    return Relaxation(low, high, slope, intercept)

@@ -148,7 +148,7 @@ def _metadata(trial: Trial) -> dict[str, str]:
 
 
 def _difference(
-    job: Job, net: networks.MLP | networks.CNN, data: datasets.Dataset, rows: pl.DataFrame
+    job: Job, net: networks.AnyPack, data: datasets.Dataset, rows: pl.DataFrame
 ) -> str:
     """Say how the clean accuracy on test data compares with what is recorded."""
     recorded = rows.filter((pl.col("split") == "test") & (pl.col("attack_grid_radius") == 0))
