@@ -1,0 +1,153 @@
+"""What a method of certification is: proven upper bounds of the class differences over a ball.
+
+Legend: P networks in the pack, B batch, D input features, K classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeVar
+
+from torch import Tensor
+
+from robust.bounds.rounding import proves
+from robust.losses import with_own_class
+from robust.networks.linearization import Network
+from robust.norms import Norm
+from robust.registry import Registry
+
+
+class Bounds(NamedTuple):
+    """Upper bounds of z_k - z_y, and what rounding may have taken from them.
+
+    Attributes:
+        upper: classes k != y in increasing order, [P, B, K-1]; differentiable where the method is.
+        slack: >= 0, broadcastable to it; infinite or NaN where the computation may overflow.
+    """
+
+    upper: Tensor
+    slack: Tensor
+
+    @property
+    def below_zero(self) -> Tensor:
+        """Where no rounding explains that the difference is negative, [P, B, K-1]."""
+        return proves(self.upper, -self.slack)
+
+
+# (net, x, y, radius [P, B], norm, costs [D] or None) -> bounds
+Compute = Callable[[Any, Tensor, Tensor, Tensor, Norm, Tensor | None], Bounds]
+C = TypeVar("C", bound=Compute)
+
+
+class ForNetworks:
+    """What computes a method's bounds, for each class of packs that it knows.
+
+    A new kind of network comes to an old method by `register`.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[type, Compute] = {}
+
+    def register(self, *kinds: type) -> Callable[[C], C]:
+        """Return a decorator that adds a function for packs of these classes."""
+
+        def add(compute: C) -> C:
+            self._known |= dict.fromkeys(kinds, compute)
+            return compute
+
+        return add
+
+    def find(self, net: object) -> Compute | None:
+        """Return what is made for a pack, or for a class of packs; None where nothing is."""
+        kind = net if isinstance(net, type) else type(net)
+        return next((self._known[base] for base in kind.__mro__ if base in self._known), None)
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to bound z_k - z_y over a ball. A new one is one file in this folder.
+
+    Attributes:
+        name: as in the registry.
+        label: in print.
+        norms: of the balls over which it is a proof.
+        compute: the bounds, by class of packs.
+        effort: cheaper methods, tried first, have smaller numbers.
+        with_costs: whether it holds over weighted L1 balls.
+    """
+
+    name: str
+    label: str
+    norms: tuple[Norm, ...]
+    compute: ForNetworks
+    effort: int
+    with_costs: bool = False
+
+    def supports(self, net: object) -> bool:
+        """Return whether there is a bound for a pack, or for a class of packs."""
+        return self.compute.find(net) is not None
+
+    def check(self, net: object, norm: str, with_costs: bool = False) -> None:
+        """Refuse what the method is not made for.
+
+        Raises:
+            ValueError: the network, the norm, or costs where it knows none.
+        """
+        if norm not in self.norms:
+            known = ", ".join(self.norms)
+            raise ValueError(f"method {self.name!r} is no proof for norm {norm!r}; for: {known}")
+        if with_costs and (norm != "l1" or not self.with_costs):
+            raise ValueError(f"method {self.name!r} takes no costs in norm {norm!r}")
+        if not self.supports(net):
+            raise ValueError(
+                f"method {self.name!r} has no bound for a network of type {type(net).__name__}"
+            )
+
+    def bounds(
+        self,
+        net: Network,
+        x: Tensor,
+        y: Tensor,
+        radius: Tensor,
+        norm: Norm = "l1",
+        costs: Tensor | None = None,
+    ) -> Bounds:
+        """Return the bounds and their slack; arguments are not checked.
+
+        Args:
+            net: P networks.
+            x: [B, D] or [P, B, D], in scaled input units.
+            y: labels, [B].
+            radius: true radius >= 0, [P, B].
+            norm: of the ball.
+            costs: > 0, [D], of the ball sum_m c_m |delta_m| <= radius; infinite where a feature
+                cannot be moved. None is 1 for all.
+        """
+        compute = self.compute.find(net)
+        assert compute is not None, f"{self.name} does not support {type(net).__name__}"
+        return compute(net, x, y, radius, norm, costs)
+
+    def differences(
+        self,
+        net: Network,
+        x: Tensor,
+        y: Tensor,
+        radius: Tensor,
+        norm: Norm = "l1",
+        costs: Tensor | None = None,
+    ) -> Tensor:
+        """Return the bounds without their slack, 0 at k = y, [P, B, K]; as for `bounds`."""
+        return with_own_class(self.bounds(net, x, y, radius, norm, costs).upper, y)
+
+
+METHODS: Registry[Method] = Registry("method")
+
+
+def register(method: Method) -> Method:
+    """Add a method to the registry, and so to `certify` and the contract tests.
+
+    Raises:
+        ValueError: the name is taken.
+    """
+    return METHODS.add(method.name, method)

@@ -1,0 +1,116 @@
+"""Certificates by any method, in float64 and with margins for rounding.
+
+As in `certifier`, what is proven holds for the networks' weights in exact arithmetic, and the
+networks as given must say the same class at the input itself.
+
+Legend: P networks in the pack, B batch, D input features, K classes, R radii.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from robust.attacks.margins import error_gap
+from robust.bounds import methods
+from robust.bounds.methods import Method
+from robust.bounds.rounding import round_up
+from robust.evaluation.certifier import Certifier
+from robust.norms import Norm
+
+
+class Prover(Protocol):
+    """Certificates of one pack by one method; its parameters must not change afterwards."""
+
+    def certified(self, x: Tensor, y: Tensor, radius: Tensor) -> Tensor:
+        """Return which examples provably keep their class, [P, B]; `radius` is [P, B]."""
+
+    def largest(self, x: Tensor, y: Tensor, radii: Tensor) -> Tensor:
+        """Return the index of each example's largest certified radius, -1 for none, [B].
+
+        Args:
+            x: [B, D].
+            y: labels, [B].
+            radii: float64, strictly increasing, [R].
+        """
+
+
+class RUBProver:
+    """RUB's certificates, by its own search; with t optimised where asked."""
+
+    def __init__(self, net: Any, tight: bool = False) -> None:
+        self.certifier, self.tight = Certifier(net), tight
+
+    def certified(self, x: Tensor, y: Tensor, radius: Tensor) -> Tensor:
+        """Return which examples provably keep their class, [P, B]."""
+        if self.tight:
+            return self.certifier.certified_tight(x, y, radius)
+        return self.certifier.certified(x, y, radius)
+
+    def largest(self, x: Tensor, y: Tensor, radii: Tensor) -> Tensor:
+        """Return the index of each example's largest certified radius, -1 for none, [B]."""
+        return self.certifier.largest(x, y, radii, tight=self.tight)
+
+
+class AnyProver:
+    """The certificates of a method that has bounds and nothing faster."""
+
+    def __init__(self, net: Any, method: Method, norm: Norm, costs: Tensor | None) -> None:
+        self.net, self.method, self.norm = net, method, norm
+        wide = next(net.parameters()).dtype == torch.float64
+        self.exact = net if wide else copy.deepcopy(net).double()
+        self.costs = None if costs is None else costs.double()
+
+    @torch.no_grad()
+    def certified(self, x: Tensor, y: Tensor, radius: Tensor) -> Tensor:
+        """Return which examples provably keep their class, [P, B]."""
+        holds = error_gap(self.net(x), y) < 0
+        some = holds.any(dim=0).nonzero().squeeze(1)
+        if len(some):
+            at = x[..., some, :].double(), y[some], radius[:, some].double()
+            bounds = self.method.bounds(self.exact, *at, self.norm, self.costs)
+            holds[:, some] &= bounds.below_zero.all(dim=2)
+        return holds
+
+    @torch.no_grad()
+    def largest(self, x: Tensor, y: Tensor, radii: Tensor) -> Tensor:
+        """Return the index of each example's largest certified radius, -1 for none, [B]."""
+        radii = round_up(radii, x.dtype).to(x.device)
+        low, high = torch.full_like(y, -1), torch.full_like(y, len(radii))
+        while (at := (high - low > 1).nonzero().squeeze(1)).numel():
+            middle = (low + high)[at] // 2
+            holds = self.certified(x[at], y[at], radii[middle].unsqueeze(0))[0]
+            low[at] = torch.where(holds, middle, low[at])
+            high[at] = torch.where(holds, high[at], middle)
+        return low
+
+
+# Methods that decide faster than by computing their bounds.
+_FASTER: dict[str, Callable[[Any], Prover]] = {
+    "rub": RUBProver,
+    "rub-tight": lambda net: RUBProver(net, tight=True),
+}
+
+
+def prover(net: Any, method: str, norm: Norm = "l1", costs: Tensor | None = None) -> Prover:
+    """Return the certificates of a pack by a method.
+
+    Args:
+        net: P networks.
+        method: its name.
+        norm: of the ball.
+        costs: of the weighted L1 ball, > 0, [D]; None is 1 for all.
+
+    Raises:
+        ValueError: the method is unknown, or not made for the network, the norm or costs.
+    """
+    chosen = methods.get(method)
+    chosen.check(net, norm, costs is not None)
+    faster = _FASTER.get(method)
+    if faster is not None and costs is None:
+        return faster(net)
+    return AnyProver(net, chosen, norm, costs)
