@@ -1,4 +1,4 @@
-"""COAP: the dual network bound of Wong and Kolter (2018), exact, for multi-layer perceptrons.
+"""COAP: the dual network bound of Wong and Kolter (2018), exact.
 
 "Provable defenses against adversarial examples via the convex outer adversarial polytope". Each
 ReLU with pre-activation bounds l < 0 < u is relaxed to its convex hull; on the dual's feasible
@@ -9,7 +9,8 @@ has d = 1, one that never is d = 0, and both add nothing). From the last layer b
 nu the form's coefficients at the input, q dual to the ball's p. Without the sums and the norm, its
 excess, this is the form's value at x along all lower lines d z. Its value along the upper lines
 d (z - l), less the excess, bounds the form from below, as [-a]^+ = [a]^+ - a. The bounds l and u
-of a hidden layer are these of its units, layer by layer.
+of a hidden layer are these of its units, layer by layer. Here that is written out for multi-layer
+perceptrons; on any other graph of layers that own the rule it is `crown_walk` with equal slopes.
 
 Legend: P networks in the pack, B batch, U linear forms per example, D input features, H hidden
 units, K classes, L affine layers.
@@ -22,10 +23,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from robust.bounds import crown_walk
 from robust.bounds.coap_excess import Relaxation, excess_over_lower_lines
 from robust.bounds.first_order import difference_cotangents
+from robust.layers.base import LAYERS
 from robust.layers.relu import chord
 from robust.losses import class_differences
+from robust.networks.graph import GraphNetwork
 from robust.networks.linearization import Network
 from robust.networks.mlp import MLP
 
@@ -47,10 +51,16 @@ def worst_case_differences(
         differentiable in the parameters.
 
     Raises:
-        ValueError: not a multi-layer perceptron; an unknown norm.
+        ValueError: a network with a layer that has no such bound; an unknown norm.
     """
+    if isinstance(net, GraphNetwork):
+        _check_layers(net)
+        return crown_walk.worst_case_differences(net, x, y, radius, order, "same", False)
     if not isinstance(net, MLP):
-        raise ValueError(f"no COAP bound for a network of type {type(net).__name__}; known: MLP")
+        raise ValueError(
+            f"no COAP bound for a network of type {type(net).__name__}; "
+            "known: MLP, and graphs without max-pooling"
+        )
     weights, biases = list(net.weights), list(net.biases)
     hidden, last = weights[:-1], weights[-1]
     points = x.expand(net.num_networks, *x.shape[-2:])
@@ -62,6 +72,12 @@ def worst_case_differences(
     return class_differences(logits, y) + excess_over_lower_lines(
         forms, hidden, layers, radius, order
     )
+
+
+def _check_layers(net: GraphNetwork) -> None:
+    without = sorted(kind for kind in net.graph.kinds if "coap" not in LAYERS.get(kind).rules)
+    if without:
+        raise ValueError(f"no COAP bound for a network with layers of kind {without[0]!r}")
 
 
 def relaxed_layers(

@@ -13,7 +13,7 @@ Legend: P networks in the pack, B batch, U linear forms per example, D input fea
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -27,17 +27,10 @@ from robust.bounds.interval_walk import (
     highest,
     last_differences,
 )
+from robust.bounds.walk_rounding import WalkSlack
 from robust.layers import walk
 from robust.layers.base import Box, Lines, Own
 from robust.layers.graph import Layered, owned
-
-# Widens the box of a value, [P, B, *shape], by what rounding may have taken from it.
-Widen = Callable[[int, Box], Box]
-
-
-def as_it_is(value: int, box: Box) -> Box:
-    """Return the box: no room for rounding, as in training."""
-    return box
 
 
 def worst_case_differences(
@@ -48,6 +41,7 @@ def worst_case_differences(
     order: str,
     slope: str = "adaptive",
     intersect: bool = True,
+    slack: WalkSlack | None = None,
 ) -> Tensor:
     """Return CROWN's bound of max z_k - z_y over the ball, with gradient.
 
@@ -59,6 +53,8 @@ def worst_case_differences(
         order: norm of the ball (l1, l2, linf).
         slope: of the lines below, a name in `robust.layers.relu.SLOPES`.
         intersect: with interval bounds.
+        slack: widens the boxes that lines are laid over by what rounding may have taken from them;
+            None in training.
 
     Returns:
         Certified bounds of the class differences, k != y in increasing order, [P, B, K-1];
@@ -67,7 +63,8 @@ def worst_case_differences(
     size = examples_at_once(net, x)
     parts = []
     for at in (slice(i, i + size) for i in range(0, len(y), size)):
-        problem = Problem(net, owned(net), x[..., at, :], radius[:, at], order, slope, intersect)
+        part = x[..., at, :], radius[:, at], order, slope, intersect
+        problem = Problem(net, owned(net), *part, slack and slack.some(at))
         parts.append(differences(problem, y[at]))
     return torch.cat(parts, dim=1)
 
@@ -92,7 +89,7 @@ class Problem:
         order: norm of the ball.
         slope: of the lines below.
         intersect: with interval bounds.
-        widen: the boxes that lines are laid over.
+        slack: of the boxes that lines are laid over.
     """
 
     net: Layered
@@ -102,7 +99,11 @@ class Problem:
     order: str
     slope: str = "adaptive"
     intersect: bool = True
-    widen: Widen = as_it_is
+    slack: WalkSlack | None = None
+
+    def widen(self, value: int, box: Box) -> Box:
+        """Return a value's box with room for its rounding."""
+        return box if self.slack is None else self.slack.widen(value, box)
 
 
 def differences(problem: Problem, y: Tensor) -> Tensor:

@@ -7,14 +7,14 @@ from torch import Tensor
 from robust.bounds import rub
 from robust.bounds.methods.base import Bounds, ForNetworks, Method, register
 from robust.bounds.rounding import RoundingSlack
-from robust.networks import CNN, MLP
+from robust.networks import CNN, MLP, GraphNetwork
 from robust.networks.linearization import Network
 from robust.norms import Norm
 
 compute = ForNetworks()
 
 
-@compute.register(MLP, CNN)
+@compute.register(MLP, CNN, GraphNetwork)
 def _bounds(
     net: Network, x: Tensor, y: Tensor, radius: Tensor, norm: Norm, costs: Tensor | None
 ) -> Bounds:
