@@ -24,6 +24,7 @@ import torch
 from torch import Tensor
 
 from robust.bounds import crown_walk
+from robust.bounds.ball import Ball
 from robust.bounds.coap_excess import Relaxation, excess_over_lower_lines
 from robust.bounds.first_order import difference_cotangents
 from robust.layers.base import LAYERS
@@ -55,7 +56,8 @@ def worst_case_differences(
     """
     if isinstance(net, GraphNetwork):
         _check_layers(net)
-        return crown_walk.worst_case_differences(net, x, y, radius, order, "same", False)
+        ball = Ball(radius, order)  # type: ignore[arg-type]
+        return crown_walk.worst_case_differences(net, x, y, ball, "same", False)
     if not isinstance(net, MLP):
         raise ValueError(
             f"no COAP bound for a network of type {type(net).__name__}; "

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from robust.bounds.ball import Ball
 from robust.bounds.first_order import difference_cotangents
 from robust.bounds.interval_walk import (
     block_elements,
@@ -37,8 +38,7 @@ def worst_case_differences(
     net: Layered,
     x: Tensor,
     y: Tensor,
-    radius: Tensor,
-    order: str,
+    ball: Ball,
     slope: str = "adaptive",
     intersect: bool = True,
     slack: WalkSlack | None = None,
@@ -49,8 +49,7 @@ def worst_case_differences(
         net: P networks.
         x: [B, D] or [P, B, D], in scaled input units.
         y: labels, [B].
-        radius: true radius, [P, B].
-        order: norm of the ball (l1, l2, linf).
+        ball: around the inputs, in any norm.
         slope: of the lines below, a name in `robust.layers.relu.SLOPES`.
         intersect: with interval bounds.
         slack: widens the boxes that lines are laid over by what rounding may have taken from them;
@@ -63,7 +62,7 @@ def worst_case_differences(
     size = examples_at_once(net, x)
     parts = []
     for at in (slice(i, i + size) for i in range(0, len(y), size)):
-        part = x[..., at, :], radius[:, at], order, slope, intersect
+        part = x[..., at, :], ball.some(at), slope, intersect
         problem = Problem(net, owned(net), *part, slack and slack.some(at))
         parts.append(differences(problem, y[at]))
     return torch.cat(parts, dim=1)
@@ -85,8 +84,7 @@ class Problem:
         net: P networks.
         own: every node's parameters.
         x: [B, D] or [P, B, D].
-        radius: [P, B].
-        order: norm of the ball.
+        ball: around them.
         slope: of the lines below.
         intersect: with interval bounds.
         slack: of the boxes that lines are laid over.
@@ -95,8 +93,7 @@ class Problem:
     net: Layered
     own: Sequence[Own | None]
     x: Tensor
-    radius: Tensor
-    order: str
+    ball: Ball
     slope: str = "adaptive"
     intersect: bool = True
     slack: WalkSlack | None = None
@@ -116,7 +113,7 @@ def differences(problem: Problem, y: Tensor) -> Tensor:
     if not problem.intersect:
         return found
     before = boxes[graph.nodes[-1].inputs[0]]
-    interval = last_differences(net, problem.x, y, problem.radius, problem.order, before)
+    interval = last_differences(net, problem.x, y, problem.ball, before)
     return torch.minimum(found, interval)
 
 
@@ -124,9 +121,9 @@ def relaxed(problem: Problem) -> tuple[list[Lines | None], list[Box]]:
     """Return the lines of every node and the boxes of every value but the logits."""
     net, graph = problem.net, problem.net.graph
     points = problem.x.expand(net.num_networks, *problem.x.shape[-2:])
-    each = problem.radius.unsqueeze(2)
+    each = problem.ball.half_widths()
     boxes = [problem.widen(0, Box(points - each, points + each))]
-    exact = exact_boxes(net, problem.own, problem.x, problem.radius, problem.order)
+    exact = exact_boxes(net, problem.own, problem.x, problem.ball)
     refined: set[int] = set()
     lines: list[Lines | None] = []
     for number, node in enumerate(graph.nodes[:-1]):
@@ -146,7 +143,7 @@ def relaxed(problem: Problem) -> tuple[list[Lines | None], list[Box]]:
 def _refined(problem: Problem, lines: Sequence[Lines | None], value: int, box: Box) -> Box:
     """Return the box of a value by substitution, of its units and of their negatives."""
     graph, count = problem.net.graph, math.prod(problem.net.graph.shapes[value])
-    each = 2 * problem.radius.numel() * graph.widest
+    each = 2 * problem.ball.radius.numel() * graph.widest
     size = max(1, block_elements(problem.x.device) // each)
     ends = []
     for i in range(0, count, size):
@@ -176,7 +173,7 @@ def upper_bounds(
 
     def bounds(forms: Tensor) -> Tensor:
         back, constant = walk.carried_back(problem.net.graph, problem.own, lines, value, forms)
-        return highest(back, constant, problem.x, problem.radius, problem.order)
+        return highest(back, constant, problem.x, problem.ball)
 
     if not torch.is_grad_enabled():
         return bounds(forms)

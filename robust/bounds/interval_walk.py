@@ -18,12 +18,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from robust.bounds.ball import Ball
 from robust.bounds.first_order import difference_cotangents
 from robust.bounds.rub.output_layer import output_layer
 from robust.layers import walk
 from robust.layers.base import Box, Own, paired
 from robust.layers.graph import Graph, Layered, owned
-from robust.norms import dual_norm
 
 # Coefficients of linear forms held at once.
 BLOCK_ELEMENTS = {"cpu": 2**21, "cuda": 2**26}
@@ -34,34 +34,29 @@ def block_elements(device: torch.device) -> int:
     return BLOCK_ELEMENTS.get(device.type, BLOCK_ELEMENTS["cpu"])
 
 
-def worst_case_differences(
-    net: Layered, x: Tensor, y: Tensor, radius: Tensor, order: str
-) -> Tensor:
+def worst_case_differences(net: Layered, x: Tensor, y: Tensor, ball: Ball) -> Tensor:
     """Return the interval bound of max z_k - z_y over the ball, with gradient.
 
     Args:
         net: P networks.
         x: [B, D] or [P, B, D], in scaled input units.
         y: labels, [B].
-        radius: true radius, [P, B].
-        order: norm of the ball (l1, l2, linf).
+        ball: around the inputs, in any norm.
 
     Returns:
         Certified bounds of the class differences, k != y in increasing order, [P, B, K-1];
         differentiable in the parameters.
     """
     graph = net.graph
-    boxes = boxes_of(net, x, radius, order)
-    return last_differences(net, x, y, radius, order, boxes[graph.nodes[-1].inputs[0]])
+    boxes = boxes_of(net, x, ball)
+    return last_differences(net, x, y, ball, boxes[graph.nodes[-1].inputs[0]])
 
 
-def last_differences(
-    net: Layered, x: Tensor, y: Tensor, radius: Tensor, order: str, box: Box
-) -> Tensor:
+def last_differences(net: Layered, x: Tensor, y: Tensor, ball: Ball, box: Box) -> Tensor:
     """Return the bounds of the class differences from a box of what the last layer reads.
 
     Args:
-        net, x, y, radius, order: as for `worst_case_differences`.
+        net, x, y, ball: as for `worst_case_differences`.
         box: [P, B, H].
     """
     before, own = net.graph.nodes[-1].inputs[0], owned(net)
@@ -69,20 +64,20 @@ def last_differences(
         forms = difference_cotangents(y, net.graph.shapes[-1][0], x).unsqueeze(0)
         forms = forms.expand(net.num_networks, -1, -1, -1)
         back, constant = _affine_forms(net.graph, own, len(net.graph.nodes), forms)
-        return highest(back, constant, x, radius, order)
+        return highest(back, constant, x, ball)
     last = output_layer(net, y)
     centre, spread = box.low / 2 + box.high / 2, box.high / 2 - box.low / 2
     middle = torch.matmul(last.weight, centre.unsqueeze(3)).squeeze(3) + last.bias
     return middle + torch.matmul(last.weight.abs(), spread.unsqueeze(3)).squeeze(3)
 
 
-def boxes_of(net: Layered, x: Tensor, radius: Tensor, order: str) -> list[Box]:
+def boxes_of(net: Layered, x: Tensor, ball: Ball) -> list[Box]:
     """Return a box of every value but the logits, [P, B, *shape]; arguments as above."""
     own = owned(net)
-    each = radius.unsqueeze(2)
+    each = ball.half_widths()
     points = x.expand(net.num_networks, *x.shape[-2:])
-    boxes = [Box(points - each, points + each)]  # every ball lies in the Linf ball
-    exact = exact_boxes(net, own, x, radius, order) if order != "linf" else {}
+    boxes = [Box(points - each, points + each)]
+    exact = exact_boxes(net, own, x, ball) if ball.norm != "linf" else {}
     for number, node in enumerate(net.graph.nodes[:-1]):
         found = exact.get(number + 1)
         if found is None:
@@ -91,15 +86,13 @@ def boxes_of(net: Layered, x: Tensor, radius: Tensor, order: str) -> list[Box]:
     return boxes
 
 
-def exact_boxes(
-    net: Layered, own: Sequence[Own | None], x: Tensor, radius: Tensor, order: str
-) -> dict[int, Box]:
+def exact_boxes(net: Layered, own: Sequence[Own | None], x: Tensor, ball: Ball) -> dict[int, Box]:
     """Return the exact ranges of the values that are affine in the input and are read by others.
 
     Args:
         net: P networks.
         own: every node's parameters.
-        x, radius, order: as for `worst_case_differences`.
+        x, ball: as for `worst_case_differences`.
 
     Returns:
         By value, [P, B, *shape].
@@ -116,26 +109,25 @@ def exact_boxes(
     if not wanted:
         return {}
     values = walk.values_at(net, x)
-    return {at: _exact_box(net, own, values[at], radius, order, at) for at in sorted(wanted)}
+    return {at: _exact_box(net, own, values[at], ball, at) for at in sorted(wanted)}
 
 
 def _exact_box(
     net: Layered,
     own: Sequence[Own | None],
     centre: Tensor,
-    radius: Tensor,
-    order: str,
+    ball: Ball,
     value: int,
 ) -> Box:
     """Return z -+ rho ||a||_q of one value's units z = a'x + b, in blocks of units."""
     graph, count = net.graph, math.prod(net.graph.shapes[value])
     size = max(1, block_elements(centre.device) // (net.num_networks * graph.widest))
-    lengths = []
+    spreads = []
     for i in range(0, count, size):
         units = slice(i, i + size)
         forms = walk.unit_forms(graph, value, units, centre, net.num_networks)
-        lengths.append(dual_norm(_affine_forms(graph, own, value, forms)[0], order))
-    spread = (radius.unsqueeze(2) * torch.cat(lengths, dim=2)).view_as(centre)
+        spreads.append(ball.reach_of_inputs(_affine_forms(graph, own, value, forms)[0]))
+    spread = torch.cat(spreads, dim=2).view_as(centre)
     return Box(centre - spread, centre + spread)
 
 
@@ -146,20 +138,17 @@ def _affine_forms(
     return walk.carried_back(graph, own, [None] * len(graph.nodes), value, forms)
 
 
-def highest(
-    forms: Tensor, constant: Tensor | float, x: Tensor, radius: Tensor, order: str
-) -> Tensor:
+def highest(forms: Tensor, constant: Tensor | float, x: Tensor, ball: Ball) -> Tensor:
     """Return a'x + c + rho ||a||_q, the largest value of linear forms on the ball.
 
     Args:
         forms: a, [P, B, U, D]; a B of 1 where all examples share them.
         constant: c, [P, B, U].
         x: [B, D] or [P, B, D].
-        radius: [P, B].
-        order: norm of the ball.
+        ball: around the inputs.
 
     Returns:
         [P, B, U].
     """
     points = x.expand(len(forms), *x.shape[-2:])
-    return paired(forms, points) + constant + radius.unsqueeze(2) * dual_norm(forms, order)
+    return paired(forms, points) + constant + ball.reach_of_inputs(forms)

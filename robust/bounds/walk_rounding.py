@@ -18,14 +18,15 @@ from __future__ import annotations
 
 import copy
 import math
-from typing import Any
 
 import torch
 from torch import Tensor
 
+from robust.bounds.ball import Ball
 from robust.bounds.rounding import HEADROOM, unit_roundoff
 from robust.layers import walk
 from robust.layers.base import Box
+from robust.layers.graph import Layered, View
 from robust.losses import other_classes
 
 FACTOR = 4.0  # twice what the sum above gives, for the rounding of the mass itself
@@ -35,22 +36,23 @@ class WalkSlack:
     """Margins for one pack at some inputs."""
 
     @torch.no_grad()
-    def __init__(self, net: Any, x: Tensor, radius: Tensor) -> None:
+    def __init__(self, net: Layered, x: Tensor, ball: Ball) -> None:
         """Pass |x| + rho through the network of absolute values.
 
         Args:
-            net: P networks with a graph.
+            net: P networks.
             x: [B, D] or [P, B, D].
-            radius: true radius, [P, B].
+            ball: around the inputs, in any norm.
         """
-        mass = copy.deepcopy(net)
-        for parameter in mass.parameters():
-            parameter.abs_()
-        for bias in mass.biases:
-            bias.add_(torch.finfo(x.dtype).tiny / unit_roundoff(net))  # N underflows a layer
-            bias.mul_(HEADROOM)  # with the inputs, so that all units are
+        vanishing = torch.finfo(x.dtype).tiny / unit_roundoff(net)  # N underflows a layer
+        mass = View(
+            net.graph,
+            [weight.abs() for weight in net.weights],
+            # With the inputs, so that all units are that much larger.
+            [HEADROOM * (bias.abs() + vanishing) for bias in net.biases],
+        )
         size = _relative(net)
-        furthest = x.abs().expand(net.num_networks, *x.shape[-2:]) + radius.unsqueeze(2)
+        furthest = x.abs().expand(net.num_networks, *x.shape[-2:]) + ball.half_widths()
         masses = walk.values_at(mass, HEADROOM * furthest)  # overflows where any unit does
         self.slacks = [size * (each / HEADROOM) for each in masses]
 
@@ -73,7 +75,7 @@ class WalkSlack:
         return of_logits.gather(2, others) + of_logits.gather(2, own)
 
 
-def _relative(net: Any) -> float:
+def _relative(net: Layered) -> float:
     """Return 4 (1 + R) gamma_N of this file's head; infinite if N u >= 1."""
     graph = net.graph
     terms = 2 * graph.num_features + sum(math.prod(shape) for shape in graph.shapes)

@@ -9,7 +9,7 @@ Legend: P networks in the pack, B batch, D input features, K classes, R radii.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -56,11 +56,17 @@ class RUBProver:
         return self.certifier.largest(x, y, radii, tight=self.tight)
 
 
-class AnyProver:
-    """The certificates of a method that has bounds and nothing faster."""
+class StagedProver:
+    """Certificates by the bounds of one or several methods, the cheap ones first.
 
-    def __init__(self, net: Any, method: Method, norm: Norm, costs: Tensor | None) -> None:
-        self.net, self.method, self.norm = net, method, norm
+    A class is settled by the first method whose bound is below 0; the later ones see only
+    examples of which a class is still open.
+    """
+
+    def __init__(
+        self, net: Any, stages: Sequence[Method], norm: Norm, costs: Tensor | None
+    ) -> None:
+        self.net, self.stages, self.norm = net, stages, norm
         wide = next(net.parameters()).dtype == torch.float64
         self.exact = net if wide else copy.deepcopy(net).double()
         self.costs = None if costs is None else costs.double()
@@ -68,13 +74,16 @@ class AnyProver:
     @torch.no_grad()
     def certified(self, x: Tensor, y: Tensor, radius: Tensor) -> Tensor:
         """Return which examples provably keep their class, [P, B]."""
-        holds = error_gap(self.net(x), y) < 0
-        some = holds.any(dim=0).nonzero().squeeze(1)
-        if len(some):
+        said = error_gap(self.net(x), y) < 0
+        open_ = said.unsqueeze(2).repeat(1, 1, self.net.num_classes - 1)
+        for method in self.stages:
+            some = open_.any(dim=2).any(dim=0).nonzero().squeeze(1)
+            if not len(some):
+                break
             at = x[..., some, :].double(), y[some], radius[:, some].double()
-            bounds = self.method.bounds(self.exact, *at, self.norm, self.costs)
-            holds[:, some] &= bounds.below_zero.all(dim=2)
-        return holds
+            found = method.bounds(self.exact, *at, self.norm, self.costs)
+            open_[:, some] &= ~found.below_zero
+        return said & ~open_.any(dim=2)
 
     @torch.no_grad()
     def largest(self, x: Tensor, y: Tensor, radii: Tensor) -> Tensor:
@@ -113,4 +122,5 @@ def prover(net: Any, method: str, norm: Norm = "l1", costs: Tensor | None = None
     faster = _FASTER.get(method)
     if faster is not None and costs is None:
         return faster(net)
-    return AnyProver(net, chosen, norm, costs)
+    stages = chosen.parts_for(net, norm, costs is not None)
+    return StagedProver(net, stages, norm, costs)

@@ -167,6 +167,36 @@ class Layered(Protocol):
         """P."""
 
 
+@dataclass(frozen=True)
+class View:
+    """Networks seen through other tensors of the same shapes: wider ones, or absolute values."""
+
+    graph: Graph
+    weights: Sequence[Tensor]
+    biases: Sequence[Tensor]
+
+    @property
+    def num_networks(self) -> int:
+        """P."""
+        return len(self.weights[0])
+
+    @property
+    def num_features(self) -> int:
+        """D."""
+        return self.graph.num_features
+
+    @property
+    def num_classes(self) -> int:
+        """K."""
+        return self.graph.shapes[-1][0]
+
+    @classmethod
+    def in_float64(cls, net: Layered) -> View:
+        """Return the float64 view of a pack, differentiable in its parameters."""
+        weights, biases = ([p.double() for p in own] for own in (net.weights, net.biases))
+        return cls(net.graph, weights, biases)
+
+
 def owned(net: Layered) -> list[Own | None]:
     """Return every node's parameters; None for layers without."""
     own: list[Own | None] = [None] * len(net.graph.nodes)

@@ -11,7 +11,10 @@ from typing import Any, NamedTuple, TypeVar
 
 from torch import Tensor
 
+from robust.bounds.ball import Ball
 from robust.bounds.rounding import proves
+from robust.bounds.widened import Widened, narrowed
+from robust.layers.graph import View
 from robust.losses import with_own_class
 from robust.networks.linearization import Network
 from robust.norms import Norm
@@ -64,6 +67,40 @@ class ForNetworks:
         return next((self._known[base] for base in kind.__mro__ if base in self._known), None)
 
 
+def in_float64(compute: Callable[[Any, Tensor, Tensor, Ball], tuple[Tensor, Tensor]]) -> Compute:
+    """Return the bounds of multi-layer perceptrons that are computed in float64.
+
+    Args:
+        compute: gives bounds and their slack, of a network, inputs, labels and balls.
+    """
+
+    def bounds(
+        net: Any, x: Tensor, y: Tensor, radius: Tensor, norm: Norm, costs: Tensor | None
+    ) -> Bounds:
+        wide = None if costs is None else costs.double()
+        ball = Ball(radius.double(), norm, wide)
+        return Bounds(*narrowed(*compute(Widened.of(net), x.double(), y, ball), x.dtype))
+
+    return bounds
+
+
+def on_graph(compute: Callable[..., tuple[Tensor, Tensor]]) -> Compute:
+    """Return the bounds of any graph of layers that are computed in float64.
+
+    Args:
+        compute: gives bounds and their slack, of a network, inputs, labels and balls.
+    """
+
+    def bounds(
+        net: Any, x: Tensor, y: Tensor, radius: Tensor, norm: Norm, costs: Tensor | None
+    ) -> Bounds:
+        ball = Ball(radius.double(), norm, None if costs is None else costs.double())
+        found = compute(View.in_float64(net), x.double(), y, ball)
+        return Bounds(*narrowed(*found, x.dtype))
+
+    return bounds
+
+
 @dataclass(frozen=True)
 class Method:
     """A way to bound z_k - z_y over a ball. A new one is one file in this folder.
@@ -88,21 +125,30 @@ class Method:
         """Return whether there is a bound for a pack, or for a class of packs."""
         return self.compute.find(net) is not None
 
+    def parts_for(self, net: object, norm: str, with_costs: bool = False) -> tuple[Method, ...]:
+        """Return the methods that make up this one, the cheapest first: itself alone."""
+        return (self,)
+
+    def why_not(self, net: object, norm: str, with_costs: bool = False) -> str | None:
+        """Return why the method is not made for something, as the end of a sentence, or None."""
+        if norm not in self.norms:
+            return f"is no proof for norm {norm!r}; for: {', '.join(self.norms)}"
+        if with_costs and not (norm == "l1" and self.with_costs):
+            return f"takes no costs in norm {norm!r}"
+        if not self.supports(net):
+            kind = net if isinstance(net, type) else type(net)
+            return f"has no bound for a network of type {kind.__name__}"
+        return None
+
     def check(self, net: object, norm: str, with_costs: bool = False) -> None:
         """Refuse what the method is not made for.
 
         Raises:
             ValueError: the network, the norm, or costs where it knows none.
         """
-        if norm not in self.norms:
-            known = ", ".join(self.norms)
-            raise ValueError(f"method {self.name!r} is no proof for norm {norm!r}; for: {known}")
-        if with_costs and (norm != "l1" or not self.with_costs):
-            raise ValueError(f"method {self.name!r} takes no costs in norm {norm!r}")
-        if not self.supports(net):
-            raise ValueError(
-                f"method {self.name!r} has no bound for a network of type {type(net).__name__}"
-            )
+        reason = self.why_not(net, norm, with_costs)
+        if reason is not None:
+            raise ValueError(f"method {self.name!r} {reason}")
 
     def bounds(
         self,

@@ -1,27 +1,13 @@
-"""CROWN with adaptive slopes, intersected with interval bounds."""
+"""CROWN with adaptive lower slopes (Zhang et al. 2018)."""
 
 from __future__ import annotations
 
-from typing import Any
-
-from torch import Tensor
-
-from robust.bounds import crown_walk
-from robust.bounds.methods.base import Bounds, ForNetworks, Method, register
-from robust.bounds.walk_rounding import WalkSlack
+from robust.bounds import crown, walk_proofs
+from robust.bounds.methods.base import ForNetworks, Method, in_float64, on_graph, register
 from robust.networks import CNN, MLP, GraphNetwork
-from robust.norms import Norm
 
 compute = ForNetworks()
+compute.register(MLP)(in_float64(crown.worst_case_differences))
+compute.register(CNN, GraphNetwork)(on_graph(walk_proofs.crown))
 
-
-@compute.register(MLP, CNN, GraphNetwork)
-def _of_a_graph(
-    net: Any, x: Tensor, y: Tensor, radius: Tensor, norm: Norm, costs: Tensor | None
-) -> Bounds:
-    slack = WalkSlack(net, x, radius)
-    upper = crown_walk.worst_case_differences(net, x, y, radius, norm, slack=slack)
-    return Bounds(upper, slack.of_differences(y))
-
-
-register(Method("crown", "CROWN", ("l1", "l2", "linf"), compute, effort=2))
+register(Method("crown", "CROWN", ("l1", "l2", "linf"), compute, effort=2, with_costs=True))
