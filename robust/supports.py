@@ -124,7 +124,7 @@ def _requirements(method: str) -> _Needs:
         return _Needs(attack.norm, attack.network_kinds)
     if method.partition("(")[0] in defenses.names():
         defense = defenses.get(method)
-        return _Needs(defense.norm, defense.network_kinds, defense.rule)
+        return _Needs(defense.norm, defense.network_kinds, defense.layer_rule)
     raise ValueError(
         unknown("method", method, [*defenses.names(), *attacks.names(), *CERTIFICATES])
     )

@@ -113,9 +113,7 @@ class MLP(nn.Module):
     @property
     def graph(self) -> Graph:
         """The architecture, for walks over layers."""
-        dense = [Affine(int(w.shape[2])) for w in self.weights]
-        hidden = [layer for affine in dense[:-1] for layer in (affine, ReLU())]
-        return chain(self.num_features, [*hidden, dense[-1]])
+        return dense_graph(list(self.weights))
 
     def to_sequential(self, index: int) -> nn.Sequential:
         """Return one network as a model of torch.nn, with copies of its parameters.
@@ -215,6 +213,13 @@ class MLP(nn.Module):
             return v
 
         return Linearization(logits, pullback)
+
+
+def dense_graph(weights: Sequence[Tensor]) -> Graph:
+    """Return the architecture of dense layers with a ReLU between them; weights [P, in, out]."""
+    dense = [Affine(int(w.shape[2])) for w in weights]
+    hidden = [layer for affine in dense[:-1] for layer in (affine, ReLU())]
+    return chain(int(weights[0].shape[1]), [*hidden, dense[-1]])
 
 
 def _check_shapes(weights: Sequence[Tensor], biases: Sequence[Tensor]) -> None:
