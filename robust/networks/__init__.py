@@ -13,6 +13,7 @@ from robust.networks.files import load, read_metadata, save
 from robust.networks.graph import GraphNetwork
 from robust.networks.linearization import Linearization
 from robust.networks.mlp import MLP
+from robust.networks.modules import Residual
 from robust.networks.sequential import from_sequential
 from robust.networks.size import NetworkSize
 from robust.registry import discover
@@ -24,6 +25,7 @@ __all__ = [
     "GraphNetwork",
     "Linearization",
     "NetworkSize",
+    "Residual",
     "build",
     "check_name",
     "from_sequential",

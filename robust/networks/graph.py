@@ -17,8 +17,10 @@ from torch import Tensor, nn
 from robust.checks import check_parameters, parameters_of
 from robust.layers import walk
 from robust.layers.graph import Graph, owned
+from robust.networks.leaving import sequential_of
 from robust.networks.linearization import Linearization
 from robust.networks.mlp import Array
+from robust.networks.modules import check_index
 from robust.networks.size import NetworkSize
 
 
@@ -73,6 +75,22 @@ class GraphNetwork(nn.Module):
     def num_classes(self) -> int:
         """K."""
         return int(self.weights[-1].shape[2])
+
+    def to_sequential(self, index: int) -> nn.Sequential:
+        """Return one network as a model of torch.nn, with copies of its parameters.
+
+        Args:
+            index: which of the networks, 0 to P - 1.
+
+        Returns:
+            A model in evaluation mode: inputs (N, D), or images (N, channels, height, width), to
+            logits (N, K). Residual blocks are `robust.networks.Residual`.
+
+        Raises:
+            ValueError: there is no such network, or it is no chain of layers and such blocks.
+        """
+        check_index(index, self.num_networks)
+        return sequential_of(self, index)
 
     def subset(self, networks: Sequence[int] | Tensor) -> Self:
         """Return a pack of copies of some of the networks, by index."""
