@@ -19,7 +19,7 @@ from torch import Tensor
 from robust.networks.base import KINDS, AnyPack, kind_of
 
 FORMAT = "robust-sweep networks 1"
-ARCHITECTURE = ("input_shape", "graph")  # keys of headers
+KEYS = ("format", "kind", "networks", "input_shape", "graph")  # of the header, which are ours
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
@@ -35,11 +35,22 @@ def save(net: AnyPack, path: str | Path, metadata: Mapping[str, str] = NOTHING) 
         ValueError: the pack is of a kind that cannot be kept, or the metadata use our own keys.
         OSError: the file cannot be written.
     """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        write(net, temporary, metadata)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write(net: AnyPack, path: Path, metadata: Mapping[str, str] = NOTHING) -> None:
+    """Write a pack to a file straight away; arguments and errors as for `save`."""
     from safetensors.torch import save_file
 
     header = {"format": FORMAT, "kind": kind_of(net).kind, "networks": str(net.num_networks)}
     header |= net.header()
-    taken = sorted(set(metadata) & {*header, *ARCHITECTURE})
+    taken = sorted(set(metadata) & set(KEYS))
     if taken:
         raise ValueError(f"metadata must not have the key {taken[0]!r}, which the format uses")
     tensors = {
@@ -47,13 +58,7 @@ def save(net: AnyPack, path: str | Path, metadata: Mapping[str, str] = NOTHING) 
         for name, group in (("weights", net.weights), ("biases", net.biases))
         for layer, tensor in enumerate(group)
     }
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        save_file(tensors, temporary, metadata={**metadata, **header})
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    save_file(tensors, path, metadata={**metadata, **header})
 
 
 def load(path: str | Path) -> AnyPack:
