@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from robust import networks
 from robust.checks import check_rows
-from robust.networks import CNN, MLP
+from robust.networks import AnyPack
 from robust.preprocessing import Preprocessing, unscaled
 
 Array = NDArray[Any]
@@ -37,7 +37,7 @@ class Images(nn.Module):
 
 
 def standalone(
-    net: MLP | CNN, index: int = 0, preprocessing: Preprocessing | None = None
+    net: AnyPack, index: int = 0, preprocessing: Preprocessing | None = None
 ) -> nn.Sequential:
     """Return one network of a pack as a model of torch.nn that takes raw features.
 
@@ -88,7 +88,7 @@ class Predictor:
     """
 
     def __init__(
-        self, net: MLP | CNN, preprocessing: Preprocessing | None = None, *, index: int = 0
+        self, net: AnyPack, preprocessing: Preprocessing | None = None, *, index: int = 0
     ) -> None:
         self._model = standalone(net, index, preprocessing)
         self.net = net.subset([index])

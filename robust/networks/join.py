@@ -10,9 +10,11 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-Pack = TypeVar("Pack", bound=nn.Module)
+from robust.networks.base import AnyPack
+
+Pack = TypeVar("Pack", bound=AnyPack)
 
 
 @torch.no_grad()
@@ -40,11 +42,11 @@ def join(packs: Sequence[Pack]) -> Pack:
     return whole
 
 
-def _shape(pack: nn.Module) -> tuple[str, object, list[tuple[str, tuple[int, ...], str]]]:
+def _shape(pack: AnyPack) -> tuple[str, object, list[tuple[str, tuple[int, ...], str]]]:
     """What packs have in common that can be joined."""
 
     def of(name: str, tensor: Tensor) -> tuple[str, tuple[int, ...], str]:
         return name, tuple(tensor.shape[1:]), str(tensor.dtype)
 
     parts = [of(name, tensor) for name, tensor in pack.named_parameters()]
-    return type(pack).__name__, getattr(pack, "input_shape", None), parts
+    return type(pack).__name__, pack.header(), parts

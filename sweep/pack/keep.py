@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from robust.networks import CNN, MLP
+from robust.networks import AnyPack
 from robust.predictor import PREPROCESSING
-from sweep import output
 from sweep.datasets import DataOptions
 from sweep.datasets.preprocessing import preprocessing
 from sweep.grid.packing import Pack
@@ -19,7 +18,7 @@ class UnwrittenWeightsError(OSError):
 
 
 def keep(
-    net: MLP | CNN,
+    net: AnyPack,
     pack: Pack,
     diverged_step: Sequence[int | None],
     folder: Folder,
@@ -39,9 +38,6 @@ def keep(
     """
     sound = [p for p, step in enumerate(diverged_step) if step is None]
     if not sound:
-        return
-    if not isinstance(net, MLP | CNN):
-        output.warn_once(f"networks {pack.first.network!r} are of a kind that cannot be kept")
         return
     kept = net if len(sound) == len(pack) else net.subset(sound)
     trial_ids = [pack.trials[p].trial_id for p in sound]

@@ -20,7 +20,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from robust import networks
-from robust.networks import CNN, MLP
+from robust.networks import AnyPack
 from robust.networks import files as network_files
 from robust.networks.join import join
 from sweep import files, output
@@ -53,7 +53,7 @@ def path_of(folder: Folder, pack_id: str) -> Path:
 def write(
     folder: Folder,
     pack_id: str,
-    net: MLP | CNN,
+    net: AnyPack,
     trial_ids: Sequence[str],
     metadata: Mapping[str, str] = _NOTHING,
 ) -> Path:
@@ -97,7 +97,7 @@ def find(root: Path) -> dict[str, Location]:
     return _located(sorted(root.glob(f"*/networks/[!.]*{SUFFIX}")))
 
 
-def load(where: Path | Index, trial_ids: Sequence[str]) -> MLP | CNN:
+def load(where: Path | Index, trial_ids: Sequence[str]) -> AnyPack:
     """Read trained networks as one pack, in the order asked for, on the CPU.
 
     All bytes of the files are compared with their checksums. A damaged file is set aside.
@@ -232,7 +232,7 @@ def _sound_trials(path: Path) -> list[str]:
         return []
 
 
-def _sound_trials_and_pack(path: Path) -> tuple[list[str], MLP | CNN] | None:
+def _sound_trials_and_pack(path: Path) -> tuple[list[str], AnyPack] | None:
     """What a file holds; None where it is gone or damaged."""
     try:
         check(path)
