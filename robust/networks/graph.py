@@ -76,6 +76,11 @@ class GraphNetwork(nn.Module):
         """K."""
         return int(self.weights[-1].shape[2])
 
+    @property
+    def input_shape(self) -> tuple[int, int, int] | None:
+        """(height, width, channels) of the images that come in; None where inputs are flat."""
+        return self.graph.image_shape
+
     def to_sequential(self, index: int) -> nn.Sequential:
         """Return one network as a model of torch.nn, with copies of its parameters.
 
@@ -174,6 +179,8 @@ def size_of(graph: Graph) -> NetworkSize:
         kept += _count(shapes[1]) if node.layer.keeps_outputs else 0
     first = sum(products[value - 1] for value in graph.affine_values if value)
     last = products[-1] if len(graph.nodes) not in graph.affine_values else 0
+    # A step of training is priced as three passes; here a form and its negative take four each,
+    # as they are carried again for the gradient (`robust.bounds.crown_walk`).
     return NetworkSize(
         num_features=graph.num_features,
         num_classes=graph.shapes[-1][0],
@@ -182,7 +189,7 @@ def size_of(graph: Graph) -> NetworkSize:
         first_layer=first,
         last_layer=last,
         units=kept,
-        dual=sum(_dual_products(graph, products, value) for value in _bounded(graph)),
+        dual=sum(_dual_products(graph, products, value) for value in _bounded(graph)) * 8 // 3,
     )
 
 
@@ -195,12 +202,10 @@ def _bounded(graph: Graph) -> set[int]:
 def _dual_products(graph: Graph, products: Sequence[int], value: int) -> int:
     """Return the multiply-adds of carrying every unit of a value back to the input.
 
-    All examples share the way through the layers behind the last one that is not linear. A step
-    of training is priced as three passes; here a form and its negative take four each, as they
-    are carried again for the gradient (`robust.bounds.crown_walk`).
+    All examples share the way through the layers behind the last one that is not linear.
     """
     before = sum(products[number] for number in graph.ancestors(value)) - products[value - 1]
-    return _count(graph.shapes[value]) * before * 8 // 3
+    return _count(graph.shapes[value]) * before
 
 
 def _count(shape: Sequence[int]) -> int:
