@@ -28,7 +28,9 @@ import torch
 from torch import nn
 
 from robust import networks
+from robust.checks import check_network
 from robust.networks import AnyPack
+from robust.networks.modules import check_index
 from robust.predictor import PREPROCESSING, standalone
 from robust.preprocessing import Preprocessing
 from robust.registry import unknown
@@ -66,8 +68,8 @@ def export(
     """
     if form not in FORMATS:
         raise ValueError(unknown("format", form, FORMATS))
-    if not 0 <= index < net.num_networks:
-        raise ValueError(f"index must be in 0..{net.num_networks - 1}, got {index}")
+    check_network(net)
+    check_index(index, net.num_networks)
     named = dict(metadata)
     if preprocessing is not None:
         named["classes"] = json.dumps(preprocessing.classes)

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from robust import networks
-from robust.checks import check_rows
+from robust.checks import check_network, check_rows
+from robust.frames import Frame, features_of
 from robust.networks import AnyPack
 from robust.preprocessing import Preprocessing, unscaled
 
@@ -54,6 +55,7 @@ def standalone(
     Raises:
         ValueError: there is no such network, or the preprocessing is of other features.
     """
+    check_network(net)
     model = net.to_sequential(index)
     rule = unscaled(net.num_features) if preprocessing is None else preprocessing
     if rule.num_features != net.num_features:
@@ -114,11 +116,13 @@ class Predictor:
         """Return the network's inputs, [N, D], of raw features.
 
         Args:
-            raw: [N, D] numbers as an array, lists, a tensor or a data frame, whose columns are
-                taken by name where features have names; NaN where a value is missing.
+            raw: [N, D] numbers as an array, lists or a tensor; or a data frame, whose columns are
+                taken by name where features have names, categories as they were in training. NaN
+                where a value is missing.
 
         Raises:
-            ValueError: another shape, no numbers, infinite values, a column that is not there.
+            ValueError: another shape, no numbers, infinite values, a column that is not there, a
+                category that no row had in training.
         """
         found: Tensor = self._scale(self._raw(raw))
         return found
@@ -145,21 +149,17 @@ class Predictor:
         """Return the share of rows whose class is predicted; errors as for `inputs`."""
         return float((self.predict(raw) == np.asarray(labels).reshape(-1)).mean())
 
+    def _features(self, frame: Frame) -> Array:
+        """The features of a data frame: all columns in order where features have no names."""
+        if self.preprocessing is None or not self.preprocessing.features:
+            return features_of(frame, [str(column) for column in frame.columns])
+        return features_of(frame, self.preprocessing.features, self.preprocessing.categories)
+
     def _raw(self, raw: Any) -> Tensor:
-        names = None if self.feature_names_in_ is None else self.feature_names_in_.tolist()
-        if hasattr(raw, "columns") and names is not None:
-            raw = _by_name(raw, names)
+        if hasattr(raw, "columns"):
+            raw = self._features(raw)
         own = next(self.net.parameters())
         missing = self.preprocessing is not None and self.preprocessing.allows_missing
         # The scaling is computed in float64; without one the network takes what it is given.
         dtype = own.dtype if self.preprocessing is None else torch.float64
         return check_rows(raw, self.n_features_in_, dtype, missing=missing).to(own.device)
-
-
-def _by_name(frame: Any, names: Sequence[str]) -> Array:
-    """The columns of a data frame in the order of the features."""
-    columns = {str(column): column for column in frame.columns}
-    absent = [name for name in names if name not in columns]
-    if absent:
-        raise ValueError(f"no column {absent[0]!r}; columns: {', '.join(list(columns)[:12])}")
-    return np.column_stack([np.asarray(frame[columns[name]]) for name in names])

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from robust.checks import check_network
 from robust.layers.base import LAYERS
 from robust.networks.cnn import CNN
 from robust.networks.graph import GraphNetwork
@@ -131,6 +132,8 @@ def kind_of(network: str | nn.Module) -> NetworkKind:
     for kind in map(KINDS.get, KINDS):
         if kind.matches(network) if isinstance(network, str) else type(network) is kind.pack:
             return kind
+    if isinstance(network, nn.Module):
+        check_network(network)
     shown = repr(network) if isinstance(network, str) else type(network).__name__
     known = [name for kind in map(KINDS.get, KINDS) for name in kind.examples]
     patterns = [f"{kind.pattern}" for kind in map(KINDS.get, KINDS) if kind.pattern]

@@ -28,7 +28,10 @@ def preprocessing(name: str, scaling: str, options: DataOptions, split_seed: int
         raise ValueError(f"scaling={scaling!r}: not allowed for {name}; known: {', '.join(known)}")
     made = known[scaling](raw, indices)
     bounds = scalings(raw.is_vision)[scaling].bounds
-    return replace(made, classes=raw.classes, features=raw.features, bounds=bounds)
+    categories = tuple((group.column, group.values) for group in raw.groups)
+    return replace(
+        made, classes=raw.classes, features=raw.features, bounds=bounds, categories=categories
+    )
 
 
 def _standardized(raw: RawData, indices: Indices) -> Preprocessing:

@@ -7,13 +7,17 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils.data import DataLoader
 
 from robust import attacks, certify, defenses, evaluate, networks, train
+from robust.export import export
 from robust.layers import Graph, Node
 from robust.layers.add import Add
 from robust.layers.affine import Affine
 from robust.layers.relu import ReLU
 from robust.networks import CNN, MLP, GraphNetwork, Residual, from_sequential
+from robust.predictor import Predictor
+from robust.supports import supports
 
 
 def seeded(*layers: nn.Module, seed: int = 0) -> nn.Sequential:
@@ -373,6 +377,16 @@ CALLS = {
         steps=1,
         seed=0,
     ),
+    "device": lambda model, x, y: evaluate.evaluate(
+        model, x, y, attack="pgd-linf", radii=[0.1], device="cpu"
+    ),
+    "loader": lambda model, x, y: evaluate.evaluate(
+        model, DataLoader([(x[0], y[0])]), attack="pgd-linf", radii=[0.1]
+    ),
+    "file": lambda model, x, y: networks.save(model, "never-written"),
+    "support": lambda model, x, y: supports(model, "rub"),
+    "export": lambda model, x, y: export(model, "never-written"),
+    "predictor": lambda model, x, y: Predictor(model),
 }
 
 
