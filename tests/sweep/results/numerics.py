@@ -3,9 +3,9 @@
     python -m tests.sweep.results.numerics
 
 adds to the file of the current `NUMERICS_VERSION` in `tests/golden/numerics` what it has no values
-of, and changes none that is there: values that differ belong to a version that is yet to be raised.
-All is computed in float64, so that rounding, which differs by processor and by the order of sums,
-stays far below any change of a formula.
+of, and changes none that is there: values that differ belong to a version yet to be raised. All is
+computed in float64, so that rounding, which differs by processor and by the order of sums, stays
+far below any change of a formula.
 
 Legend: P networks in the pack.
 """
