@@ -11,7 +11,7 @@ from robust import attacks, defenses, networks
 from robust.evaluate import CERTIFIED, CERTIFIED_TIGHT, ENGINES
 from robust.losses import LOSSES
 from robust.supports import supports
-from sweep import datasets
+from sweep import datasets, files
 from sweep.config.schema import Data, Ray, SweepConfig
 from sweep.datasets.loading import check_root
 from sweep.errors import unknown
@@ -19,7 +19,6 @@ from sweep.limits import LARGEST, LARGEST_INT, SMALLEST, out_of_range
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _LONGEST_NAME = 200  # file systems allow 255 bytes
-_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/")
 
 
 def check(config: SweepConfig) -> None:
@@ -85,13 +84,7 @@ def _is_name(text: str) -> bool:
 def _check_results(config: SweepConfig) -> None:
     """Records lie in a folder of this machine, or of one that all machines see."""
     results = config.paths.results
-    reason = None
-    if not results.strip() or not results.isprintable():
-        reason = "names no folder"
-    elif _ADDRESS.match(results):
-        reason = "is an address, and records are kept in a folder that this machine sees"
-    elif results.startswith("~"):
-        reason = "is not expanded; write the folder in full"
+    reason = files.why_no_folder(results)
     if reason is not None:
         raise ValueError(f"paths.results={results}: {reason}, as in paths.results=/path/to/folder")
     whole = (Path(results) / str(config.name)).absolute()
