@@ -1,11 +1,11 @@
 """Fingerprints of the source that trained a network and of the source that evaluated it.
 
-A record carries `TRAINING-EVALUATION`, two hashes of canonical source (`sweep.results.source`):
+A record carries two hashes of canonical source (`sweep.results.source`), as two columns:
 
-training    the defense's own modules, the network kind's, the loop of training, and all of
-            `robust` that these import
-evaluation  the attack's or certificate's modules, the network kind's, the walk over batches, and
-            all of `robust` that these import
+source_fingerprint      the defense's own modules, the network kind's, the loop of training, and
+                        all of `robust` that these import
+evaluation_fingerprint  the attack's or certificate's modules, the network kind's, the walk over
+                        batches, and all of `robust` that these import
 
 A comment, a docstring or another defense changes neither. What data went in is hashed elsewhere:
 data sets by their arrays, hyperparameters by the trial's id.
@@ -33,31 +33,17 @@ _EVALUATION_PARTS = (("robust.evaluate", "survivors"), ("sweep.pack.assess", "sa
 Part = tuple[str, str]
 
 
-def of_row(defense: str, network: str, attack: str) -> str | None:
-    """Return what the column `source_fingerprint` of a row holds today.
+@lru_cache(maxsize=4096)
+def of_training(defense: str, network: str) -> str | None:
+    """Return the fingerprint of what trains a network with a defense.
 
     Args:
         defense: its name, with or without hyperparameters, which are in the trial's id.
         network: as in the grid.
-        attack: the column `attack`: an attack or a certificate.
 
     Returns:
-        `TRAINING-EVALUATION`; None where one of the sources cannot be had, as of a class that
-        was typed into an interpreter.
-    """
-    training = of_training(defense, network)
-    evaluation = of_evaluation(attack, network)
-    return None if training is None or evaluation is None else f"{training}-{evaluation}"
-
-
-def training_of(fingerprint: str) -> str:
-    """The half of a row's fingerprint that all rows of a trial share."""
-    return fingerprint.partition("-")[0]
-
-
-@lru_cache(maxsize=4096)
-def of_training(defense: str, network: str) -> str | None:
-    """Return the fingerprint of what trains a network with a defense; None where unknown.
+        12 hexadecimal digits; None where a source cannot be had, as of a class that was typed
+        into an interpreter.
 
     Raises:
         ValueError: an unknown defense or network.
@@ -68,7 +54,14 @@ def of_training(defense: str, network: str) -> str | None:
 
 @lru_cache(maxsize=4096)
 def of_evaluation(attack: str, network: str) -> str | None:
-    """Return the fingerprint of what attacks or certifies a network; None where unknown.
+    """Return the fingerprint of what attacks or certifies a network.
+
+    Args:
+        attack: the column `attack`: an attack or a certificate.
+        network: as in the grid.
+
+    Returns:
+        12 hexadecimal digits; None where a source cannot be had.
 
     Raises:
         ValueError: an unknown network.

@@ -109,17 +109,16 @@ def test_every_defense_has_a_fingerprint_of_its_own_file(defense: str) -> None:
     assert {type(defenses.get(name)).__module__ for name in same} == {file}
 
 
-def test_network_and_attack_enter_and_hyperparameters_do_not() -> None:
-    of_row = fingerprint.of_row
-    rows = [
-        of_row("rub", "mlp-1x8", "pgd-l1"),
-        of_row("rub", "cnn", "pgd-l1"),
-        of_row("rub", "mlp-1x8", "vertex-l1"),
-        of_row("rub", "mlp-1x8", "certified-l1"),
-    ]
-    assert len(set(rows)) == 4
-    assert of_row("rub", "mlp-3x200", "pgd-l1") == rows[0]
-    assert fingerprint.training_of(str(rows[0])) == fingerprint.training_of(str(rows[2]))
+def test_network_enters_and_hyperparameters_do_not() -> None:
+    training = fingerprint.of_training
+    assert training("rub", "mlp-1x8") == training("rub", "mlp-3x200") != training("rub", "cnn")
+
+
+def test_attacks_of_one_file_share_the_fingerprint_of_evaluation() -> None:
+    evaluation = fingerprint.of_evaluation
+    found = [evaluation(name, "mlp-1x8") for name in ("pgd-l1", "vertex-l1", "certified-l1")]
+    assert len({*found, evaluation("pgd-l1", "cnn")}) == 4
+    assert evaluation("pgd-linf-best", "mlp-3x200") == found[0]
 
 
 @dataclass(frozen=True)
@@ -133,10 +132,12 @@ def test_source_that_cannot_be_had_has_no_fingerprint(
     monkeypatch.setattr(Typed, "__module__", "__main__")
     monkeypatch.setitem(defenses.base.DEFENSES._items, "typed", Typed(name="typed", norm=None))
     assert fingerprint.of_training("typed", "mlp-1x8") is None
-    assert fingerprint.of_row("typed", "mlp-1x8", "pgd-l1") is None
 
 
-SHOW = "from sweep.results import fingerprint as f; print(f.of_row({!r}, 'mlp-1x8', {!r}))"
+SHOW = """
+from sweep.results import fingerprint as f
+print(f.of_training({0!r}, 'mlp-1x8'), f.of_evaluation({1!r}, 'mlp-1x8'))
+"""
 
 
 @pytest.fixture
@@ -149,11 +150,12 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def shown(project: Path, defense: str, attack: str = "pgd-linf") -> str:
+def shown(project: Path, defense: str, attack: str = "pgd-linf") -> tuple[str, str]:
     command = [sys.executable, "-B", "-c", SHOW.format(defense, attack)]
     done = subprocess.run(command, cwd=project, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
+    training, evaluation = done.stdout.split()
+    return training, evaluation
 
 
 def edit(path: Path, before: str, after: str) -> None:
@@ -172,8 +174,10 @@ def test_change_of_a_plug_in_changes_its_fingerprint_and_no_other(project: Path)
     assert shown(project, "trades-linf") == trades
     edit(file, "ball / 4", "ball / 3")
     changed = shown(project, "trades-linf")
-    assert changed.split("-")[0] != trades.split("-")[0]
-    assert changed.split("-")[1] == trades.split("-")[1]
+    assert changed[0] != trades[0]
+    assert changed[1] == trades[1]
     assert shown(project, "pgd-linf") == pgd
     edit(project / "robust" / "norms.py", "def steepest", "EXTRA = 1\n\n\ndef steepest")
-    assert shown(project, "pgd-linf").split("-")[0] != pgd.split("-")[0]
+    both = shown(project, "pgd-linf")
+    assert both[0] != pgd[0]
+    assert both[1] != pgd[1]
