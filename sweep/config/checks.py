@@ -12,7 +12,7 @@ from robust.evaluate import CERTIFIED, CERTIFIED_TIGHT, ENGINES
 from robust.losses import LOSSES
 from robust.supports import supports
 from sweep import datasets, files
-from sweep.config.schema import Data, Ray, SweepConfig
+from sweep.config.schema import RETRAIN, Data, Ray, SweepConfig
 from sweep.datasets.loading import check_root
 from sweep.errors import unknown
 from sweep.limits import LARGEST, LARGEST_INT, SMALLEST, out_of_range
@@ -32,6 +32,8 @@ def check(config: SweepConfig) -> None:
             f"name={config.name!r}: must be letters, digits, '_', '-' or '.', at most "
             f"{_LONGEST_NAME} of them, as it names a folder"
         )
+    if config.retrain not in RETRAIN:
+        raise ValueError(f"retrain={config.retrain}: must be one of {', '.join(RETRAIN)}")
     _check_results(config)
     _check_names(config)
     _check_lists(config)
