@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from robust.supports import label_of
@@ -17,6 +17,7 @@ from sweep.cost import calibration
 from sweep.cost.device import local_device, slots
 from sweep.driver import pack_log, report
 from sweep.driver.dry_run import show
+from sweep.driver.outline import curves_that_are_not_made, outline
 from sweep.driver.overhead import SlotTime
 from sweep.driver.plan import Plan, Task, learn_memory, make_plan, make_tasks
 from sweep.driver.progress import Progress
@@ -34,11 +35,19 @@ from sweep.uri import redacted_values
 
 @dataclass(frozen=True)
 class Ending:
-    """How a sweep ended: its folder, and how many trials were trained and failed."""
+    """How a sweep ended.
+
+    Attributes:
+        folder: of its results.
+        trained: how many trials were trained or evaluated further.
+        failed: how many of them failed.
+        unfinished: whether networks that were trained now are to be evaluated further.
+    """
 
     folder: store.Folder
     trained: int
     failed: int
+    unfinished: bool = False
 
 
 def dry_run(parts: Sequence[SweepConfig]) -> None:
@@ -73,14 +82,24 @@ def sweep(parts: Sequence[SweepConfig], overrides: Sequence[str] = ()) -> Ending
             files.remove_temporaries(folder.path)
         store.set_damaged_aside(folder)
         store.consolidate(folder)
-        plan = make_plan(parts)
-        commit = git_commit()
-        tasks, _ = plan_tasks(plan, commit, probe=True)
-        checkpoints.remove_stale(plan.folder, store.finished(folder.root))
-        _write_manifest(plan, commit, overrides)
-        driver = Driver(plan, tasks)
-        driver.run(_opening(plan, tasks))
-        return driver.close()
+        ending = _round(parts, overrides)
+        while ending.unfinished and not ending.failed:
+            # What another part of the sweep trained is evaluated further.
+            further = _round(parts, overrides)
+            ending = replace(further, trained=ending.trained + further.trained)
+        return ending
+
+
+def _round(parts: Sequence[SweepConfig], overrides: Sequence[str]) -> Ending:
+    """Run what can be run now."""
+    plan = make_plan(parts)
+    commit = git_commit()
+    tasks, _ = plan_tasks(plan, commit, probe=True)
+    checkpoints.remove_stale(plan.folder, store.finished(plan.folder.root))
+    _write_manifest(plan, commit, overrides)
+    driver = Driver(plan, tasks)
+    driver.run(_opening(plan, tasks))
+    return driver.close()
 
 
 def plan_tasks(
@@ -94,11 +113,8 @@ def plan_tasks(
 
 
 def _opening(plan: Plan, tasks: Sequence[Task]) -> str:
-    total, complete = len(plan.trials), len(plan.finished)
-    if not tasks:
-        return f"{plan.name}: all {total:,} trials are complete; nothing to train"
-    before = f", {complete:,} of {total:,} complete before" if complete else ""
-    return f"{plan.name}: {total - complete:,} trials in {len(tasks):,} packs{before}"
+    lines = [outline(plan, tasks), curves_that_are_not_made(plan)]
+    return "\n".join(line for line in lines if line is not None)
 
 
 @contextlib.contextmanager
@@ -222,6 +238,8 @@ class Driver:
         if summary.unwritten is not None:
             raise self._unwritten(summary.unwritten)
         self.failed += summary.failed
+        if summary.note is not None:
+            output.warn(summary.note)
         self._try("progress", self.progress.finished, job, summary)
         useful = 0.0 if summary.found else summary.train_seconds + summary.evaluation_seconds
         lost = self.slot_time.finished(job.pack.pack_id, useful)
@@ -230,7 +248,7 @@ class Driver:
             self._try("the log of packs", pack_log.append, self.plan.folder, task, summary, lost)
         if self.tracker is not None:
             self._try("MLflow", self._log_to_mlflow)
-            self._try("MLflow", self.tracker.add, self.plan.folder.records(job.pack.pack_id))
+            self._try("MLflow", self.tracker.add, self.plan.folder.records(job.name))
 
     def _unwritten(self, reason: str) -> StorageError:
         return StorageError(
@@ -270,7 +288,8 @@ class Driver:
                 "progress", print, f"MLflow lacks some of these trials; `{SYNC_COMMAND}` logs them"
             )
         self._try("the account at the end", self._tell)
-        return Ending(self.plan.folder, self.progress.trials, self.failed)
+        later = any(part.todo.later for part in self.plan.parts)
+        return Ending(self.plan.folder, self.progress.trials, self.failed, later)
 
     def _tell(self) -> None:
         if self.tasks:
