@@ -141,22 +141,8 @@ class Predictor:
         chosen: Array = self.classes_[self.decision_function(raw).argmax(axis=1)]
         return chosen
 
-    def codes(self, labels: Any) -> Tensor:
-        """Return the numbers 0..K-1 of labels of `classes_`, [N] int64.
-
-        Raises:
-            ValueError: a label is not one of them.
-        """
-        known = {label: code for code, label in enumerate(self.classes_.tolist())}
-        given = np.asarray(labels).reshape(-1).tolist()
-        unknown = next((label for label in given if label not in known), None)
-        if unknown is not None:
-            shown = ", ".join(map(str, list(known)[:12])) + (", ..." if len(known) > 12 else "")
-            raise ValueError(f"unknown class {unknown!r}; known: {shown}")
-        return torch.tensor([known[label] for label in given], dtype=torch.int64)
-
     def score(self, raw: Any, labels: Any) -> float:
-        """Return the share of rows whose class is predicted; errors as for `codes` too."""
+        """Return the share of rows whose class is predicted; errors as for `inputs`."""
         return float((self.predict(raw) == np.asarray(labels).reshape(-1)).mean())
 
     def _raw(self, raw: Any) -> Tensor:

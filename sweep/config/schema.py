@@ -12,6 +12,7 @@ from sweep import datasets
 
 RANKING = "ranking"
 RETRAIN = ("none", "changed", "all")
+KEEPS = ("all", "selected", "none")
 
 
 @dataclass
@@ -103,6 +104,14 @@ class Checkpoint:
 
 
 @dataclass
+class Keep:
+    """What is kept of trained networks beside their records."""
+
+    # all; none; or selected: what selection on validation picks, once every trial is recorded.
+    networks: str = "all"
+
+
+@dataclass
 class Ray:
     """Where packs run."""
 
@@ -150,6 +159,7 @@ class SweepConfig:
     data: Data = field(default_factory=Data)
     packing: Packing = field(default_factory=Packing)
     checkpoint: Checkpoint = field(default_factory=Checkpoint)
+    keep: Keep = field(default_factory=Keep)
     ray: Ray = field(default_factory=Ray)
     tracking: Tracking = field(default_factory=Tracking)
     paths: Paths = field(default_factory=Paths)

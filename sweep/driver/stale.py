@@ -18,6 +18,7 @@ from typing import Final
 import polars as pl
 import pyarrow.parquet as pq
 
+from sweep.errors import DamagedError
 from sweep.results import fingerprint, store
 from sweep.results.provenance import short
 
@@ -114,7 +115,10 @@ def recorded_sources(paths: Iterable[Path], asked: Set[str]) -> list[Made]:
 
 
 def _sources_of(asked: Set[str], path: Path) -> list[Made]:
-    recorded = store.statuses(path)
+    try:
+        recorded = store.statuses(path)
+    except (DamagedError, FileNotFoundError):  # named already, and counts as not recorded
+        return []
     trials = asked & recorded.keys()
     if not trials:
         return []

@@ -49,7 +49,7 @@ def evaluation_options(num_samples: int) -> dict[str, object]:
     """
     return {
         "version": schema.EVALUATION_VERSION,
-        "attack": {"steps": list(STEPS)},
+        "attack": {"name": "autoattack", "steps": list(STEPS)},
         "max_samples": num_samples,
     }
 

@@ -19,6 +19,7 @@ from sweep.grid.packing import Pack
 from sweep.grid.rows import Row
 from sweep.hashing import content_hash
 from sweep.pack import added, checkpoints, records, simulate
+from sweep.pack.keep import UnwrittenWeightsError
 from sweep.pack.outcome import Assessment, Outcome, PackOutcome, failed_pack
 from sweep.pack.train import OnStep, Settings, device_lost, measure_after_deaths
 from sweep.results import store
@@ -125,6 +126,8 @@ def _run_and_write(
         outcome = _measure(job, on_step)
         table = _records(job, outcome)
         curves = records.build_curves(pack, settings.origin, outcome)
+    except UnwrittenWeightsError:  # a full disk is no fault of the pack's
+        raise
     except Exception as exception:  # one pack's failure must not stop the sweep
         if leave_lost_device and device_lost(exception):
             raise DeviceLostError(one_line(exception)) from exception

@@ -113,13 +113,6 @@ def test_no_row_has_no_prediction() -> None:
     assert Predictor(pack(), RULE).predict(np.empty((0, 4))).tolist() == []
 
 
-def test_labels_have_codes() -> None:
-    predictor = Predictor(pack(), RULE)
-    assert predictor.codes(["virginica", "setosa"]).tolist() == [2, 0]
-    with pytest.raises(ValueError, match="unknown class 'rose'; known: setosa, versicolor"):
-        predictor.codes(["setosa", "rose"])
-
-
 def test_file_with_the_scaling_is_a_predictor(tmp_path: Path) -> None:
     net = pack()
     networks.save(net, tmp_path / "net", {PREPROCESSING: RULE.to_text()})

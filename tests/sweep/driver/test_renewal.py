@@ -19,6 +19,7 @@ from sweep.errors import LockedError
 from sweep.pack.run import run_pack
 from sweep.results import fingerprint, store
 from sweep.results.lock import locked
+from sweep.upkeep import check
 from tests.sweep.helpers import config
 
 OLD, NOW = "a" * 40, "b" * 40
@@ -90,13 +91,7 @@ def test_changed_defense_is_kept_with_a_warning_unless_asked(
         capsys.readouterr()
         plan = look([small(tmp_path)], NOW)
         warning = capsys.readouterr().err
-        for part in (
-            "warning",
-            "trained 2 of 4 recorded networks",
-            "arub-linf 2",
-            "aaaaaaa",
-            "bbbbbbb",
-        ):
+        for part in ("warning", "trained 2 of 4 recorded", "arub-linf 2", "aaaaaaa", "bbbbbbb"):
             assert part in warning
         assert "all 4 trials are complete (2 of them by other code than today's)" in said(plan)
     assert rows_of(tmp_path).equals(before)
@@ -124,6 +119,30 @@ def test_changed_defense_is_trained_again_and_replaces_the_old(
     assert "warning" not in capsys.readouterr().err
 
 
+def test_changed_attack_is_measured_again_on_the_kept_networks(
+    tmp_path: Path, edit: Change, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(small(tmp_path), OLD)
+    before = rows_of(tmp_path)
+    weights = sorted((tmp_path / "results" / "small" / "networks").glob("*"))
+    assert weights
+    kept = {path: path.read_bytes() for path in weights}
+    edit(attack="fgm-l1")
+    preview = previewed_plan([small(tmp_path, "changed")], NOW)
+    assert "measured 24 recorded rows" in capsys.readouterr().err
+    assert [part.todo.rows for part in preview.parts] == [24]
+    plan = run(small(tmp_path, "changed"), NOW)
+    assert trained(plan) == []
+    after = rows_of(tmp_path)
+    assert set(after.filter(attack="fgm-l1")["git_commit"]) == {NOW}
+    assert set(after.filter(pl.col("attack") != "fgm-l1")["git_commit"]) == {OLD}
+    key = ["trial_id", "evaluation_id"]
+    same = ["accuracy", "num_samples", "weights_hash", "source_fingerprint"]
+    assert after.select(key + same).sort(key).equals(before.select(key + same).sort(key))
+    assert {path: path.read_bytes() for path in weights} == kept
+    assert not [line for line in check.check(tmp_path / "results").findings if "parquet" in line]
+
+
 def test_everything_of_the_grid_is_made_again_and_nothing_else(tmp_path: Path) -> None:
     whole = small(tmp_path)
     run(whole, OLD)
@@ -131,6 +150,21 @@ def test_everything_of_the_grid_is_made_again_and_nothing_else(tmp_path: Path) -
     assert trained(run(small(tmp_path, "all", grid=grid), NOW)) == ["arub-linf", "nominal"]
     commits = rows_of(tmp_path).select("learning_rate", "git_commit").unique().rows()
     assert sorted(commits) == [(1e-3, NOW), (1e-2, OLD)]
+
+
+def test_small_grid_renews_its_own_stale_networks_and_hides_no_others(
+    tmp_path: Path, edit: Change
+) -> None:
+    whole = small(tmp_path)
+    run(whole, OLD)
+    edit(defense="arub-linf")
+    edit(attack="fgm-l1")
+    grid = replace(whole.grid, learning_rate=[1e-3])
+    plan = run(small(tmp_path, "changed", grid=grid), NOW)
+    assert trained(plan) == ["arub-linf"]
+    left = rows_of(tmp_path).filter(learning_rate=1e-2)
+    assert set(left["git_commit"]) == {OLD}
+    assert left.height == rows_of(tmp_path).height / 2
 
 
 def test_stale_network_that_another_experiment_holds_is_replaced_there(
