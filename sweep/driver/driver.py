@@ -21,6 +21,7 @@ from sweep.driver.outline import curves_that_are_not_made, outline
 from sweep.driver.overhead import SlotTime
 from sweep.driver.plan import Plan, Task, learn_memory, make_plan, make_tasks
 from sweep.driver.progress import Progress
+from sweep.driver.renewal import previewed_plan, renewed_plan
 from sweep.errors import StorageError, UserError
 from sweep.grid.options import evaluated_attacks
 from sweep.pack import checkpoints, train
@@ -52,7 +53,7 @@ class Ending:
 
 def dry_run(parts: Sequence[SweepConfig]) -> None:
     """Print what would run."""
-    plan = make_plan(parts)
+    plan = previewed_plan(parts, git_commit())
     tasks, rates = plan_tasks(plan, "unknown")
     show(plan, tasks, rates, slots(plan.config.ray))
 
@@ -84,18 +85,17 @@ def sweep(parts: Sequence[SweepConfig], overrides: Sequence[str] = ()) -> Ending
         store.consolidate(folder)
         if alone:
             weights.prune(folder, _complete(folder))
-        ending = _round(parts, overrides)
+        commit = git_commit()
+        ending = _round(renewed_plan(parts, commit), commit, overrides)
         while ending.unfinished and not ending.failed:
             # What another part of the sweep trained is evaluated further.
-            further = _round(parts, overrides)
+            further = _round(make_plan(parts), commit, overrides)
             ending = replace(further, trained=ending.trained + further.trained)
         return ending
 
 
-def _round(parts: Sequence[SweepConfig], overrides: Sequence[str]) -> Ending:
+def _round(plan: Plan, commit: str, overrides: Sequence[str]) -> Ending:
     """Run what can be run now."""
-    plan = make_plan(parts)
-    commit = git_commit()
     tasks, _ = plan_tasks(plan, commit, probe=True)
     checkpoints.remove_stale(plan.folder, store.finished(plan.folder.root))
     _write_manifest(plan, commit, overrides)

@@ -50,6 +50,11 @@ def path_of(folder: Folder, pack_id: str) -> Path:
     return folder.path / "networks" / f"{pack_id}{SUFFIX}"
 
 
+def files_of(folder: Folder) -> list[Path]:
+    """The weights of all packs of an experiment, in a fixed order."""
+    return sorted(path_of(folder, "x").parent.glob(f"[!.]*{SUFFIX}"))
+
+
 def write(
     folder: Folder,
     pack_id: str,
@@ -188,7 +193,7 @@ def prune(folder: Folder, wanted: Container[str]) -> int:
     """
     dropped = 0
     seen: set[str] = set()
-    for path in sorted(path_of(folder, "x").parent.glob(f"[!.]*{SUFFIX}")):
+    for path in files_of(folder):
         try:
             there = trials_of(path)
             kept = [trial for trial in there if trial in wanted and trial not in seen]
