@@ -11,6 +11,8 @@ from typing import Any
 from sweep import datasets
 
 RANKING = "ranking"
+RETRAIN = ("none", "changed", "all")
+KEEPS = ("all", "selected", "none")
 
 
 @dataclass
@@ -103,6 +105,14 @@ class Checkpoint:
 
 
 @dataclass
+class Keep:
+    """What is kept of trained networks beside their records."""
+
+    # all; none; or selected: what selection on validation picks, once every trial is recorded.
+    networks: str = "all"
+
+
+@dataclass
 class Ray:
     """Where packs run."""
 
@@ -140,6 +150,9 @@ class SweepConfig:
     dry_run: bool = False  # print what would run, train nothing
     debug: bool = False  # a tiny, loud run in one process
     simulate: bool = False  # made-up records in place of training
+    # What other code than today's trained or evaluated: "none" warns and keeps it, "changed" makes
+    # it again, "all" makes everything of this grid again.
+    retrain: str = "none"
     shows: str = RANKING  # at the end: the ranking of the defenses, or a table by its name
     grid: Grid = field(default_factory=Grid)
     training: Training = field(default_factory=Training)
@@ -147,6 +160,7 @@ class SweepConfig:
     data: Data = field(default_factory=Data)
     packing: Packing = field(default_factory=Packing)
     checkpoint: Checkpoint = field(default_factory=Checkpoint)
+    keep: Keep = field(default_factory=Keep)
     ray: Ray = field(default_factory=Ray)
     tracking: Tracking = field(default_factory=Tracking)
     paths: Paths = field(default_factory=Paths)

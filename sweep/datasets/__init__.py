@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from sweep.datasets.loading import describe, load, names, planned, raw_and_split
-from sweep.datasets.preprocessing import Preprocessing, preprocessing
 from sweep.datasets.values import DataOptions, Dataset, DatasetInfo, OneHot, Split
 
 __all__ = [
@@ -11,12 +10,10 @@ __all__ = [
     "Dataset",
     "DatasetInfo",
     "OneHot",
-    "Preprocessing",
     "Split",
     "describe",
     "load",
     "names",
     "planned",
-    "preprocessing",
     "raw_and_split",
 ]

@@ -1,98 +1,58 @@
-"""What happens to raw rows before a network sees them, for networks that leave this project.
-
-A raw row is what the data set's file holds, with categories one-hot encoded (`groups`), or an
-image's pixels from 0 to 255. Standardised tables and images in [0, 1] are affine: the scaling can
-be a first layer. Images standardised one by one are not: each is scaled by its own deviation.
-"""
+"""The rule by which a data set's raw features became a network's inputs, to be kept with it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import lru_cache
+from types import MappingProxyType
 
 import numpy as np
-from numpy.typing import NDArray
 
-from sweep.datasets.loading import check_scaling, describe, raw_and_split
-from sweep.datasets.scaling import scalings
-from sweep.datasets.values import DataOptions, FloatArray, OneHot
-
-
-@dataclass(frozen=True)
-class Preprocessing:
-    """How raw rows of a data set become the inputs of networks trained on one of its splits.
-
-    Args:
-        scaling: its name.
-        shift: [D], the training means of a standardised table; None where it is not affine.
-        scale: [D], its training deviations, inf where a column is constant in training (1 / scale
-            is 0, and so is the input); None where it is not affine.
-        feature_names: of the D inputs; empty for images.
-        class_names: the K labels, in the order of the logits.
-        input_shape: (D,), or (H, W, C) of images, which are flattened in this order.
-        groups: the inputs that are one-hot encoded, by the column they come from.
-    """
-
-    scaling: str
-    shift: FloatArray | None
-    scale: FloatArray | None
-    feature_names: tuple[str, ...]
-    class_names: tuple[str, ...]
-    input_shape: tuple[int, ...]
-    groups: tuple[OneHot, ...] = ()
-
-    @property
-    def is_affine(self) -> bool:
-        """Whether inputs are (raw - shift) / scale."""
-        return self.shift is not None
-
-    def layer(self) -> tuple[FloatArray, FloatArray]:
-        """Return the scaling as a first layer, inputs = weight * raw + bias; each [D].
-
-        Raises:
-            ValueError: the scaling is not affine.
-        """
-        if self.shift is None or self.scale is None:
-            raise ValueError(
-                f"scaling={self.scaling!r} of images takes each image's own mean and deviation, "
-                "and is no affine layer; allowed: networks trained with scaling=unit, or `inputs`"
-            )
-        return 1.0 / self.scale, 0.0 - self.shift / self.scale
-
-    def inputs(self, raw: NDArray[np.generic]) -> NDArray[np.float32]:
-        """Return what a network sees of raw rows, as in training up to the last digit of float32.
-
-        Args:
-            raw: [N, D] with NaN where missing, which takes the training mean; or [N, H, W, C].
-
-        Raises:
-            ValueError: the rows have another number of values.
-        """
-        num_features = int(np.prod(self.input_shape))
-        if raw.ndim < 2 or int(np.prod(raw.shape[1:])) != num_features:
-            raise ValueError(f"raw rows {list(raw.shape)}: must be [N, {num_features}]")
-        if self.shift is None or self.scale is None:
-            images = raw.reshape(len(raw), *self.input_shape)
-            return scalings(True)[self.scaling].scale(images, np.arange(0))
-        rows = raw.reshape(len(raw), num_features).astype(np.float64, copy=False)
-        return np.nan_to_num((rows - self.shift) / self.scale, nan=0.0).astype(np.float32)
+from robust.preprocessing import Preprocessing
+from sweep.datasets.loading import raw_and_split
+from sweep.datasets.scaling import scalings, statistics
+from sweep.datasets.values import DataOptions, Indices, RawData
 
 
+@lru_cache(maxsize=4)
 def preprocessing(name: str, scaling: str, options: DataOptions, split_seed: int) -> Preprocessing:
-    """Return how raw rows of a data set become inputs, with statistics of the training rows.
-
-    Args:
-        scaling: one of the data set's `info.scalings`.
+    """Return the rule of `datasets.load` with the same arguments, with the training statistics.
 
     Raises:
         ValueError: the source, the name or the scaling is unknown, or the data are unusable.
     """
-    info = describe(name, options, split_seed)
-    check_scaling(scaling, info)
     raw, indices = raw_and_split(name, options, split_seed)
-    affine = scalings(raw.is_vision)[scaling].affine
-    shift, scale = (None, None)
-    if affine is not None:
-        shift, scale = affine(raw.x[indices.train])
-    return Preprocessing(
-        scaling, shift, scale, raw.features, raw.classes, info.input_shape, raw.groups
+    known = {key: rule for (vision, key), rule in RULES.items() if vision == raw.is_vision}
+    if scaling not in known:
+        raise ValueError(f"scaling={scaling!r}: not allowed for {name}; known: {', '.join(known)}")
+    made = known[scaling](raw, indices)
+    bounds = scalings(raw.is_vision)[scaling].bounds
+    categories = tuple((group.column, group.values) for group in raw.groups)
+    return replace(
+        made, classes=raw.classes, features=raw.features, bounds=bounds, categories=categories
     )
+
+
+def _standardized(raw: RawData, indices: Indices) -> Preprocessing:
+    found = statistics(raw.x.astype(np.float64, copy=False), indices.train)
+    numbers = (tuple(v.tolist()) for v in (found.unit, found.centre, found.deviation))
+    return Preprocessing("affine", raw.x.shape[1:], (), (), *numbers)
+
+
+def _unit(raw: RawData, indices: Indices) -> Preprocessing:
+    return Preprocessing("affine", raw.x.shape[1:], unit=(255.0,))
+
+
+def _per_image(raw: RawData, indices: Indices) -> Preprocessing:
+    return Preprocessing("per-image", raw.x.shape[1:])
+
+
+# (images, scaling) -> the rule, as `sweep.datasets.scaling` has them.
+RULES: Mapping[tuple[bool, str], Callable[[RawData, Indices], Preprocessing]] = MappingProxyType(
+    {
+        (False, "standardized"): _standardized,
+        (True, "unit"): _unit,
+        (True, "standardized"): _per_image,
+    }
+)

@@ -16,23 +16,16 @@ from numpy.typing import NDArray
 from sweep.datasets.values import FloatArray, IntArray
 
 Scale = Callable[[NDArray[np.generic], IntArray], NDArray[np.float32]]
-Affine = Callable[[NDArray[np.generic]], tuple[FloatArray, FloatArray]]
 UNBOUNDED = (-math.inf, math.inf)
 _SAMPLED = 5000  # images: enough for the third digit of a mean over all of MNIST's
 
 
 @dataclass(frozen=True)
 class Scaling:
-    """How raw rows become inputs, and the range that attacks must stay in.
-
-    Args:
-        affine: of the training rows, shift and scale [D] with inputs (raw - shift) / scale; None
-            where the inputs are no affine function of a row.
-    """
+    """How raw rows become inputs, and the range that attacks must stay in."""
 
     scale: Scale
     bounds: tuple[float, float]
-    affine: Affine | None = None
 
 
 @dataclass(frozen=True)
@@ -126,20 +119,9 @@ def _standardize_any(x: NDArray[np.generic], train: IntArray) -> NDArray[np.floa
     return standardize(x.astype(np.float64, copy=False), train)
 
 
-def _affine_table(rows: NDArray[np.generic]) -> tuple[FloatArray, FloatArray]:
-    found = statistics(rows.astype(np.float64, copy=False), np.arange(len(rows)))
-    deviation = np.where(found.deviation > 0, found.deviation, np.inf)
-    return found.centre * found.unit, deviation * found.unit
-
-
-def _affine_unit(images: NDArray[np.generic]) -> tuple[FloatArray, FloatArray]:
-    num_features = math.prod(images.shape[1:])
-    return np.zeros(num_features), np.full(num_features, 255.0)
-
-
-TABULAR = {"standardized": Scaling(_standardize_any, UNBOUNDED, _affine_table)}
+TABULAR = {"standardized": Scaling(_standardize_any, UNBOUNDED)}
 VISION = {
-    "unit": Scaling(unit, (0.0, 1.0), _affine_unit),
+    "unit": Scaling(unit, (0.0, 1.0)),
     "standardized": Scaling(standardize_images, UNBOUNDED),
 }
 
