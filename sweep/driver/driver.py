@@ -97,7 +97,8 @@ def sweep(parts: Sequence[SweepConfig], overrides: Sequence[str] = ()) -> Ending
 def _round(plan: Plan, commit: str, overrides: Sequence[str]) -> Ending:
     """Run what can be run now."""
     tasks, _ = plan_tasks(plan, commit, probe=True)
-    checkpoints.remove_stale(plan.folder, store.finished(plan.folder.root))
+    in_training = {trial.trial_id for part in plan.parts for trial in plan.missing(part)}
+    checkpoints.remove_stale(plan.folder, store.finished(plan.folder.root).keys() - in_training)
     _write_manifest(plan, commit, overrides)
     driver = Driver(plan, tasks)
     driver.run(_opening(plan, tasks))

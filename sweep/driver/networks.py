@@ -87,6 +87,9 @@ def main(argv: Sequence[str], selection: Selection) -> int:
     Returns:
         0, or 2 where an argument or the records are wrong.
     """
+    if list(argv[:1]) in (["--help"], ["-h"], ["help"]):
+        print(__doc__)
+        return 0
     try:
         usage = _usage()
         command, options, words = arguments.parse(argv, list(COMMANDS), _DEFAULTS, usage)
@@ -141,6 +144,7 @@ def _export(call: _Call) -> str:
         raise ValueError(f"format={form}: {unknown('format', form, FORMATS)}")
     restored = call.restored()
     path = Path(call.options["out"] or f"{call.words[0]}{SUFFIXES[form]}")
+    path.parent.mkdir(parents=True, exist_ok=True)
     export(
         restored.net,
         path,

@@ -19,6 +19,7 @@ from robust_sweep import cli, run, selection
 from sweep import datasets
 from sweep.datasets import DataOptions
 from sweep.driver import kept
+from sweep.driver import networks as driver_networks
 from sweep.results import store, weights
 from sweep.results.lock import locked
 
@@ -275,6 +276,12 @@ def test_pruning_waits_for_no_sweep(copy: Path, capsys: pytest.CaptureFixture[st
     assert set(weights.find(copy)) == recorded(copy)
     assert called("prune", f"experiment={NAME}", f"results={copy}") == 0
     assert "networks deleted" in capsys.readouterr().out
+
+
+def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert called("--help") == 0
+    said = capsys.readouterr().out
+    assert all(f"networks {name}" in said for name in driver_networks.COMMANDS)
 
 
 MISTAKES = {
