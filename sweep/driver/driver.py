@@ -165,9 +165,14 @@ def _write_manifest(plan: Plan, commit: str, overrides: Sequence[str]) -> None:
         trial_ids=(trial.trial_id for trial in plan.trials),
         data_hashes=hashes,
         pixel_scales=scales,
-        overrides=redacted_values(overrides),
+        overrides=redacted_values(_that_complete(overrides)),
         labels=_labels(plan),
     )
+
+
+def _that_complete(overrides: Sequence[str]) -> list[str]:
+    """The arguments that complete a sweep when given again: making it again is asked for once."""
+    return [text for text in overrides if not text.startswith("retrain=")]
 
 
 def _labels(plan: Plan) -> dict[str, str]:
