@@ -11,14 +11,14 @@ from robust import attacks, defenses, networks
 from robust.evaluate import CERTIFIED, CERTIFIED_TIGHT, ENGINES
 from robust.losses import LOSSES
 from robust.supports import supports
-from sweep.config.schema import KEEPS, Data, Ray, SweepConfig, data_options
+from sweep import files
+from sweep.config.schema import KEEPS, RETRAIN, Data, Ray, SweepConfig, data_options
 from sweep.datasets.loading import check_name as check_dataset
 from sweep.errors import unknown
 from sweep.limits import LARGEST, LARGEST_INT, SMALLEST, out_of_range
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _LONGEST_NAME = 200  # file systems allow 255 bytes
-_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/")
 
 
 def check(config: SweepConfig) -> None:
@@ -32,6 +32,8 @@ def check(config: SweepConfig) -> None:
             f"name={config.name!r}: must be letters, digits, '_', '-' or '.', at most "
             f"{_LONGEST_NAME} of them, as it names a folder"
         )
+    if config.retrain not in RETRAIN:
+        raise ValueError(f"retrain={config.retrain}: must be one of {', '.join(RETRAIN)}")
     _check_results(config)
     _check_catalog(config.data)
     _check_names(config)
@@ -89,13 +91,7 @@ def _is_name(text: str) -> bool:
 def _check_results(config: SweepConfig) -> None:
     """Records lie in a folder of this machine, or of one that all machines see."""
     results = config.paths.results
-    reason = None
-    if not results.strip() or not results.isprintable():
-        reason = "names no folder"
-    elif _ADDRESS.match(results):
-        reason = "is an address, and records are kept in a folder that this machine sees"
-    elif results.startswith("~"):
-        reason = "is not expanded; write the folder in full"
+    reason = files.why_no_folder(results)
     if reason is not None:
         raise ValueError(f"paths.results={results}: {reason}, as in paths.results=/path/to/folder")
     whole = (Path(results) / str(config.name)).absolute()

@@ -11,6 +11,7 @@ from typing import Any
 from sweep import datasets
 
 RANKING = "ranking"
+RETRAIN = ("none", "changed", "all")
 KEEPS = ("all", "selected", "none")
 
 
@@ -149,6 +150,9 @@ class SweepConfig:
     dry_run: bool = False  # print what would run, train nothing
     debug: bool = False  # a tiny, loud run in one process
     simulate: bool = False  # made-up records in place of training
+    # What other code than today's trained or evaluated: "none" warns and keeps it, "changed" makes
+    # it again, "all" makes everything of this grid again.
+    retrain: str = "none"
     shows: str = RANKING  # at the end: the ranking of the defenses, or a table by its name
     grid: Grid = field(default_factory=Grid)
     training: Training = field(default_factory=Training)

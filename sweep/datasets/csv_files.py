@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from sweep.datasets.table import RowError, unique_columns
+from sweep.datasets.table import RowError, not_numeric, unique_columns
 from sweep.errors import unreadable
 
 MISSING_MARKS = ("?",)  # beside pandas' own: empty, NA, NaN, null and the like
@@ -172,10 +172,8 @@ def _frame(text: str, separator: str, rules: CsvRules) -> pd.DataFrame:
 
 def _with_numbers(frame: pd.DataFrame) -> pd.DataFrame:
     """Make numbers of integers that are too long for 64 bits, which pandas leaves as text."""
-    for position in range(frame.shape[1]):
+    for position in not_numeric(frame):
         column = frame.iloc[:, position]
-        if pd.api.types.is_numeric_dtype(column.dtype):
-            continue
         numbers = pd.to_numeric(column, errors="coerce")
         if numbers.notna().any() and numbers.isna().equals(column.isna()):
             frame.isetitem(position, numbers.to_numpy(dtype="float64"))
