@@ -44,10 +44,10 @@ def join(packs: Sequence[Pack]) -> Pack:
 def _architecture(pack: AnyPack) -> tuple[object, ...]:
     """What packs have in common that can be joined."""
     parts = [(name, p.shape[1:], p.dtype, p.device) for name, p in pack.named_parameters()]
-    return type(pack), getattr(pack, "input_shape", None), getattr(pack, "graph", None), parts
+    return type(pack), pack.header(), parts
 
 
 def _shown(pack: AnyPack) -> str:
     shapes = [tuple(parameter.shape[1:]) for parameter in pack.parameters()]
-    dtype = next(pack.parameters()).dtype
+    dtype = next(iter(pack.parameters())).dtype
     return f"{type(pack).__name__} with parameters {shapes}, {dtype}"

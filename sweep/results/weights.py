@@ -194,8 +194,7 @@ def prune(folder: Folder, wanted: Container[str]) -> int:
     """
     dropped = 0
     seen: set[str] = set()
-    place = path_of(folder, "x").parent
-    for half in place.glob(".*"):  # of killed processes: ours, and those of safetensors itself
+    for half in path_of(folder, "x").parent.glob(".*"):  # ours, and those of safetensors itself
         half.unlink(missing_ok=True)
     for path in files_of(folder):
         try:
