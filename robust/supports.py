@@ -13,12 +13,11 @@ from typing import Final
 from torch import nn
 
 from robust import attacks, defenses, networks
-from robust.evaluate import CERTIFICATES, CERTIFIED, CERTIFIED_TIGHT
+from robust.bounds import methods
+from robust.evaluate import CERTIFICATES
+from robust.networks.base import KINDS
 from robust.registry import unknown
 
-# A certificate -> the kinds of networks that it is made for.
-_CERTIFICATE_KINDS: Final = {CERTIFIED: ("mlp", "cnn"), CERTIFIED_TIGHT: ("mlp",)}
-_CERTIFICATE_NORM: Final = "l1"
 _CERTIFICATE_LABEL: Final = "Certified"
 
 
@@ -82,7 +81,7 @@ def label_of(method: str) -> str:
 def _requirements(method: str) -> tuple[tuple[str, ...] | None, str | None]:
     """Return the kinds of networks (None: all) and the norm that a method is made for."""
     if method in CERTIFICATES:
-        return _CERTIFICATE_KINDS[method], _CERTIFICATE_NORM
+        return _proven_kinds(method), CERTIFICATES[method].norm
     if method in attacks.names():
         attack = attacks.get(method)
         return attack.network_kinds, attack.norm
@@ -92,3 +91,10 @@ def _requirements(method: str) -> tuple[tuple[str, ...] | None, str | None]:
     raise ValueError(
         unknown("method", method, [*defenses.names(), *attacks.names(), *CERTIFICATES])
     )
+
+
+def _proven_kinds(certificate: str) -> tuple[str, ...]:
+    """Return the kinds of networks for which a certificate's method is a proof in its norm."""
+    what = CERTIFICATES[certificate]
+    method = methods.get(what.method)
+    return tuple(name for name in KINDS if method.why_not(KINDS.get(name).pack, what.norm) is None)

@@ -66,6 +66,11 @@ class ForNetworks:
         return next((self._known[base] for base in kind.__mro__ if base in self._known), None)
 
 
+def type_name(net: object) -> str:
+    """Return the name of a pack's class, or of a class of packs."""
+    return net.__name__ if isinstance(net, type) else type(net).__name__
+
+
 def in_float64(compute: Callable[[Any, Tensor, Tensor, Ball], tuple[Tensor, Tensor]]) -> Compute:
     """Return the bounds of multi-layer perceptrons that are computed in float64.
 
@@ -118,8 +123,7 @@ class Method:
         if with_costs and not (norm == "l1" and self.with_costs):
             return f"takes no costs in norm {norm!r}"
         if not self.supports(net):
-            kind = net if isinstance(net, type) else type(net)
-            return f"has no bound for a network of type {kind.__name__}"
+            return f"has no bound for a network of type {type_name(net)}"
         return None
 
     def check(self, net: object, norm: str, with_costs: bool = False) -> None:

@@ -9,4 +9,4 @@ from robust.networks import MLP
 compute = ForNetworks()
 compute.register(MLP)(in_float64(crown.worst_case_differences))
 
-register(Method("crown", "CROWN", ("l1", "l2", "linf"), compute, effort=2, with_costs=True))
+register(Method("crown", "CROWN", ("l1", "l2", "linf"), compute, effort=4, with_costs=True))

@@ -22,4 +22,4 @@ def _bounds(
     return Bounds(upper, RoundingSlack(net)(x, y, radius)[0])
 
 
-register(Method("rub", "RUB", ("l1",), compute, effort=4))
+register(Method("rub", "RUB", ("l1",), compute, effort=3))
