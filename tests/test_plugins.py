@@ -80,7 +80,7 @@ def test_what_a_dropped_in_network_does_not_support_is_refused(project: Path) ->
     assert done.returncode == 2
     assert done.stderr == (
         "error: evaluation.certify=true: is not made for network 'funnel-16x4'; "
-        "made for: mlp, cnn\n"
+        "made for: cnn, lenet, mlp, resmlp\n"
     )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from robust import attacks, defenses, networks
-from robust.evaluate import CERTIFIED, CERTIFIED_TIGHT, ENGINES
+from robust.evaluate import BEST_CERTIFICATES, CERTIFIED, CERTIFIED_TIGHT, ENGINES
 from robust.losses import LOSSES
 from robust.supports import supports
 from sweep import datasets
@@ -17,6 +17,7 @@ from sweep.datasets.loading import check_root
 from sweep.errors import unknown
 from sweep.limits import LARGEST, LARGEST_INT, SMALLEST, out_of_range
 
+AUTO = "auto"  # of evaluation.certificates: those that are cheap (sweep.driver.plan)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _LONGEST_NAME = 200  # file systems allow 255 bytes
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/")
@@ -55,6 +56,7 @@ def _check_names(config: SweepConfig) -> None:
         "grid.defense": (config.grid.defense, defenses.get),
         "training.loss": ([config.training.loss], LOSSES.get),
         "evaluation.attacks": (config.evaluation.attacks, attacks.get),
+        "evaluation.certificates": (config.evaluation.certificates, _check_certificate),
         "evaluation.engine": ([config.evaluation.engine], _check_engine),
     }
     for key, (values, check_name) in checks.items():
@@ -116,9 +118,18 @@ def _check_support(config: SweepConfig) -> None:
         for attack in config.evaluation.attacks:
             if not (answer := supports(network, attack)):
                 raise ValueError(f"evaluation.attacks={attack}: {answer.reason}")
+        for name in config.evaluation.certificates:
+            if name != AUTO and not (answer := supports(network, name)):
+                raise ValueError(f"evaluation.certificates={name}: {answer.reason}")
         for certificate, (key, asked) in certificates.items():
             if asked and not (answer := supports(network, certificate)):
                 raise ValueError(f"{key}=true: {answer.reason}")
+
+
+def _check_certificate(name: str) -> None:
+    known = (AUTO, *BEST_CERTIFICATES)
+    if name not in known:
+        raise ValueError(unknown("certificate", name, known))
 
 
 def _check_dataset(name: str, data: Data) -> None:

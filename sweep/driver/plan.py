@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from robust import networks
+from robust.supports import supports
 from sweep import datasets
+from sweep.config.checks import AUTO
 from sweep.config.schema import SweepConfig, data_options
 from sweep.cost import calibration, memory, model
 from sweep.cost.calibration import Rates
@@ -24,7 +26,7 @@ from sweep.pack import checkpoints
 from sweep.pack.records import Origin
 from sweep.pack.run import Job
 from sweep.pack.train import Settings, device_name
-from sweep.results import store
+from sweep.results import schema, store
 
 UNBOUNDED = Memory()
 
@@ -94,11 +96,33 @@ def make_plan(parts: Sequence[SweepConfig]) -> Plan:
     for given in parts:
         config = _taking_effect(given)
         infos = _infos(config)
+        config = with_certificates(config, infos)
         check_memory(config, infos)
         fresh = [t for t in expand.expand(config, infos) if t.trial_id not in seen]
         seen.update(trial.trial_id for trial in fresh)
         made.append(Part(config, infos, tuple(fresh)))
     return Plan(name, tuple(made), {trial: done[trial] for trial in seen if trial in done})
+
+
+def with_certificates(config: SweepConfig, infos: expand.Infos) -> SweepConfig:
+    """The configuration with `auto` replaced by the certificates that are cheap for every trial.
+
+    They are made for the network, and cost little beside the attacks: what they take is counted,
+    not measured, so the rows of a trial depend on no machine.
+    """
+    asked = config.evaluation.certificates
+    if AUTO not in asked:
+        return config
+    made = replace(config.evaluation, certificates=[name for name in asked if name != AUTO])
+    cheap: list[str] = list(schema.CERTIFIED_BEST)
+    for network in config.grid.network:
+        cheap = [name for name in cheap if supports(network, name)]
+        for info in infos.values():
+            size = networks.size(network, info.num_features, info.num_classes, info.input_shape)
+            radii = len(made.attack_grid_radii)
+            cheap = model.affordable(cheap, size, evaluated_attacks(made), radii)
+    chosen: list[str] = [n for n in schema.CERTIFIED_BEST if n in {*made.certificates, *cheap}]
+    return replace(config, evaluation=replace(made, certificates=chosen))
 
 
 def _taking_effect(config: SweepConfig) -> SweepConfig:

@@ -96,7 +96,7 @@ def test_crown_agrees_with_auto_lirpas_recorded_bounds(name: str) -> None:
     x, y = golden_batch(case, torch.float64)
     ball = Ball(radii.unsqueeze(1).expand(-1, len(y)), "linf")
     keep = ~torch.nn.functional.one_hot(y, net.num_classes).bool()
-    for slope, key in (("adaptive", "J_lirpa_adaptive"), ("same", "J_lirpa_sameslope")):
+    for slope, key in (("adaptive", "J_lirpa_adaptive"), ("parallel", "J_lirpa_sameslope")):
         found = crown_walk.worst_case_differences(net, x, y, ball, slope, intersect=False)
         expected = -case[key][::2][:, keep.numpy()].reshape(found.shape)
         scale = np.abs(expected).max(axis=(1, 2), keepdims=True)

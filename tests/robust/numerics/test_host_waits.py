@@ -18,7 +18,12 @@ from robust.evaluation import attack_batches
 from robust.networks import linearization
 from robust.training.optimizer import PackedAdam
 
-NETWORKS = {"mlp-3x200": (37, None), "cnn": (64, (8, 8, 1))}
+NETWORKS = {
+    "mlp-3x200": (37, None),
+    "cnn": (64, (8, 8, 1)),
+    "resmlp-2x64": (37, None),
+    "lenet": (256, (16, 16, 1)),
+}
 BY_DEVICE = (
     mlp_search.CHUNK_ELEMENTS,
     cnn_search.CHUNK_ELEMENTS,
