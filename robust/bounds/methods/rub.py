@@ -11,7 +11,7 @@ from robust.networks import CNN, MLP, GraphNetwork
 from robust.networks.linearization import Network
 from robust.norms import Norm
 
-compute = ForNetworks()
+compute = ForNetworks("rub")
 
 
 @compute.register(MLP, CNN, GraphNetwork)
@@ -22,4 +22,4 @@ def _bounds(
     return Bounds(upper, RoundingSlack(net)(x, y, radius)[0])
 
 
-register(Method("rub", "RUB", ("l1",), compute, effort=4))
+register(Method("rub", "RUB", ("l1",), compute, effort=3))
