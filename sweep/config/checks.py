@@ -16,6 +16,7 @@ from sweep.config.schema import Data, Ray, SweepConfig
 from sweep.datasets.loading import check_root
 from sweep.errors import unknown
 from sweep.limits import LARGEST, LARGEST_INT, SMALLEST, out_of_range
+from sweep.tracking import detail
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _LONGEST_NAME = 200  # file systems allow 255 bytes
@@ -56,6 +57,7 @@ def _check_names(config: SweepConfig) -> None:
         "training.loss": ([config.training.loss], LOSSES.get),
         "evaluation.attacks": (config.evaluation.attacks, attacks.get),
         "evaluation.engine": ([config.evaluation.engine], _check_engine),
+        "tracking.detail": ([config.tracking.detail], detail.check),
     }
     for key, (values, check_name) in checks.items():
         for value in values:
