@@ -68,6 +68,33 @@ def check_batch(
     return inputs, _labels(y, inputs, net.num_classes, part)
 
 
+def check_rows(
+    raw: Numbers, num_features: int, dtype: torch.dtype, *, missing: bool = False
+) -> Tensor:
+    """Return rows of features as a tensor, [N, D], on the CPU unless they are a tensor.
+
+    Args:
+        raw: [N, D], real numbers of any type.
+        num_features: D.
+        dtype: of the result.
+        missing: NaN is allowed.
+
+    Raises:
+        ValueError: another shape; no numbers; infinite, or NaN where that is not allowed.
+    """
+    values = _real(raw, "x")
+    if values.dim() != 2 or values.shape[1] != num_features:
+        raise ValueError(f"x must have shape (N, {num_features}), got {tuple(values.shape)}")
+    values = values.to(dtype)
+    bad = torch.isinf(values) if missing else ~torch.isfinite(values)
+    if bool(bad.any()):
+        raise ValueError(
+            f"x must be finite{' or NaN' if missing else ''} in {dtype}, "
+            f"got {float(values[bad][0])} in column {int(bad.any(dim=0).nonzero()[0])}"
+        )
+    return values
+
+
 def _check_network(net: object) -> None:
     """Refuse what is no pack of networks, and say what makes one of a module of torch.nn."""
     lacking = [name for name in ("num_networks", "num_features") if not hasattr(net, name)]

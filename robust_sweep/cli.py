@@ -63,9 +63,10 @@ def _data(argv: Sequence[str]) -> int:
 
 
 def _networks(argv: Sequence[str]) -> int:
+    from robust_sweep.selection import selected
     from sweep.driver.networks import main
 
-    return main(argv)
+    return main(argv, selected)
 
 
 def _ui(argv: Sequence[str]) -> int:
@@ -79,7 +80,7 @@ COMMANDS: Mapping[str, Command] = {
     "plan": Command("print what `run` would train and what it would cost", _plan),
     "tables": Command("build tables, figures and the report from records", _tables),
     "strong": Command("run AutoAttack on the networks that selection picks", _strong),
-    "networks": Command("list recorded networks, or train one again into a file", _networks),
+    "networks": Command("list the kept networks; export, attack or certify one", _networks),
     "ui": Command("serve MLflow's pages on the results, to this machine only", _ui),
     "data": Command("verify data sets against the catalog, or audit them for leaks", _data),
 }

@@ -16,11 +16,12 @@ from types import MappingProxyType
 
 from torch import Tensor
 
-from robust.networks.base import kind_of
+from robust.networks.base import KINDS, kind_of
 from robust.networks.cnn import CNN
 from robust.networks.mlp import MLP
 
 FORMAT = "robust-sweep networks 1"
+KEYS = ("format", "kind", "networks", "input_shape")  # of the header, which are ours
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
@@ -36,26 +37,33 @@ def save(net: MLP | CNN, path: str | Path, metadata: Mapping[str, str] = NOTHING
         ValueError: the pack is of a kind that cannot be kept, or the metadata use our own keys.
         OSError: the file cannot be written.
     """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        write(net, temporary, metadata)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write(net: MLP | CNN, path: Path, metadata: Mapping[str, str] = NOTHING) -> None:
+    """Write a pack to a file straight away; arguments and errors as for `save`."""
     from safetensors.torch import save_file
 
     header = {"format": FORMAT, "kind": kind_of(net).kind, "networks": str(net.num_networks)}
     if isinstance(net, CNN):
         header["input_shape"] = json.dumps(list(net.input_shape))
-    taken = sorted(set(metadata) & {*header, "input_shape"})
+    taken = sorted(set(metadata) & set(KEYS))
     if taken:
         raise ValueError(f"metadata must not have the key {taken[0]!r}, which the format uses")
+    if not isinstance(net, MLP | CNN):
+        raise ValueError(f"{type(net).__name__} cannot be kept in a file; known: MLP, CNN")
     tensors = {
         f"{name}.{layer}": tensor.detach().cpu().contiguous()
         for name, group in (("weights", net.weights), ("biases", net.biases))
         for layer, tensor in enumerate(group)
     }
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        save_file(tensors, temporary, metadata={**metadata, **header})
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    save_file(tensors, path, metadata={**metadata, **header})
 
 
 def load(path: str | Path) -> MLP | CNN:
@@ -70,13 +78,12 @@ def load(path: str | Path) -> MLP | CNN:
         raise ValueError(f"{path}: holds no networks of this project (its format is {found})")
     try:
         weights, biases = _layers(tensors, "weights"), _layers(tensors, "biases")
-        if header["kind"] == "mlp":
-            return MLP(weights, biases)
-        if header["kind"] == "cnn":
-            return CNN(weights, biases, json.loads(header["input_shape"]))
+        shape = [json.loads(header["input_shape"])] if "input_shape" in header else []
+        pack = KINDS.get(header["kind"]).pack(weights, biases, *shape)
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path}: its networks do not fit together: {error}") from None
-    raise ValueError(f"{path}: unknown kind of network {header['kind']!r}; known: mlp, cnn")
+    assert isinstance(pack, MLP | CNN)  # what `write` wrote
+    return pack
 
 
 def read_metadata(path: str | Path) -> dict[str, str]:

@@ -12,7 +12,7 @@ from robust.evaluate import CERTIFIED, CERTIFIED_TIGHT, ENGINES
 from robust.losses import LOSSES
 from robust.supports import supports
 from sweep import datasets
-from sweep.config.schema import Data, Ray, SweepConfig
+from sweep.config.schema import KEEPS, Data, Ray, SweepConfig
 from sweep.datasets.loading import check_root
 from sweep.errors import unknown
 from sweep.limits import LARGEST, LARGEST_INT, SMALLEST, out_of_range
@@ -58,6 +58,7 @@ def _check_names(config: SweepConfig) -> None:
         "evaluation.attacks": (config.evaluation.attacks, attacks.get),
         "evaluation.engine": ([config.evaluation.engine], _check_engine),
         "tracking.detail": ([config.tracking.detail], detail.check),
+        "keep.networks": ([config.keep.networks], _check_keep),
     }
     for key, (values, check_name) in checks.items():
         for value in values:
@@ -139,6 +140,11 @@ def _check_scaling(name: str) -> None:
 def _check_engine(name: str) -> None:
     if name not in ENGINES:
         raise ValueError(unknown("engine", name, ENGINES))
+
+
+def _check_keep(name: str) -> None:
+    if name not in KEEPS:
+        raise ValueError(unknown("choice", name, KEEPS))
 
 
 Number = int | float

@@ -11,6 +11,7 @@ from typing import Any
 from sweep import datasets
 
 RANKING = "ranking"
+KEEPS = ("all", "selected", "none")
 
 
 @dataclass
@@ -102,6 +103,14 @@ class Checkpoint:
 
 
 @dataclass
+class Keep:
+    """What is kept of trained networks beside their records."""
+
+    # all; none; or selected: what selection on validation picks, once every trial is recorded.
+    networks: str = "all"
+
+
+@dataclass
 class Ray:
     """Where packs run."""
 
@@ -148,6 +157,7 @@ class SweepConfig:
     data: Data = field(default_factory=Data)
     packing: Packing = field(default_factory=Packing)
     checkpoint: Checkpoint = field(default_factory=Checkpoint)
+    keep: Keep = field(default_factory=Keep)
     ray: Ray = field(default_factory=Ray)
     tracking: Tracking = field(default_factory=Tracking)
     paths: Paths = field(default_factory=Paths)

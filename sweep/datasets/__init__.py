@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sweep.datasets.loading import describe, load, names, planned
+from sweep.datasets.loading import describe, load, names, planned, raw_and_split
 from sweep.datasets.values import DataOptions, Dataset, DatasetInfo, Split
 
 __all__ = [
@@ -14,4 +14,5 @@ __all__ = [
     "load",
     "names",
     "planned",
+    "raw_and_split",
 ]

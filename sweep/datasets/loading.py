@@ -115,6 +115,15 @@ def _indices(name: str, options: DataOptions, split_seed: int) -> Indices:
     return split_rows(read_raw(name, options)[0], name, split_seed)
 
 
+def raw_and_split(name: str, options: DataOptions, split_seed: int) -> tuple[RawData, Indices]:
+    """Return a data set before scaling, and its split.
+
+    Raises:
+        ValueError: the source or the name is unknown, or the data are unusable.
+    """
+    return read_raw(name, options)[0], _indices(name, options, split_seed)
+
+
 def _absent_classes(raw: RawData, indices: Indices) -> tuple[str, ...]:
     present = np.bincount(raw.y[indices.train], minlength=len(raw.classes)) > 0
     absent = [label for label, there in zip(raw.classes, present, strict=True) if not there]

@@ -25,7 +25,7 @@ from sweep.grid.options import evaluated_attacks
 from sweep.pack import checkpoints, train
 from sweep.pack import run as worker
 from sweep.pack.run import Job, Summary
-from sweep.results import store
+from sweep.results import store, weights
 from sweep.results.lock import locked
 from sweep.results.provenance import git_commit
 from sweep.tracking.tracker import SYNC_COMMAND, Tracker, check_uri
@@ -73,6 +73,8 @@ def sweep(parts: Sequence[SweepConfig], overrides: Sequence[str] = ()) -> Ending
             files.remove_temporaries(folder.path)
         store.set_damaged_aside(folder)
         store.consolidate(folder)
+        if alone:
+            weights.prune(folder, _complete(folder))
         plan = make_plan(parts)
         commit = git_commit()
         tasks, _ = plan_tasks(plan, commit, probe=True)
@@ -81,6 +83,12 @@ def sweep(parts: Sequence[SweepConfig], overrides: Sequence[str] = ()) -> Ending
         driver = Driver(plan, tasks)
         driver.run(_opening(plan, tasks))
         return driver.close()
+
+
+def _complete(folder: store.Folder) -> set[str]:
+    """The trials that have a network and a record; weights without one were cut short."""
+    found = store.finished(folder.root)
+    return {trial for trial, status in found.items() if status == "complete"}
 
 
 def plan_tasks(

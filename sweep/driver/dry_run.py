@@ -11,7 +11,7 @@ from rich.table import Table
 
 from sweep.cost.calibration import Rates
 from sweep.datasets.values import UNLOADED
-from sweep.driver.plan import Plan, Task, record_bytes
+from sweep.driver.plan import Plan, Task, network_bytes, record_bytes
 from sweep.driver.progress import duration
 
 
@@ -74,7 +74,7 @@ def _show_price(plan: Plan, tasks: Sequence[Task], rates: Rates, slots: int) -> 
     print(
         f"operations: {train:.2e} to train + {evaluation:.2e} to evaluate; "
         f"estimated {duration(max(seconds / slots, longest))} with {slots} packs at a time; "
-        f"records about {rows / 1e6:,.1f} MB"
+        f"records about {rows / 1e6:,.1f} MB, {_networks(plan)}"
     )
     if rates.packs:
         assert rates.error is not None
@@ -89,3 +89,12 @@ def _show_price(plan: Plan, tasks: Sequence[Task], rates: Rates, slots: int) -> 
         )
     else:
         print("(estimate not calibrated: no pack has run here yet)")
+
+
+def _networks(plan: Plan) -> str:
+    """What the kept networks of the missing trials take on disk."""
+    choice = plan.config.keep.networks
+    size = sum(network_bytes(part, plan.missing(part)) for part in plan.parts)
+    until = ", of which the selected ones stay" if choice == "selected" and size else ""
+    shown = f"{size / 1e9:,.1f} GB" if size >= 1e9 else f"{size / 1e6:,.1f} MB"
+    return f"networks about {shown}{until} (keep.networks={choice})"

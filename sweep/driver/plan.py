@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,6 +28,7 @@ from sweep.results import store
 
 UNBOUNDED = Memory()
 
+_PARAMETER_BYTES = 4  # float32
 _ROW_BYTES = 3.0  # of a record on disk: 1.6 in simulated packs of 77; small packs take more
 
 
@@ -249,9 +251,28 @@ def _settings(plan: Plan, config: SweepConfig, git_commit: str, device: str) -> 
         device=device,
         threads=config.ray.cpus_per_pack,
         checkpoint_seconds=config.checkpoint.every_seconds,
+        keep_networks=keeps_networks(config),
     )
 
 
 def record_bytes(parts: Iterable[tuple[SweepConfig, int]]) -> float:
     """The disk space that the records of so many trials of each configuration take."""
     return sum(expand.rows_per_trial(c.evaluation) * count * _ROW_BYTES for c, count in parts)
+
+
+def keeps_networks(config: SweepConfig) -> bool:
+    """Whether networks are kept as they are trained; made-up ones have no weights."""
+    return config.keep.networks != "none" and not config.simulate
+
+
+def network_bytes(part: Part, trials: Iterable[Trial]) -> int:
+    """The disk space that the weights of trials take while a sweep runs."""
+    if not keeps_networks(part.config):
+        return 0
+    count = Counter((trial.network, trial.dataset, trial.split_seed) for trial in trials)
+    total = 0
+    for (network, dataset, split_seed), times in count.items():
+        info = part.infos[dataset, split_seed]
+        size = networks.size(network, info.num_features, info.num_classes, info.input_shape)
+        total += times * size.parameters * _PARAMETER_BYTES
+    return total

@@ -17,6 +17,7 @@ from sweep.datasets import DatasetInfo
 from sweep.errors import DamagedError
 from sweep.grid.packing import Pack
 from sweep.pack import checkpoints, records, simulate
+from sweep.pack.keep import UnwrittenWeightsError
 from sweep.pack.outcome import Assessment, Outcome, PackOutcome, failed_pack
 from sweep.pack.train import OnStep, Settings, device_lost, measure_after_deaths
 from sweep.results import store
@@ -103,6 +104,8 @@ def _run_and_write(
             pack, job.info, settings.evaluation, settings.origin, outcome
         )
         curves = records.build_curves(pack, settings.origin, outcome)
+    except UnwrittenWeightsError:  # a full disk is no fault of the pack's
+        raise
     except Exception as exception:  # one pack's failure must not stop the sweep
         if leave_lost_device and device_lost(exception):
             raise DeviceLostError(one_line(exception)) from exception

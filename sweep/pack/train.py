@@ -26,7 +26,7 @@ from sweep.datasets import DataOptions, Dataset, DatasetInfo
 from sweep.datasets.values import Split
 from sweep.grid.packing import Pack
 from sweep.grid.trial import Trial
-from sweep.pack import checkpoints, monitor
+from sweep.pack import checkpoints, keep, monitor
 from sweep.pack.assess import assess
 from sweep.pack.outcome import Assessment, Outcome, PackOutcome
 from sweep.pack.records import Origin
@@ -62,6 +62,7 @@ class Settings:
     device: str = "cpu"
     threads: int | None = None  # of this process; None leaves torch's choice
     checkpoint_seconds: float | None = None  # between checkpoints; None for none
+    keep_networks: bool = False  # beside the records
 
 
 def measure_within_memory(
@@ -132,6 +133,9 @@ def train_and_evaluate(
     watching = monitor.monitor(net, pack, data, settings.training)
     file = _checkpoint(pack, settings)
     result = train_pack(net, pack, data, settings, on_step, watching, file)
+    if settings.keep_networks:
+        where = store.Folder(Path(settings.results), settings.origin.experiment)
+        keep.keep(net, pack, result.diverged_step, where, settings.data)
     started = time.perf_counter()
     assessed = assess_within_memory(net, first, data, settings, result.diverged_step)
     evaluation_seconds = time.perf_counter() - started

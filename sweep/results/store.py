@@ -4,7 +4,8 @@ results/.id                                      tells this folder from others (
 results/<experiment>/records/<pack_id>.parquet   one row per trial x split x attack x radius
 results/<experiment>/curves/<pack_id>.parquet    what was measured while training
 results/<experiment>/manifest.json               what the commands under this name asked for
-results/<experiment>/checkpoints/                packs in training (`sweep.results.checkpoints`)
+results/<experiment>/networks/<pack_id>.safetensors   trained networks (`sweep.results.weights`)
+results/<experiment>/checkpoints/                packs in training (`sweep.pack.checkpoints`)
 results/<experiment>/logs/                       one line per pack, tracebacks of failures
 
 A pack's files are renamed into place, so a file that exists is complete. A trial is recorded by
