@@ -11,7 +11,10 @@ from analysis.names import NORMS
 from analysis.records import CELL
 from sweep.results.schema import SCHEMA_VERSION, SPLITS, STATUSES
 
-VALUE_COLUMNS = ("split", *CELL, "attack_radius", "accuracy", "num_samples")
+VALUE_COLUMNS = (
+    *("split", *CELL, "attack_radius", "accuracy", "num_samples"),
+    *("evaluation_id", "evaluation_options", "evaluation_fingerprint"),
+)
 TRIAL_COLUMNS = tuple(name for name in RECORD_TYPES if name not in VALUE_COLUMNS)
 RECORDING = ("trial_id", "pack_id", "status")
 SAME = 1e-6  # accuracies closer than this are equal: some were written as float32

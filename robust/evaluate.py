@@ -1,7 +1,8 @@
 """Accuracy of a pack on a whole split: clean, under attack, certified.
 
 Every network of the pack at every radius, in fixed order and in chunks. Examples that a network
-misclassifies without attack count as errors and are not attacked.
+misclassifies without attack count as errors and are not attacked. Unless `nested` is set, what
+survives at one radius does not depend on the other radii.
 
 Legend: P networks in the pack, N examples, R radii, D input features.
 """
@@ -109,12 +110,13 @@ def survivors(
     radii = check_radii(radii, x)
     chunk = None if chunk is None else check_count("chunk", chunk)
     method = None if attack in CERTIFICATES else _method(attack, engine, restarts, record)
-    clean = correct_of(net, x, y)
     if method is None:
+        clean = correct_of(net, x, y)
         return _certified(net, x, y, radii, clean, attack == CERTIFIED_TIGHT).cpu()
     rows = chunk or CHUNK_ROWS.get(x.device.type, CHUNK_ROWS["cpu"])
     width = max(1, rows // min(net.num_networks, GROUP.get(x.device.type, 1)))
     run = Run(net, x, y, method, bounds, seed, width, on_points)
+    clean = torch.cat([correct_of(pack, x, y) for _, pack in run.groups])
     kept = clean.unsqueeze(1).repeat(1, len(radii), 1)
     positive = [r for r, radius in enumerate(radii.tolist()) if radius > 0]
     together = [[r] for r in positive] if nested else [positive]

@@ -68,6 +68,7 @@ class CertificateCheck:
         certified: Tensor,
         attack: str,
         same_balls: bool = True,
+        balls: Tensor | None = None,
     ) -> None:
         """Prepare the comparison.
 
@@ -80,10 +81,13 @@ class CertificateCheck:
             attack: its name, for the report.
             same_balls: whether the attack's balls are those of `radii`. The points of others count
                 for what they are: their distance from x decides.
+            balls: true L1 radii of the attack's balls where they are others than `radii`, in the
+                order of the attack's own.
         """
         self.net, self.x, self.y, self.attack = net, x, y, attack
         self.radii = radii.to(x.device, torch.float64)
         self.certified = certified.to(x.device)
+        self.balls = self.radii if balls is None else balls.to(x.device, torch.float64)
         self.same_balls = same_balls
         self.nearest = torch.full_like(self.certified[:, 0], float("inf"), dtype=torch.float64)
         self.found: list[Contradiction] = []
@@ -96,7 +100,7 @@ class CertificateCheck:
             _, r, a = broken[broken[:, 0] == g].unbind(1)
             example, x_adv = points.examples[g, a], points.x_adv[g, r, a]
             level = torch.as_tensor(points.radii, device=r.device)[r]
-            limit = self.radii[level] if self.same_balls else None
+            limit = self.balls[level] if self.same_balls else None
             self._refute(points.networks.start + g, example, x_adv, limit)
 
     @torch.no_grad()

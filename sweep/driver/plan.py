@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from sweep.datasets import DatasetInfo
 from sweep.grid import expand
 from sweep.grid.options import evaluated_attacks
 from sweep.grid.packing import Pack, make_packs
+from sweep.grid.rows import wanted_rows
 from sweep.grid.trial import Trial
 from sweep.pack import checkpoints
 from sweep.pack.records import Origin
@@ -96,22 +97,10 @@ def make_plan(parts: Sequence[SweepConfig]) -> Plan:
         config = _taking_effect(given)
         infos = _infos(config)
         check_memory(config, infos)
-        asked = [_recorded(trial, done) for trial in expand.expand(config, infos)]
-        fresh = [t for t in asked if t.trial_id not in seen]
+        fresh = [t for t in expand.expand(config, infos) if t.trial_id not in seen]
         seen.update(trial.trial_id for trial in fresh)
         made.append(Part(config, infos, tuple(fresh)))
     return Plan(name, tuple(made), {trial: done[trial] for trial in seen if trial in done})
-
-
-def _recorded(trial: Trial, done: Mapping[str, str]) -> Trial:
-    """The trial, or else the same one with its bound checked, where only that is recorded.
-
-    It has every record that the trial would have, and those of the check.
-    """
-    if not done or trial.trial_id in done:
-        return trial
-    checked = expand.with_check(trial)
-    return checked if checked.trial_id in done else trial
 
 
 def _taking_effect(config: SweepConfig) -> SweepConfig:
@@ -190,7 +179,8 @@ def make_tasks(
             total = price(part.config, info, pack.first).times(len(pack))
             seconds = rates.seconds(pack.first.defense, total.train_flops, total.evaluation_flops)
             settings = _settings(plan, part.config, git_commit, device)
-            tasks.append(Task(Job(pack, info, settings), total, seconds))
+            rows = wanted_rows(part.config.evaluation, info)
+            tasks.append(Task(Job(pack, info, settings, rows), total, seconds))
     return sorted(tasks, key=lambda task: -task.seconds)
 
 

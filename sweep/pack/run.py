@@ -16,6 +16,7 @@ from sweep import datasets, files, output
 from sweep.datasets import DatasetInfo
 from sweep.errors import DamagedError
 from sweep.grid.packing import Pack
+from sweep.grid.rows import Row
 from sweep.pack import checkpoints, records, simulate
 from sweep.pack.keep import UnwrittenWeightsError
 from sweep.pack.outcome import Assessment, Outcome, PackOutcome, failed_pack
@@ -31,6 +32,7 @@ class Job:
     pack: Pack
     info: DatasetInfo
     settings: Settings
+    rows: tuple[Row, ...]  # to be recorded of each trial
 
 
 @dataclass(frozen=True)
@@ -100,9 +102,7 @@ def _run_and_write(
     pack, settings = job.pack, job.settings
     try:
         outcome = _measure(job, on_step)
-        table = records.build_records(
-            pack, job.info, settings.evaluation, settings.origin, outcome
-        )
+        table = _records(job, outcome)
         curves = records.build_curves(pack, settings.origin, outcome)
     except UnwrittenWeightsError:  # a full disk is no fault of the pack's
         raise
@@ -122,6 +122,13 @@ def _run_and_write(
     return _summary(job, outcome, started)
 
 
+def _records(job: Job, outcome: PackOutcome) -> pa.Table:
+    settings = job.settings
+    return records.build_records(
+        job.pack, job.info, job.rows, settings.training, settings.origin, outcome
+    )
+
+
 def record_failure(job: Job, error: str, details: str, started: float | None = None) -> Summary:
     """Record every trial of a pack as failed; the traceback goes to a file of its own.
 
@@ -133,13 +140,13 @@ def record_failure(job: Job, error: str, details: str, started: float | None = N
     Raises:
         OSError: the records cannot be written.
     """
-    pack, settings = job.pack, job.settings
+    pack = job.pack
     started = time.perf_counter() if started is None else started
     _keep_details(job, details)
     if _finished_before(job):
         return replace(_summary(job, _recorded(job, error), started), found=True)
     outcome = failed_pack(len(pack), error)
-    table = records.build_records(pack, job.info, settings.evaluation, settings.origin, outcome)
+    table = _records(job, outcome)
     store.write_table(folder(job).records(pack.pack_id), table)
     return _summary(job, outcome, started)
 
@@ -244,7 +251,7 @@ def _summary(job: Job, outcome: PackOutcome, started: float) -> Summary:
 def _measure(job: Job, on_step: OnStep | None) -> PackOutcome:
     if job.settings.origin.simulated:
         settings = job.settings
-        return simulate.measure(job.pack, job.info, settings.evaluation, settings.training)
+        return simulate.measure(job.pack, job.info, job.rows, settings.training)
     data = datasets.load(
         job.pack.first.dataset,
         job.pack.first.scaling,
@@ -257,4 +264,4 @@ def _measure(job: Job, on_step: OnStep | None) -> PackOutcome:
             f"{job.pack.first.dataset_hash} where the sweep was planned"
         )
     deaths = checkpoints.deaths(folder(job), job.pack)
-    return measure_after_deaths(job.pack, data, job.settings, on_step, deaths)
+    return measure_after_deaths(job.pack, data, job.settings, job.rows, on_step, deaths)

@@ -254,10 +254,11 @@ def test_pack_that_does_not_fit_is_halved(
     problem: str, where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small = config(tmp_path)
-    pack, settings = one_job(small).pack, one_job(small).settings
-    whole = training.train_and_evaluate(pack, dataset(small), settings)
+    job = one_job(small)
+    pack, settings, rows = job.pack, job.settings, job.rows
+    whole = training.train_and_evaluate(pack, dataset(small), settings, rows)
     monkeypatch.setattr(training, where, failing(where, PROBLEMS[problem], 1))
-    halves = training.measure_within_memory(pack, dataset(small), settings)
+    halves = training.measure_within_memory(pack, dataset(small), settings, rows)
     # What only evaluation has no room for is not trained again.
     together = 1 if where == "train" else 2
     for half, own in zip(halves.trials, whole.trials, strict=True):

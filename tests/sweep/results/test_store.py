@@ -13,6 +13,7 @@ from analysis.commands import commands
 from sweep import files
 from sweep.errors import SchemaError
 from sweep.grid.packing import Pack
+from sweep.grid.rows import wanted_rows
 from sweep.grid.trial import Trial
 from sweep.pack import records, simulate
 from sweep.pack.outcome import failed_pack
@@ -21,15 +22,15 @@ from sweep.results import schema, store
 from sweep.results.schema import NUMERICS_VERSION
 from tests.sweep.helpers import config, info, trials
 
-EVALUATION = config().evaluation
+ROWS = wanted_rows(config().evaluation, info())
 
 
 def table(chosen: list[Trial], *, failed: bool = False) -> pa.Table:
     """Records of these trials as one pack: made up if complete, null if failed."""
     pack, origin = Pack(tuple(chosen)), Origin("small", "test", simulated=True)
-    made_up = simulate.measure(pack, info(), EVALUATION, config().training)
+    made_up = simulate.measure(pack, info(), ROWS, config().training)
     outcome = failed_pack(len(pack), "Error: made up") if failed else made_up
-    return records.build_records(pack, info(), EVALUATION, origin, outcome)
+    return records.build_records(pack, info(), ROWS, config().training, origin, outcome)
 
 
 def write(folder: store.Folder, name: str, content: pa.Table, written_at: int = 1) -> Path:
