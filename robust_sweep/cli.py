@@ -69,6 +69,12 @@ def _networks(argv: Sequence[str]) -> int:
     return main(argv, selected)
 
 
+def _publish(argv: Sequence[str]) -> int:
+    from robust_sweep.publish import main
+
+    return main(argv)
+
+
 def _ui(argv: Sequence[str]) -> int:
     from robust_sweep.ui import main
 
@@ -81,6 +87,7 @@ COMMANDS: Mapping[str, Command] = {
     "tables": Command("build tables, figures and the report from records", _tables),
     "strong": Command("run AutoAttack on the networks that selection picks", _strong),
     "networks": Command("list the kept networks; export, attack or certify one", _networks),
+    "publish": Command("give MLflow the selected networks as models, and the report", _publish),
     "ui": Command("serve MLflow's pages on the results, to this machine only", _ui),
     "data": Command("verify data sets against the catalog, or audit them for leaks", _data),
 }

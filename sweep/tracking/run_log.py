@@ -106,6 +106,10 @@ class RunLog:
             found[tags["trial_id"]] = Logged(run.info.run_id, run.info.status, *known)
         return found
 
+    def owner(self) -> dict[str, str]:
+        """Return the tag by which a run is this results folder's."""
+        return {RESULTS_TAG: self.results_id}
+
     def own(self) -> str:
         """Return the filter of this results folder's runs."""
         return f"tags.{RESULTS_TAG} = '{self.results_id}'"
@@ -119,6 +123,14 @@ class RunLog:
             runs: its networks.
             detail: `full` or `summary`.
         """
+        self.put(runs, detail)
+        first = self.networks[runs[0].trial_id].run_id
+        tags = [RunTag(FIRST_TAG, "true"), RunTag(f"{MARK_TAG}{name}", mark)]
+        self.client.log_batch(first, tags=tags)
+        self.marks[name] = mark
+
+    def put(self, runs: Sequence[NetworkRun], detail: str) -> None:
+        """Log networks as far as MLflow lacks them."""
         lacking = [
             run
             for run in runs
@@ -129,26 +141,29 @@ class RunLog:
             for one in pool.map(lambda run: (run.trial_id, self._log(run, detail)), lacking):
                 self.networks |= {one[0]: one[1]}
         self._datasets |= {run.data.name for run in runs}
-        first = self.networks[runs[0].trial_id].run_id
-        tags = [RunTag(FIRST_TAG, "true"), RunTag(f"{MARK_TAG}{name}", mark)]
-        self.client.log_batch(first, tags=tags)
-        self.marks[name] = mark
 
     def delete(self, trial_ids: Iterable[str]) -> None:
         """Delete networks' runs as a user would: MLflow keeps them in its bin."""
         for trial in trial_ids:
             self.client.delete_run(self.networks.pop(trial).run_id)
 
-    def describe(self, detail: str) -> None:
+    def describe(self, detail: str, report: str = "") -> None:
         """Say on the experiment's page what it shows, and offer views of it.
 
         What a person wrote there, or saved under the same name, stays.
+
+        Args:
+            detail: `full` or `summary`.
+            report: the run that has the experiment's report, if there is one.
         """
         found = self.client.get_experiment(self.experiment_id)
         made = found.creation_time or 0
         wanted = views.tags(found.name, self.experiment_id, sorted(self._datasets), detail, made)
+        own_note = wanted[views.NOTE_TAG]
+        if report:
+            wanted[views.NOTE_TAG] = views.with_report(own_note, self.experiment_id, report)
         for key, text in wanted.items():
-            if key not in found.tags:
+            if key not in found.tags or (report and found.tags[key] == own_note):
                 self.client.set_experiment_tag(self.experiment_id, key, text)
 
     def settle(self) -> None:
@@ -192,7 +207,7 @@ class RunLog:
 
     def _create(self, run: NetworkRun) -> str:
         # The mark, empty as yet, tells this run from those of versions that logged packs.
-        tags = {**run.tags, RESULTS_TAG: self.results_id, FINGERPRINT_TAG: ""}
+        tags = {**run.tags, **self.owner(), FINGERPRINT_TAG: ""}
         started = round(run.started * 1000)
         made = self.client.create_run(self.experiment_id, started, tags, run.name)
         return str(made.info.run_id)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from sweep.results import store
 from sweep.tracking.detail import FULL, SUMMARY, satisfies
-from sweep.tracking.runs import read_runs
+from sweep.tracking.runs import NetworkRun, read_runs
 
 if TYPE_CHECKING:
     from sweep.tracking.run_log import RunLog
@@ -50,11 +50,22 @@ def log_file(run_log: RunLog, folder: store.Folder, path: Path, detail: str) -> 
     if is_logged(run_log.marks.get(path.name, ""), path, detail):
         return False
     mark = mark_of(path, detail)  # first: what is written meanwhile is another file's content
+    run_log.log(path.name, mark, _runs_of(run_log, folder, path), detail)
+    return True
+
+
+def complete(run_log: RunLog, folder: store.Folder, trial_ids: Set[str]) -> None:
+    """Log all there is of some networks, whatever is logged of the others."""
+    for path, own in store.scan(folder.record_files()).items():
+        if trial_ids & own.keys():
+            runs = _runs_of(run_log, folder, path)
+            run_log.put([run for run in runs if run.trial_id in trial_ids], FULL)
+
+
+def _runs_of(run_log: RunLog, folder: store.Folder, path: Path) -> list[NetworkRun]:
     others = _files_with(folder, path, set(run_log.networks))
     curves = [folder.curves(file.stem) for file in (path, *others)]
-    runs = read_runs(path, others, [file for file in curves if file.is_file()])
-    run_log.log(path.name, mark, runs, detail)
-    return True
+    return read_runs(path, others, [file for file in curves if file.is_file()])
 
 
 def _files_with(folder: store.Folder, path: Path, logged: Set[str]) -> list[Path]:

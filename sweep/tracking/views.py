@@ -58,6 +58,12 @@ def tags(
     }
 
 
+def with_report(note: str, experiment_id: str, run_id: str) -> str:
+    """Return a description that leads to the report of the experiment."""
+    place = f"#/experiments/{experiment_id}/runs/{run_id}/artifacts/report.html"
+    return f"{note}\n[Report, tables and figures]({place}).\n"
+
+
 def _saved(name: str, state: View, created: int) -> str:
     times = {"createdAt": created, "updatedAt": created}
     return json.dumps({"name": name, **times, "state": json.dumps(state)})
