@@ -7,7 +7,7 @@ from sweep.errors import unknown
 AUTO, FULL, SUMMARY = "auto", "full", "summary"
 DETAILS = (AUTO, FULL, SUMMARY)
 MOST_IN_FULL = 5_000  # networks of an experiment, by default
-LEFT_OUT = "no curves, no data input, no records and no accuracy but at the named radii"
+LEFT_OUT = "no description, curves, data input, records, and accuracies at few radii"
 
 
 def check(detail: str) -> None:

@@ -13,7 +13,9 @@ from decimal import Decimal
 from functools import lru_cache
 
 NORMS = ("linf", "l2", "l1")  # in the order of their columns
-NAMED_RADII = (0.01, 0.1, 1.0)  # the same in every experiment, so that experiments compare
+# The same in every experiment, so that experiments compare: of every norm and certificate ...
+NAMED_RADII = (0.01, 0.1, 1.0)
+RADIUS = 0.1  # ... and of every attack
 
 CLEAN = "clean_accuracy"
 VALIDATION = "validation"

@@ -185,12 +185,12 @@ class RunLog:
         """Log a network, into the run that it has or a new one."""
         known = self.networks.get(run.trial_id)
         run_id = self._create(run) if known is None else known.run_id
-        marks = {FINGERPRINT_TAG: run.fingerprint, DETAIL_TAG: detail}
-        # What is in the run already has the same tags, unless its records changed.
-        tags = marks if known is None else {**run.tags, **marks}
+        tags = {} if known is None else dict(run.tags)  # which may have changed with its records
         if detail == FULL:
+            tags |= run.description
             self.client.log_inputs(run_id, [_dataset_input(run.data, run.tags)])
             self._upload(run_id, run)
+        tags |= {FINGERPRINT_TAG: run.fingerprint, DETAIL_TAG: detail}
         metrics = _metrics(run, detail, known)
         for start in range(_BATCH, len(metrics), _BATCH):
             self.client.log_batch(run_id, metrics=metrics[start : start + _BATCH])

@@ -51,6 +51,8 @@ class NetworkRun:
     Attributes:
         headline: metrics that every experiment has, as far as it evaluated them.
         further: the accuracies in all other balls.
+        tags: by which runs are found.
+        description: further tags, for whoever looks at the run.
         points: its curves.
         started, ended: of the pack that trained it, in seconds since 1970.
     """
@@ -63,6 +65,7 @@ class NetworkRun:
     further: Mapping[str, float]
     points: tuple[Point, ...]
     tags: Mapping[str, str]
+    description: Mapping[str, str]
     data: DataUse
     started: float
     ended: float
@@ -73,7 +76,8 @@ class NetworkRun:
         """What tells whether MLflow has all of this as it is now."""
         points = [(point.name, point.step, _text(point.value)) for point in self.points]
         values = {name: _text(v) for name, v in {**self.headline, **self.further}.items()}
-        return content_hash([dict(self.parameters), values, points, dict(self.tags)])
+        tags = {**self.tags, **self.description}
+        return content_hash([dict(self.parameters), values, points, tags])
 
 
 def read_runs(
@@ -134,6 +138,7 @@ def _network_run(
     first: Record = rows.slice(0, 1).to_pylist()[0]
     balls = _balls(rows)
     headline = _speeds(first) | _headline(balls)
+    flags = _flags(rows)
     return NetworkRun(
         trial_id=first["trial_id"],
         name=names.run_name(first),
@@ -142,7 +147,8 @@ def _network_run(
         headline=headline,
         further={name: v for name, v in _further(balls).items() if name not in headline},
         points=tuple(points),
-        tags=_tags(first, headline),
+        tags=_tags(first, flags),
+        description=_description(first, flags, headline),
         data=_data(first),
         started=started,
         ended=ended,
@@ -176,7 +182,8 @@ def _headline(balls: _Balls) -> dict[str, float]:
         if radius == 0
     }
     for (split, kind, radius), accuracy in balls.items():
-        if split == "test" and radius in names.NAMED_RADII:
+        every = kind in names.NORMS or kind.startswith(_CERTIFIED)
+        if split == "test" and radius in (names.NAMED_RADII if every else (names.RADIUS,)):
             found[names.accuracy(kind, radius)] = accuracy
     for kind in sorted({kind for _, kind, _ in balls if kind.startswith(_CERTIFIED)}):
         found[f"{names.word(kind)}_mean_radius"] = _mean_radius(balls, kind)
@@ -210,30 +217,39 @@ def _speeds(first: Record) -> dict[str, float]:
     return {name: float(v) for name, v in found.items() if v is not None and math.isfinite(v)}
 
 
-def _tags(first: Record, headline: Mapping[str, float]) -> dict[str, str]:
-    commit = str(first["git_commit"])
-    tags = {"kind": "trial", "trial_id": first["trial_id"], "status": first["status"]}
-    tags |= {name: str(first[name]) for name in ("dataset_hash", "pack_id", "device")}
-    tags |= {"git_commit": commit, "mlflow.source.git.commit": commit.partition("+")[0]}
-    tags |= {"mlflow.source.name": SOURCE, "mlflow.source.type": "LOCAL"}
+def _flags(rows: pa.Table) -> list[str]:
+    """Return the flags of a network: those of its rows."""
+    texts = rows["flags"].unique().to_pylist()
+    return sorted({flag for text in texts for flag in text.split()})
+
+
+def _tags(first: Record, flags: Sequence[str]) -> dict[str, str]:
+    commit = str(first["git_commit"]).partition("+")[0]
+    tags = {"kind": "trial", "mlflow.source.name": SOURCE, "mlflow.source.git.commit": commit}
+    tags |= {name: str(first[name]) for name in ("trial_id", "status", "pack_id", "dataset_hash")}
     tags |= {name: "true" for name in ("simulated", "leaky") if first[name]}
-    tags |= {"flags": first["flags"]} if first["flags"] else {}
-    tags |= {"error": first["error"][:4000]} if first["error"] else {}
-    return tags | {"mlflow.note.content": _note(first, headline)}
+    tags |= {"flags": " ".join(flags)} if flags else {}
+    return tags | ({"error": first["error"][:4000]} if first["error"] else {})
 
 
-def _note(first: Record, headline: Mapping[str, float]) -> str:
+def _description(
+    first: Record, flags: Sequence[str], headline: Mapping[str, float]
+) -> dict[str, str]:
+    found = {name: str(first[name]) for name in ("git_commit", "device")}
+    found |= {"mlflow.source.type": "LOCAL"}
+    return found | {"mlflow.note.content": _note(first, flags, headline)}
+
+
+def _note(first: Record, flags: Sequence[str], headline: Mapping[str, float]) -> str:
     """Return a description of a network in Markdown."""
-    trained = f"at grid radius {names.plain(first['grid_radius'])}" if first["grid_radius"] else ""
-    lines = [
-        f"`{first['network']}` trained on {first['dataset']} with {first['defense']} {trained}"
-    ]
+    radius = f" at grid radius {names.plain(first['grid_radius'])}" if first["grid_radius"] else ""
+    lines = [f"`{first['network']}` trained on {first['dataset']} by {first['defense']}{radius}."]
     lines += {
         "complete": [f"Clean test accuracy {headline.get(names.CLEAN, math.nan):.3f}."],
         "diverged": [f"Diverged at step {first['diverged_step']}: it has no accuracy."],
         "failed": ["Failed; the same command of the sweep tries again."],
     }[first["status"]]
-    lines += [f"Flag `{flag}`: {schema.FLAGS.get(flag, '')}." for flag in first["flags"].split()]
+    lines += [f"Flag `{flag}`: {schema.FLAGS.get(flag, 'unknown')}." for flag in flags]
     lines += [f"Into a file: `robust-sweep networks export {first['trial_id']}`"]
     return "\n\n".join(lines)
 

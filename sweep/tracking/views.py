@@ -20,7 +20,6 @@ NOTE_TAG = "mlflow.note.content"
 KIND_TAG = "mlflow.experimentKind"  # without it, MLflow asks what kind of work this is
 VIEW_TAG = "mlflow.sharedViewState."
 _KIND = "custom_model_development"
-_RADIUS = 0.1  # of the columns; one of the named ones
 _CURVE = "validation_accuracy"
 _SHOWN_RUNS = "FIRST_20_RUNS"  # in charts; MLflow's default are ten
 _RUN_NAME = "attributes.`Run Name`"
@@ -71,7 +70,7 @@ def _saved(name: str, state: View, created: int) -> str:
 
 def _networks(detail: str) -> View:
     """Return the view of all networks: what differs, headline metrics, the most robust first."""
-    order = {"orderByKey": _metric(names.accuracy("linf", _RADIUS)), "orderByAsc": False}
+    order = {"orderByKey": _metric(names.accuracy("linf", names.RADIUS)), "orderByAsc": False}
     # SQLite takes seconds to sort tens of thousands of runs by a metric.
     return {**(order if detail == FULL else {}), **_table()}
 
@@ -80,8 +79,8 @@ def _table() -> View:
     """Return the columns of the table, the headline metrics next to the names."""
     metrics = (
         names.CLEAN,
-        *(names.accuracy(norm, _RADIUS) for norm in names.NORMS),
-        names.accuracy("certified-l1", _RADIUS),
+        *(names.accuracy(norm, names.RADIUS) for norm in names.NORMS),
+        names.accuracy("certified-l1", names.RADIUS),
         names.RATE,
     )
     parameters = ("dataset", "defense", "grid_radius", "learning_rate", "network")
@@ -96,7 +95,7 @@ def _table() -> View:
 
 def _curves(dataset: str) -> View:
     """Return the view of a data set: its networks, and charts that compare them."""
-    robust = names.accuracy("linf", _RADIUS)
+    robust = names.accuracy("linf", names.RADIUS)
     charts: list[View] = [
         {"type": "LINE", "metricKey": _CURVE, "selectedMetricKeys": [_CURVE], "xAxisKey": "step"},
         {
