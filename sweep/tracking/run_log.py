@@ -6,6 +6,7 @@ import contextlib
 import json
 import sqlite3
 import tempfile
+import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +17,7 @@ from pathlib import Path
 from mlflow import MlflowClient
 from mlflow.data.code_dataset_source import CodeDatasetSource
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunTag
+from mlflow.exceptions import MlflowException
 
 from sweep import output
 from sweep.results.parquet import write_checked
@@ -77,6 +79,8 @@ class RunLog:
         self.database = database  # SQLite's file, if that is where the runs are
         self._connections = _CONNECTIONS if remote else 1
         self._datasets: set[str] = set()  # of what was logged
+        self._known_data: set[str] = set()  # the digests that MLflow has
+        self._lock = threading.Lock()
 
     @cached_property
     def results_id(self) -> str:
@@ -188,7 +192,7 @@ class RunLog:
         tags = {} if known is None else dict(run.tags)  # which may have changed with its records
         if detail == FULL:
             tags |= run.description
-            self.client.log_inputs(run_id, [_dataset_input(run.data, run.tags)])
+            self._log_input(run_id, run)
             self._upload(run_id, run)
         tags |= {FINGERPRINT_TAG: run.fingerprint, DETAIL_TAG: detail}
         metrics = _metrics(run, detail, known)
@@ -211,6 +215,21 @@ class RunLog:
         started = round(run.started * 1000)
         made = self.client.create_run(self.experiment_id, started, tags, run.name)
         return str(made.info.run_id)
+
+    def _log_input(self, run_id: str, run: NetworkRun) -> None:
+        """Say which data the network was trained on.
+
+        A server fails where two runs name new data at a time: the first to do so goes alone, and
+        once more if another program was faster.
+        """
+        used = [_dataset_input(run.data, run.tags)]
+        known = run.data.digest in self._known_data
+        with contextlib.nullcontext() if known else self._lock:
+            try:
+                self.client.log_inputs(run_id, used)
+            except MlflowException:
+                self.client.log_inputs(run_id, used)
+            self._known_data.add(run.data.digest)
 
     def _upload(self, run_id: str, run: NetworkRun) -> None:
         with tempfile.TemporaryDirectory() as scratch:

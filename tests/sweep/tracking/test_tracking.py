@@ -5,15 +5,19 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import threading
+import time
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from mlflow import MlflowClient
-from mlflow.entities import Run
+from mlflow.entities import DatasetInput, Run
+from mlflow.exceptions import MlflowException
 
 from sweep.config.schema import SweepConfig
 from sweep.errors import StorageError, TrackingError
@@ -24,6 +28,7 @@ from sweep.tracking import tracker
 from sweep.tracking.connection import connect, experiments
 from sweep.tracking.detail import FULL, SUMMARY
 from sweep.tracking.run_log import RunLog
+from sweep.tracking.runs import read_runs
 from sweep.tracking.sync import sync
 from sweep.tracking.tracker import Tracker, check_uri
 from tests.sweep import chaos
@@ -255,6 +260,51 @@ def test_killed_at_any_call_leaves_one_run_per_network_after_the_next_sync(
         assert run.info.status == "FINISHED"
         assert {"linf_0_1", "validation_accuracy"} <= run.data.metrics.keys()
         assert len(run.inputs.dataset_inputs) == 1
+
+
+def test_new_data_are_named_by_one_run_at_a_time(folder: store.Folder) -> None:
+    """A server answers others with an error, as its table of data has each once."""
+    busy, seen, overlaps = threading.Lock(), set[str](), []
+
+    def log_inputs(run_id: str, used: list[DatasetInput]) -> None:
+        free = busy.acquire(blocking=False)
+        if not free and used[0].dataset.digest not in seen:
+            overlaps.append(run_id)
+        time.sleep(0.02)
+        seen.add(used[0].dataset.digest)
+        if free:
+            busy.release()
+
+    found = read_runs(folder.record_files()[0])
+    runs = [replace(run, trial_id=f"{run.trial_id}-{n}") for run in found for n in range(4)]
+    client = SimpleNamespace(
+        create_run=lambda *_: SimpleNamespace(info=SimpleNamespace(run_id="1")),
+        log_inputs=log_inputs,
+        **{
+            name: lambda *_, **__: None for name in ("log_artifact", "log_batch", "set_terminated")
+        },
+    )
+    log = RunLog(client, "1", folder.root, remote=True)
+    log.networks = {}
+    log.put(runs, FULL)
+    assert seen
+    assert not overlaps
+
+
+def test_data_that_another_program_names_at_the_same_time_are_named_again(
+    uri: str, folder: store.Folder, run_log: RunLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named, tried = run_log.client.log_inputs, []
+
+    def log_inputs(*given: object) -> None:
+        tried.append(given)
+        if len(tried) == 1:
+            raise MlflowException("UNIQUE constraint failed: datasets")
+        named(*given)
+
+    monkeypatch.setattr(run_log.client, "log_inputs", log_inputs)
+    sync(run_log, folder, FULL)
+    assert all(len(run.inputs.dataset_inputs) == 1 for run in networks(uri))
 
 
 def test_run_made_twice_is_left_once(uri: str, folder: store.Folder, run_log: RunLog) -> None:
