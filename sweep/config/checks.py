@@ -16,6 +16,7 @@ from sweep.config.schema import KEEPS, RETRAIN, Data, Ray, SweepConfig, data_opt
 from sweep.datasets.loading import check_name as check_dataset
 from sweep.errors import unknown
 from sweep.limits import LARGEST, LARGEST_INT, SMALLEST, out_of_range
+from sweep.tracking import detail
 
 AUTO = "auto"  # of evaluation.certificates: those that are cheap (sweep.driver.plan)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -63,6 +64,7 @@ def _check_names(config: SweepConfig) -> None:
         "evaluation.attacks": (config.evaluation.attacks, attacks.get),
         "evaluation.certificates": (config.evaluation.certificates, _check_certificate),
         "evaluation.engine": ([config.evaluation.engine], _check_engine),
+        "tracking.detail": ([config.tracking.detail], detail.check),
         "keep.networks": ([config.keep.networks], _check_keep),
     }
     for key, (values, check_name) in checks.items():

@@ -135,6 +135,8 @@ class Tracking:
     # Passwords belong into the environment: MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD,
     # PGPASSWORD or ~/.pgpass. One that stands here is shown and recorded nowhere (sweep/uri.py).
     uri: str = "sqlite:///mlflow.db"
+    # What is logged of each network: full, summary, or auto, which is full up to 5,000 networks.
+    detail: str = "auto"
 
 
 @dataclass

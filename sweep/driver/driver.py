@@ -192,7 +192,9 @@ class Driver:
         self.progress = Progress(plan.name, list(tasks), len(plan.finished), self.slots)
         self.slot_time = SlotTime(self.slots, len(tasks))
         tracking = plan.config.tracking
-        self.tracker = Tracker(plan.folder, tracking.uri) if tracking.enabled else None
+        self.tracker = (
+            Tracker(plan.folder, tracking.uri, tracking.detail) if tracking.enabled else None
+        )
         self.failed = 0  # trials
         self._missing: set[str] = set()
 
@@ -308,5 +310,6 @@ class Driver:
     def _tell(self) -> None:
         if self.tasks:
             print(report.counts(self.progress, self.slot_time))
-        lines = [*report.failures(self.plan, self.progress), *report.where(self.plan)]
+        runs = () if self.tracker is None else (self.tracker.experiment_id, self.tracker.remark)
+        lines = [*report.failures(self.plan, self.progress), *report.where(self.plan, *runs)]
         print("\n".join(lines), flush=True)
