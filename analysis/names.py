@@ -22,7 +22,6 @@ SPELLINGS = {
 VISION = tuple(SPELLINGS)
 _IMAGE_SET = {spelling: name for name, known in SPELLINGS.items() for spelling in known}
 NORMS = ("l2", "l1", "linf")  # the order of the paper's tables
-CERTIFICATES = ("certified-l1", "certified-l1-tight")
 
 DATASET_TITLES = {"mnist": "MNIST", "fashion-mnist": "Fashion MNIST", "cifar10": "CIFAR"}
 # Norm -> (subscript in mathematics, in plain text).

@@ -8,8 +8,8 @@ import pandas as pd
 import polars as pl
 
 from analysis.artifact import Block, Table
+from analysis.certificates import IS_CERTIFICATE
 from analysis.names import label
-from analysis.ranks import CERTIFICATE
 from analysis.records import Records
 from analysis.select import selected
 from analysis.tables.cells import CellOf, behind_cell, percent_cell, summarise
@@ -33,7 +33,7 @@ def _other_attacks(records: Records) -> pd.DataFrame:
     tested = selected(records).filter(
         pl.col("dataset").is_in(records.tabular_datasets)
         & ~pl.col("attack").is_in(ATTACKS)
-        & ~pl.col("attack").str.starts_with(CERTIFICATE)
+        & ~IS_CERTIFICATE
     )
     frame = summarise(tested, records, "mlp", ["attack", *PLACE])
     return frame.rename(columns={"attack": "attacks"})
