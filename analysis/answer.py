@@ -16,9 +16,10 @@ from analysis.bands import MEASURES
 from analysis.names import label, norm_label
 from analysis.posthoc import FEWEST
 from analysis.records import Records
+from analysis.render import tex
 from analysis.tables.cells import MISSING, Place, places
 
-HEADS = ("best", "points over the second [95%]", "the tests say", "data sets", "flagged")
+HEADS = ("best", "points over second [95%]", "the tests say (n)", "flagged")
 
 
 def rankings(records: Records, limits: tuple[bands.Band, ...]) -> pd.DataFrame:
@@ -52,7 +53,7 @@ def blocks(
     found, made = pairs(frame), []
     for measure in dict.fromkeys(frame["measure"]):
         rows = [
-            Row(name, name, _cells(*found[measure, norm, band]))
+            Row(name, tex(name), _cells(*found[measure, norm, band]))
             for norm, band, name in keys
             if (measure, norm, band) in found
         ]
@@ -73,8 +74,7 @@ def _cells(best: Place, second: Place) -> tuple[Cell, ...]:
     texts = (
         label(best["defense"]),
         f"{margin_text(second)} over {label(second['defense'])}",
-        verdict,
-        f"{best['datasets']:.0f} of {best['total']:.0f}",
+        f"{verdict} ({best['datasets']:.0f})",
         f"{best['flagged'] or 0:.0f} of {best['chosen'] or 0:.0f}",
     )
     return tuple(
@@ -121,8 +121,8 @@ def _clause(frame: pd.DataFrame) -> str:
         texts.append(f"nobody is at {', '.join(w for where in close.values() for w in where)}")
     for winners in kinds.values():
         texts.append(
-            f"too few data sets for any test, which needs {FEWEST}, and first are "
-            f"{_listed(winners)}"
+            f"first by mean rank are {_listed(winners)}, on too few data sets for any test "
+            f"({FEWEST} are needed)"
         )
     return "; ".join(texts)
 

@@ -28,19 +28,19 @@ class Built:
 
     Attributes:
         tables: each table asked for and what it became, None where the records had nothing.
-        figures: each figure asked for, and whether there was anything to draw.
+        figures: each figure asked for, and its pages, 0 where there was nothing to draw.
         out: where the files are.
     """
 
     tables: Mapping[str, tuple[Table, Printed | None]]
-    figures: Mapping[str, tuple[Figure, bool]]
+    figures: Mapping[str, tuple[Figure, int]]
     out: Path
 
     @property
     def written(self) -> list[str]:
         """The names of what was written."""
         return [n for n, (_, printed) in self.tables.items() if printed is not None] + [
-            n for n, (_, drawn) in self.figures.items() if drawn
+            n for n, (_, pages) in self.figures.items() if pages
         ]
 
     @property
@@ -65,7 +65,7 @@ def build(
     drawn = {}
     for figure in chosen_figures:
         frame = figure.build(records)
-        drawn[figure.name] = (figure, not frame.empty)
+        drawn[figure.name] = (figure, 0 if frame.empty else figure.pages(frame))
         if not frame.empty:
             writer.draw(figure.name, frame, out, records.marks)
     made = {table.name: (table, write_table(table, records, out)) for table in chosen_tables}

@@ -54,14 +54,12 @@ def strongest(records: Records, datasets: Sequence[str]) -> pl.DataFrame:
     Each certificate selects for itself; the one whose choice has the highest certified accuracy on
     validation data counts, and its test accuracy is shown.
     """
-    place = [pl.col("attacks") == name for name in recorded(records)]
-    turn = pl.lit(len(place))
-    for i, is_it in reversed(list(enumerate(place))):
-        turn = pl.when(is_it).then(i).otherwise(turn)
+    turns = {name: turn for turn, name in enumerate(recorded(records))}
+    tightest = pl.col("attacks").replace_strict(turns, return_dtype=pl.Int64)
     group = ["dataset", "defense", *_PLACE, *REPETITION]
     return (
         _certified(records, datasets)
-        .sort(pl.col("validation_accuracy").round(9), -turn, descending=True)
+        .sort(-pl.col("validation_accuracy").round(9), tightest)
         .unique(group, keep="first", maintain_order=True)
         .sort(group)
     )

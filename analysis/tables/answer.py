@@ -28,10 +28,11 @@ TABLE = Table(
     "ρ, and by how many percent points of accuracy it is ahead of the second on average, with the "
     "95% interval across data sets (a defense may be first on most sets and behind on average). "
     "Ahead, in bold: Wilcoxon's signed-rank test with Holm's correction over all pairs and "
-    "Friedman's test, both below 0.05. Flagged: how many of the best defense's chosen networks "
-    "carry a health flag. Under attack is the minimum over PGD and fast gradient. The ball's "
-    "radius is ρ√D for L1 and L2 and ρ for L∞, D being the number of features.",
+    "Friedman's test, both below 0.05, on n data sets. Flagged: how many of the best defense's "
+    "chosen networks carry a health flag. Under attack is the minimum over PGD and fast gradient. "
+    "The ball's radius is ρ√D for L1 and L2 and ρ for L∞, D being the number of features.",
     build=build,
     layout=layout,
+    first=True,
     experiment="uci_full",
 )

@@ -9,6 +9,7 @@ import pandas as pd
 import polars as pl
 
 from analysis.artifact import Block, Cell, Row
+from analysis.measurements import MOST_NAMED
 from analysis.names import NORMS, label, math_label, norm_label, norm_symbol, ordered
 from analysis.records import Records
 from analysis.select import mean_over_repetitions, paired
@@ -71,8 +72,8 @@ def summarise(
     Returns:
         `dataset, *columns, attack_radius, defense, percent, accuracy, low, high` (95% binomial),
         `deviation, repetitions, num_samples, candidates, tied, tied_low, tied_high, diverged`,
-        the settings and id of the first chosen trial (of the first repetition), `best, near_best`,
-        and `more`.
+        the settings and id of the first chosen trial (of the first repetition), `trial_ids` (the
+        first `MOST_NAMED` of those chosen, with spaces between), `best, near_best`, and `more`.
     """
     keys = ["dataset", *columns, "defense"]
     tested = paired(tested.drop_nulls("accuracy"), ["dataset", *columns])
@@ -90,6 +91,7 @@ def summarise(
     )
     frame = (
         means.join(first, on=keys)
+        .join(named_trials(tested, keys, records), on=keys)
         .join(settings, on="trial")
         .join(diverged, on=["dataset", "defense"])
         .drop("trial")
@@ -100,6 +102,22 @@ def summarise(
     outer = [key for key in ("dataset", *columns) if key not in ("attack_norm", RADIUS)]
     marked = _marked(frame, ["dataset", *columns]).select(_column_order(frame, more))
     return handed(marked, *outer, "attack_norm", "defense", RADIUS)
+
+
+def named_trials(tested: pl.DataFrame, keys: Sequence[str], records: Records) -> pl.DataFrame:
+    """Return `*keys, trial_ids`: the first `MOST_NAMED` trials chosen at a place, as one text."""
+    rows = tested.sort("seed", "split_seed")
+    if "ties" in tested.columns:
+        rows = rows.drop("trial").rename({"ties": "trial"}).explode("trial")
+    names = records.trials.select("trial", "trial_id")
+    ids = pl.col("trial_id").unique(maintain_order=True).head(MOST_NAMED)
+    return (
+        rows.select(*keys, "trial")
+        .join(names, on="trial", maintain_order="left")
+        .group_by(keys)
+        .agg(ids.alias("trial_ids"))
+        .with_columns(pl.col("trial_ids").list.join(" "))
+    )
 
 
 def _marked(frame: pl.DataFrame, column: Sequence[str]) -> pl.DataFrame:
@@ -140,7 +158,14 @@ def percent_cell(place: Place) -> Cell:
     text = f"{place['percent']:.2f}"
     if place["repetitions"] > 1:
         text += f" ± {100 * place['deviation']:.1f}"
-    return Cell(text, bold=bool(place["best"]), marked=bool(place["near_best"]))
+    ends = (round(100 * place[name], 1) for name in ("low", "high"))
+    return Cell(
+        text,
+        bold=bool(place["best"]),
+        marked=bool(place["near_best"]),
+        trials=tuple(place["trial_ids"].split()),
+        numbers=(place["num_samples"], *ends, place["tied"]),
+    )
 
 
 def paper_cell(place: Place) -> Cell:

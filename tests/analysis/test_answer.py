@@ -100,13 +100,14 @@ def test_margin_leaves_out_sets_on_which_the_other_finished_nothing() -> None:
 
 @pytest.mark.parametrize(
     ("sets", "said"),
-    [(12, "ahead of the second beyond chance: "), (3, "too few data sets for any test")],
+    [(12, "ahead of the second beyond chance: "), (3, "first by mean rank are ")],
 )
 def test_sentence_says_what_the_tests_say(sets: int, said: str) -> None:
     told = answer.sentence(frame_of_bands(records_of(*sweep(sets, noise=0.01))))
     assert told.startswith(f"Under attack, {said}")
     assert "RUB (L1 large, L∞ large)" in told
     assert told.count(".") == 1
+    assert ("too few data sets" in told) == (sets == 3)
 
 
 def test_sentence_of_equal_defenses_names_no_winner() -> None:
