@@ -66,6 +66,25 @@ class Block:
 
 
 @dataclass(frozen=True)
+class Agreement:
+    """How near ours is to a table or figure of the paper, as it is printed.
+
+    Attributes:
+        winners: columns whose best defense is the paper's, of how many.
+        difference: mean absolute difference, in the table's unit.
+        correlation: mean rank correlation of the columns.
+        beyond: cells that differ by more than noise, of how many.
+        remark: what else a reader needs to compare.
+    """
+
+    winners: str = ""
+    difference: str = ""
+    correlation: str = ""
+    beyond: str = ""
+    remark: str = ""
+
+
+@dataclass(frozen=True)
 class Table:
     """A table of the report. `build` returns tidy rows, unrounded; the others print them.
 
@@ -73,6 +92,7 @@ class Table:
         layout: the table itself.
         compare: the paper's numbers with ours minus them, where the paper has such a table.
         compared: how `compare` sets the two side by side.
+        agree: how near ours is to the paper's, where the paper has such a table.
         behind: what stands behind each cell (trials, settings chosen), where that helps.
         experiment: the `+experiment=` whose records it needs; empty for that of the records.
         datasets: the only image sets it reads; None for all data.
@@ -88,6 +108,7 @@ class Table:
     layout: Callable[[pd.DataFrame], tuple[Block, ...]]
     compare: Callable[[pd.DataFrame], tuple[Block, ...]] | None = None
     compared: str = "in brackets ours minus the paper's"
+    agree: Callable[[pd.DataFrame], Agreement] | None = None
     behind: Callable[[pd.DataFrame], tuple[Block, ...]] | None = None
     experiment: str = "paper_full"
     datasets: tuple[str, ...] | None = None
@@ -105,6 +126,7 @@ class Figure:
         pages: how many pages a frame takes.
         narrow: whether the report has it in a second form, for narrow screens.
         first: whether the report shows it before the paper's.
+        agree: how near ours is to what the paper says of its figure.
     """
 
     name: str
@@ -115,6 +137,7 @@ class Figure:
     pages: Callable[[pd.DataFrame], int] = lambda frame: 1
     narrow: bool = False
     first: bool = False
+    agree: Callable[[pd.DataFrame], Agreement] | None = None
     experiment: str = "paper_full"
     datasets: tuple[str, ...] | None = None
     paper: bool = False

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure as Canvas
 from analysis.artifact import Figure
 from analysis.figures.plotting import RC, Layout, legend, panel_grid, plain_numbers
 from analysis.names import SPELLINGS, dataset_title, math_label
+from analysis.paper import claims
 from analysis.records import Records
 
 DEFENSES = ("arub-linf", "baseline-linf")  # left, right
@@ -103,6 +104,7 @@ FIGURE = Figure(
     "0.001, batch size 32.",
     build=build,
     draw=draw,
+    agree=claims.losses,
     experiment="figure1",
     paper=True,
 )

@@ -18,6 +18,7 @@ from analysis.figures.plotting import (
     radius_axis,
 )
 from analysis.names import norm_symbol, ordered, style
+from analysis.paper import claims
 from analysis.ranks import attacked_accuracies, mean_ranks
 from analysis.records import Records
 
@@ -97,5 +98,6 @@ FIGURE = Figure(
     build=build,
     draw=draw,
     narrow=True,
+    agree=claims.ranks,
     paper=True,
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import isclose
 
 import matplotlib as mpl
@@ -12,7 +12,7 @@ import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
-from analysis.artifact import Figure
+from analysis.artifact import Agreement, Figure
 from analysis.figures.plotting import RC, Layout, nothing, panel_grid
 from analysis.names import label, math_label, style
 from analysis.ranks import attacked_accuracies
@@ -101,7 +101,12 @@ def _panel(axes: Axes, values: pd.Series, color: str) -> None:
 
 
 def paper_figure(
-    number: int, defense: str, reference: str, attack: str, radii: tuple[float, float, float]
+    number: int,
+    defense: str,
+    reference: str,
+    attack: str,
+    radii: tuple[float, float, float],
+    agree: Callable[[pd.DataFrame], Agreement],
 ) -> Figure:
     """Return the paper's Figure 3 or 4."""
     names = f"{label(defense)} over {label(reference)}"
@@ -115,6 +120,7 @@ def paper_figure(
         "both have a finished network.",
         build=lambda records: improvements(records, defense, reference, attack),
         draw=lambda frame: _draw(frame, radii, defense, reference),
+        agree=agree,
         experiment="uci_full",
         paper=True,
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from analysis import health
 from analysis.answer import sentence
-from analysis.artifact import Figure, Table
+from analysis.artifact import Block, Cell, Figure, Row, Table
 from analysis.build import Built
 from analysis.commands import commands
 from analysis.posthoc import FEWEST
@@ -39,7 +39,8 @@ def render(built: Built, records: Records) -> str:
         f'<section id="answer"><h2>{escape(ANSWER.title)}</h2>{_answer(built, records)}</section>',
         f'<section id="choose"><h2>Choose and compare</h2>{explorer(records)}</section>',
         *(section.html for section in chief),
-        "<h2>The paper's tables and figures</h2>",
+        '<h2 id="paper">The paper\'s tables and figures</h2>',
+        _agreements(built),
         _missing(built, records.provenance),
         *(section.html for section in papers),
         "<h2>Beyond the paper</h2>",
@@ -163,7 +164,8 @@ def _navigation(*groups: Sequence[Section]) -> str:
     links = [f'<a href="#{s.name}">{escape(s.short)}</a>' for group in groups for s in group]
     return (
         '<nav aria-label="Contents" tabindex="0"><a href="#answer">Answer</a>'
-        f'<a href="#choose">Choose</a>{"".join(links)}<a href="#origin">Origin</a></nav>'
+        '<a href="#choose">Choose</a><a href="#paper">Paper</a>'
+        f'{"".join(links)}<a href="#origin">Origin</a></nav>'
     )
 
 
@@ -171,6 +173,25 @@ def _commands(artifact: Table | Figure, origin: Provenance) -> list[str]:
     if artifact.experiment:
         return [f"python {artifact.script} +experiment={artifact.experiment}"]
     return commands(origin.name, origin.manifests, artifact.script)
+
+
+def _agreements(built: Built) -> str:
+    """Return one line per table and figure of the paper: how near ours is."""
+    heads = ("winners that agree", "mean difference", "rank correlation", "beyond noise")
+    rows = tuple(
+        Row(title, title, tuple(Cell(text) for text in (a.winners, a.difference, a.correlation,
+                                                        a.beyond, a.remark)))
+        for title, a in built.agreements.items()
+    )  # fmt: skip
+    if not rows:
+        return ""
+    return (
+        '<p class="caption">How near ours is to the paper. Winners: columns whose best defense is '
+        "the paper's; difference: mean absolute, of cells; rank correlation: Spearman's, of the "
+        "defenses in a column, mean over columns; beyond noise: cells that differ by more than "
+        "sampling noise (95%), shaded in the tables. Seeds, library and details of training also "
+        f"differ.</p>{to_html([Block('', ('of the paper', ''), (*heads, 'remark'), rows)])}"
+    )
 
 
 def _missing(built: Built, origin: Provenance) -> str:

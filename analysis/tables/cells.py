@@ -136,21 +136,34 @@ def _column_order(frame: pl.DataFrame, last: Sequence[str]) -> list[str]:
 
 
 def accuracy_block(
-    cells: Sequence[Place], title: str, norm: str, cell: CellOf, defenses: Sequence[str] = ()
+    cells: Sequence[Place], title: str, norm: str, cell: CellOf, ball: bool = False
 ) -> Block:
     """Return the block of one data set and norm: defenses down, radii across.
 
-    Rows are the defenses that occur, and those of `defenses`.
+    Heads are grid radii ρ, at most nine of them; with `ball` the radii r of the ball itself.
     """
-    radii = printed_columns(cells)
-    corner = (f"{norm_label(norm)}, ρ =", rf"${norm_symbol(norm)}$, $\rho =$")
-    found = {(p["defense"], p["attack_grid_radius"]): p for p in cells}
-    rows = []
-    for defense in ordered({*defenses, *(p["defense"] for p in cells)}):
-        row = [found.get((defense, radius)) for radius in radii]
-        shown = tuple(Cell(MISSING) if place is None else cell(place) for place in row)
-        rows.append(Row(label(defense), math_label(defense), shown))
-    return Block(title, corner, tuple(radii.values()), tuple(rows))
+    true = {p[RADIUS]: p["attack_radius"] for p in cells}
+    radii = thin(sorted(true))
+    heads = [radius_text(true[r]) if ball else f"{r:g}" for r in radii]
+    found = {(p["defense"], p[RADIUS]): p for p in cells}
+    rows = tuple(
+        row_of(defense, [found.get((defense, radius)) for radius in radii], cell)
+        for defense in ordered({p["defense"] for p in cells})
+    )
+    return Block(
+        title, corner(norm, *(("r", "r") if ball else ("ρ", r"\rho"))), tuple(heads), rows
+    )
+
+
+def corner(norm: str, text: str, symbol: str) -> tuple[str, str]:
+    """Return the head of the labels' column: the norm, and what the other heads are."""
+    return f"{norm_label(norm)}, {text} =", rf"${norm_symbol(norm)}$, ${symbol} =$"
+
+
+def row_of(defense: str, row: Sequence[Place | None], cell: CellOf) -> Row:
+    """Return the row of one defense; a dash where there is no place."""
+    shown = tuple(Cell(MISSING) if place is None else cell(place) for place in row)
+    return Row(label(defense), math_label(defense), shown)
 
 
 def percent_cell(place: Place) -> Cell:
@@ -166,13 +179,6 @@ def percent_cell(place: Place) -> Cell:
         trials=tuple(place["trial_ids"].split()),
         numbers=(place["num_samples"], *ends, place["tied"]),
     )
-
-
-def paper_cell(place: Place) -> Cell:
-    """Return a cell with the paper's percentage and ours minus it."""
-    if pd.isna(place["paper_percent"]):
-        return Cell(MISSING)
-    return Cell(f"{place['paper_percent']:.2f} ({place['difference']:+z.1f})")
 
 
 def behind_cell(place: Place) -> Cell:
@@ -192,30 +198,12 @@ def behind_cell(place: Place) -> Cell:
     return Cell(f"{span}; {trials}{times}; {settings}")
 
 
-def printed_columns(cells: Sequence[Place]) -> dict[float, str]:
-    """Return grid radius -> head of its column, for the radii that are printed.
-
-    Those of the paper's columns where the records have at least half of them, else at most
-    nine, evenly spread over their order with both ends.
-    """
-    heads = {p["attack_grid_radius"]: p.get("radius_printed") for p in cells}
-    papers = {radius: str(head) for radius, head in heads.items() if head is not None}
-    if len(papers) > MOST_COLUMNS // 2:
-        return {radius: _pretty(papers[radius]) for radius in sorted(papers)}
-    true = {p["attack_grid_radius"]: p["attack_radius"] for p in cells}
-    return {radius: radius_text(true[radius]) for radius in thin(sorted(true))}
-
-
 def thin(radii: Sequence[float]) -> list[float]:
     """Return at most nine of the radii, evenly spread over their order, both ends included."""
     if len(radii) <= MOST_COLUMNS:
         return list(radii)
     step = (len(radii) - 1) / (MOST_COLUMNS - 1)
     return [radii[round(i * step)] for i in range(MOST_COLUMNS)]
-
-
-def _pretty(head: str) -> str:
-    return head if "." in head and len(head.split(".")[1]) > 2 else f"{float(head):.2f}"
 
 
 def radius_text(radius: float) -> str:
