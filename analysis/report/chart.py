@@ -45,6 +45,7 @@ _SHAPES = {
     "o": "circle", "^": "triangle-up", "v": "triangle-down", "s": "square", "D": "diamond",
     "d": _polygon(4, depth=0.6), "<": "triangle-left", ">": "triangle-right",
     "P": "cross", "X": _polygon(8, pi / 4, 0.5), "x": _polygon(8, pi / 4, 0.2),
+    "+": _polygon(8, depth=0.2),
     "p": _polygon(5), "h": _polygon(6), "H": _polygon(6, pi / 6), "8": _polygon(8, pi / 8),
     "*": _polygon(10, depth=0.45),
 }  # fmt: skip

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from analysis import health
 from analysis.answer import sentence
-from analysis.artifact import Block, Cell, Figure, Row, Table
+from analysis.artifact import Figure, Table
 from analysis.build import Built
 from analysis.commands import commands
 from analysis.posthoc import FEWEST
@@ -97,18 +97,9 @@ def _flagged(state: health.Health) -> str:
 
 def _flags(state: health.Health) -> str:
     """Return a table of the flags: how many, what they mean, which conclusions suffer."""
-    rows = "".join(
-        f'<tr><th scope="row">{escape(flag)}</th><td>{n}</td>'
-        f'<td class="text">{escape(meaning)}</td><td class="text">{escape(suffers)}</td></tr>'
-        for flag, n, meaning, suffers in health.explained(state)
-    )
     heads = ("flag", f"trials of {state.total}", "what it means", "what suffers")
-    head = "".join(f'<th scope="col">{escape(text)}</th>' for text in heads)
-    return (
-        f"{state.flagged} of {state.total} trials carry a health flag."
-        f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
-        "</div>"
-    )
+    table = _wrapped(heads, health.explained(state), wide=2)
+    return f"{state.flagged} of {state.total} trials carry a health flag.{table}"
 
 
 def _answer(built: Built, records: Records) -> str:
@@ -178,11 +169,10 @@ def _commands(artifact: Table | Figure, origin: Provenance) -> list[str]:
 def _agreements(built: Built) -> str:
     """Return one line per table and figure of the paper: how near ours is."""
     heads = ("winners that agree", "mean difference", "rank correlation", "beyond noise")
-    rows = tuple(
-        Row(title, title, tuple(Cell(text) for text in (a.winners, a.difference, a.correlation,
-                                                        a.beyond, a.remark)))
+    rows = [
+        (title, a.winners, a.difference, a.correlation, a.beyond, a.remark)
         for title, a in built.agreements.items()
-    )  # fmt: skip
+    ]
     if not rows:
         return ""
     return (
@@ -190,7 +180,23 @@ def _agreements(built: Built) -> str:
         "the paper's; difference: mean absolute, of cells; rank correlation: Spearman's, of the "
         "defenses in a column, mean over columns; beyond noise: cells that differ by more than "
         "sampling noise (95%), shaded in the tables. Seeds, library and details of training also "
-        f"differ.</p>{to_html([Block('', ('of the paper', ''), (*heads, 'remark'), rows)])}"
+        f"differ.</p>{_wrapped(('of the paper', *heads, 'remark'), rows, wide=1)}"
+    )
+
+
+def _wrapped(heads: Sequence[str], rows: Sequence[Sequence[object]], wide: int) -> str:
+    """Return a table whose last columns, `wide` of them, are sentences that wrap."""
+    head = "".join(f'<th scope="col">{escape(text)}</th>' for text in heads)
+    body = []
+    for first, *others in rows:
+        cells = [f'<th scope="row">{escape(str(first))}</th>']
+        for left, value in zip(range(len(others), 0, -1), others, strict=True):
+            kind = ' class="text"' if left <= wide else ""
+            cells.append(f"<td{kind}>{escape(str(value))}</td>")
+        body.append(f"<tr>{''.join(cells)}</tr>")
+    return (
+        f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{"".join(body)}</tbody>'
+        "</table></div>"
     )
 
 
