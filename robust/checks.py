@@ -175,6 +175,29 @@ def pack_rates(learning_rate: Radius, num_networks: int, like: Tensor) -> Tensor
     return values
 
 
+def check_costs(costs: Numbers, net: Pack) -> Tensor:
+    """Return what moving each feature by 1 costs, [D], in the network's type.
+
+    Args:
+        costs: > 0, (D,); infinite where a feature cannot be moved.
+        net: P networks.
+
+    Raises:
+        ValueError: no numbers; another shape; NaN, zero or negative, or zero in that type.
+    """
+    values, like = _numbers("costs", costs), next(iter(net.parameters()))
+    if tuple(values.shape) != (net.num_features,):
+        raise ValueError(
+            f"costs must be numbers, one per feature ({net.num_features},), "
+            f"got shape {tuple(values.shape)}"
+        )
+    own = values.to(like.device, like.dtype)
+    good = own > 0
+    if not bool(good.all()):
+        raise ValueError(f"costs must be > 0 in {like.dtype}, got {_first_bad(values, good)}")
+    return own
+
+
 def check_radii(radii: Numbers, like: Tensor) -> Tensor:
     """Return the radii of an evaluation, [R], float64 and on the CPU.
 

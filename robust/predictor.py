@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from robust import networks
 from robust.checks import check_network, check_rows
 from robust.frames import Frame, features_of
-from robust.networks import CNN, MLP
+from robust.networks import AnyPack
 from robust.networks.modules import check_index
 from robust.preprocessing import Preprocessing, unscaled
 
@@ -52,7 +52,7 @@ class Alone(nn.Module):
 
 
 def standalone(
-    net: MLP | CNN, index: int = 0, preprocessing: Preprocessing | None = None
+    net: AnyPack, index: int = 0, preprocessing: Preprocessing | None = None
 ) -> nn.Sequential:
     """Return one network of a pack as a model of torch.nn that takes raw features.
 
@@ -84,7 +84,7 @@ def standalone(
     return nn.Sequential(*first, *_layers(net, index)).eval()
 
 
-def _layers(net: MLP | CNN, index: int) -> list[nn.Module]:
+def _layers(net: AnyPack, index: int) -> list[nn.Module]:
     """The layers of one network behind the scaling; itself where it is no chain of layers."""
     try:
         chain = net.to_sequential(index)
@@ -113,7 +113,7 @@ class Predictor:
     """
 
     def __init__(
-        self, net: MLP | CNN, preprocessing: Preprocessing | None = None, *, index: int = 0
+        self, net: AnyPack, preprocessing: Preprocessing | None = None, *, index: int = 0
     ) -> None:
         self._model = standalone(net, index, preprocessing)
         self.net = net.subset([index])

@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 import torch
-from torch import nn
 
-Pack = TypeVar("Pack", bound=nn.Module)
+from robust.networks.base import AnyPack
+
+Pack = TypeVar("Pack", bound=AnyPack)
 
 
 @torch.no_grad()
@@ -40,13 +41,13 @@ def join(packs: Sequence[Pack]) -> Pack:
     return whole
 
 
-def _architecture(pack: nn.Module) -> tuple[object, ...]:
+def _architecture(pack: AnyPack) -> tuple[object, ...]:
     """What packs have in common that can be joined."""
     parts = [(name, p.shape[1:], p.dtype, p.device) for name, p in pack.named_parameters()]
-    return type(pack), getattr(pack, "input_shape", None), getattr(pack, "graph", None), parts
+    return type(pack), pack.header(), parts
 
 
-def _shown(pack: nn.Module) -> str:
+def _shown(pack: AnyPack) -> str:
     shapes = [tuple(parameter.shape[1:]) for parameter in pack.parameters()]
-    dtype = next(pack.parameters()).dtype
+    dtype = next(iter(pack.parameters())).dtype
     return f"{type(pack).__name__} with parameters {shapes}, {dtype}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import numpy as np
 import yaml
 
 from sweep.datasets.catalog import MISSING_TARGET, CatalogEntry, catalog, read_entry
+from sweep.datasets.choices import choices
 from sweep.datasets.columns import Column
 from sweep.datasets.csv_files import SEPARATORS, CsvRules
 from sweep.datasets.loading import describe
@@ -38,7 +39,6 @@ DEFAULTS: Mapping[str, str] = {
 _MARK = "# Written by `data check`, which may replace it."
 _LISTED = 60  # columns shown one by one
 _FEW = 5  # rows of a class that the splits can share out
-_WIDE = 50  # inputs of one column that are worth a word
 
 
 def check(file: str, given: Mapping[str, str]) -> str:
@@ -54,10 +54,9 @@ def check(file: str, given: Mapping[str, str]) -> str:
     path = _entry_file(found.entry.name, Path(given["catalog"]))
     lines = [*_summary(found), "", *_columns(found), "", *_choices(found), *_audit(found)]
     _write(found, path)
-    info = describe(found.entry.name, DataOptions(catalog=given["catalog"]), 0)
-    parts = f"{info.num_train} training, {info.num_validation} validation, {info.num_test} test"
-    lines += ["", f"a network sees {info.num_features} inputs; {parts} rows"]
-    return "\n".join([*lines, "", *_next(info.name, path, given["catalog"])])
+    describe(found.entry.name, DataOptions(catalog=given["catalog"]), 0)  # as a sweep will
+    lines += ["", _inputs(found), "", *_next(found.entry.name, path, given["catalog"])]
+    return "\n".join(lines)
 
 
 def _asked(given: Mapping[str, str]) -> Asked:
@@ -126,25 +125,19 @@ def _fate(column: Column, found: Understanding) -> str:
 
 def _choices(found: Understanding) -> Iterator[str]:
     """One line for each choice that was made."""
-    codes = [f"{code} = {label}" for code, label in enumerate(found.raw.classes)]
-    yield f"labels: {shown(codes)}"
     naming = [column.name for column in found.columns if column.is_text and column.naming]
     for name, reason in found.left_out.items():
         final = reason == "as you say" or name in naming  # texts without end are no categories
         keep = "" if final else f"; keep={shlex.quote(name)} keeps it"
         yield f"left out: {name}, {reason}{keep}"
-    for group in found.raw.groups:
-        yield _one_hot(group.column, group.values, len(group.inputs))
-    missing = [f"{c.name} {c.missing}" for c in found.features if c.missing]
-    if missing:
-        yield (
-            f"missing: {shown(missing)}: the mean of the training rows stands in, which is 0 once "
-            "scaled (of categories, their shares)"
-        )
+    yield from choices(found.raw)
     if found.table.rules.missing:
         marks = ", ".join(map(repr, found.table.rules.missing))
         yield f"no value: {marks} in any column, beside the usual (empty, NA, NaN, null, ?)"
     yield from _dropped(found)
+    names = [column.name for column in found.columns]
+    if found.entry.header and any(map(_is_number, names)):
+        yield "look at: a column's name is a number; if the first line is a row, say header=false"
     for column in found.features:
         if column.code is not None:
             yield (
@@ -153,11 +146,11 @@ def _choices(found: Understanding) -> Iterator[str]:
             )
 
 
-def _one_hot(name: str, values: Sequence[str], inputs: int) -> str:
-    if len(values) == 2:
-        return f"one-hot: {name}: 1 input, 0 = {values[0]}, 1 = {values[1]}"
-    wide = f"; so many that ignore={shlex.quote(name)} is worth a try" if inputs > _WIDE else ""
-    return f"one-hot: {name}: {inputs} inputs, {shown(values)}{wide}"
+def _is_number(text: str) -> bool:
+    try:
+        return bool(np.isfinite(float(text)))
+    except ValueError:
+        return False
 
 
 def _dropped(found: Understanding) -> Iterator[str]:
@@ -179,6 +172,13 @@ def _audit(found: Understanding) -> Iterator[str]:
             yield f"leak: {finding.detail}; if it is not known before the label, say ignore=COLUMN"
         else:
             yield f"audit: {finding.detail}"
+
+
+def _inputs(found: Understanding) -> str:
+    """How many inputs and rows networks are trained and evaluated on."""
+    named = ("training", found.indices.train), ("validation", found.indices.validation)
+    parts = [f"{len(rows)} {name}" for name, rows in (*named, ("test", found.indices.test))]
+    return f"a network sees {found.raw.x.shape[1]} inputs; {', '.join(parts)} rows"
 
 
 def _entry_file(name: str, folder: Path) -> Path:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from sweep.datasets.audit import numbers_rows
-from sweep.datasets.table import label_texts
+from sweep.datasets.table import label_texts, not_numeric
 from sweep.datasets.values import ID_ROWS, ID_SHARE, FloatArray
 
 # Texts that stand for no value where all others of a column are numbers.
@@ -121,11 +121,8 @@ def _names_rows(different: int, rows: int) -> bool:
 
 def has_decimal_commas(frame: pd.DataFrame) -> bool:
     """Return whether a column is text only because a comma stands before its fractions."""
-    for position in range(frame.shape[1]):
-        column = frame.iloc[:, position]
-        if pd.api.types.is_numeric_dtype(column.dtype) or column.isna().all():
-            continue
-        texts = column.dropna().astype(str).str.strip()
+    for position in not_numeric(frame):
+        texts = frame.iloc[:, position].dropna().astype(str).str.strip()
         if texts.str.fullmatch(_COMMA_NUMBER).all() and texts.str.contains(",").any():
             return True
     return False

@@ -31,6 +31,7 @@ from sweep.datasets.values import (
 from sweep.errors import unknown
 
 logger = logging.getLogger(__name__)
+_DIFFERS = "differs from the catalog"
 
 
 def names(source_name: str, root: str | None = None) -> tuple[str, ...]:
@@ -94,8 +95,8 @@ def _catalog_notes(name: str, options: DataOptions, raw: RawData, raw_hash: str)
         raise ValueError(f"data set {name}: the files hold the arrays of {twin}")
     found = catalog_differences(entry_of(name, options), options.source, raw, raw_hash)
     for difference in found:
-        logger.warning("%s differs from the catalog: %s", name, difference)
-    return [f"differs from the catalog: {difference}" for difference in found]
+        logger.warning("%s %s: %s", name, _DIFFERS, difference)
+    return [f"{_DIFFERS}: {difference}" for difference in found]
 
 
 # Two raw sets at a time: a source is read once for all the splits and scalings of a set.
@@ -203,10 +204,26 @@ def _files(name: str, options: DataOptions) -> tuple[Path, ...]:
 def describe(name: str, options: DataOptions, split_seed: int) -> DatasetInfo:
     """Return the facts of a data set; reads it, unless they were recorded and no file changed.
 
+    What was made of a user's own table is logged when it is first read.
+
     Raises:
         ValueError: the source or the name is unknown, or the data are unusable.
     """
-    return _recorded(name, options, split_seed) or _measured(name, options, split_seed)
+    recorded = _recorded(name, options, split_seed)
+    if recorded is not None:
+        return recorded
+    info = _measured(name, options, split_seed)
+    if info.source == "folder":
+        _tell_choices(name, options)
+    return info
+
+
+@lru_cache(maxsize=256)
+def _tell_choices(name: str, options: DataOptions) -> None:
+    """Log what was made of a user's own table, once."""
+    for note in read_raw(name, options)[0].notes:
+        if not note.startswith(_DIFFERS):  # which was logged when it was found
+            logger.warning("%s: %s", name, note)
 
 
 def planned(name: str, options: DataOptions, split_seed: int) -> DatasetInfo:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from sweep.datasets.catalog import CatalogEntry
+from sweep.datasets.choices import choices
 from sweep.datasets.csv_files import CsvRules, read_csv
 from sweep.datasets.table import (
     RowError,
@@ -75,9 +77,10 @@ def csv_to_raw(path: Path, entry: CatalogEntry) -> RawData:
     table = read_csv(path, csv_rules(entry))
     rules = rules_of(entry, [str(name) for name in table.frame.columns], str(path))
     try:
-        return table_to_raw(table.frame, rules, str(path))
+        raw = table_to_raw(table.frame, rules, str(path))
     except RowError as error:
         raise table.in_line(error) from None
+    return replace(raw, notes=choices(raw))
 
 
 def parquet_to_raw(path: Path, entry: CatalogEntry) -> RawData:
@@ -88,7 +91,8 @@ def parquet_to_raw(path: Path, entry: CatalogEntry) -> RawData:
     """
     frame = read_parquet(path)
     columns = unique_columns(frame.columns, str(path))
-    return table_to_raw(frame, rules_of(entry, columns, str(path)), str(path))
+    raw = table_to_raw(frame, rules_of(entry, columns, str(path)), str(path))
+    return replace(raw, notes=choices(raw))
 
 
 def read_npz(path: Path, missing_target: str = "refuse") -> RawData:

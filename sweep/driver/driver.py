@@ -21,6 +21,7 @@ from sweep.driver.outline import curves_that_are_not_made, outline
 from sweep.driver.overhead import SlotTime
 from sweep.driver.plan import Plan, Task, learn_memory, make_plan, make_tasks
 from sweep.driver.progress import Progress
+from sweep.driver.renewal import previewed_plan, renewed_plan
 from sweep.errors import StorageError, UserError
 from sweep.grid.options import evaluated_attacks
 from sweep.pack import checkpoints, train
@@ -52,7 +53,7 @@ class Ending:
 
 def dry_run(parts: Sequence[SweepConfig]) -> None:
     """Print what would run."""
-    plan = make_plan(parts)
+    plan = previewed_plan(parts, git_commit())
     tasks, rates = plan_tasks(plan, "unknown")
     show(plan, tasks, rates, slots(plan.config.ray))
 
@@ -84,18 +85,17 @@ def sweep(parts: Sequence[SweepConfig], overrides: Sequence[str] = ()) -> Ending
         store.consolidate(folder)
         if alone:
             weights.prune(folder, _complete(folder))
-        ending = _round(parts, overrides)
+        commit = git_commit()
+        ending = _round(renewed_plan(parts, commit), commit, overrides)
         while ending.unfinished and not ending.failed:
             # What another part of the sweep trained is evaluated further.
-            further = _round(parts, overrides)
+            further = _round(make_plan(parts), commit, overrides)
             ending = replace(further, trained=ending.trained + further.trained)
         return ending
 
 
-def _round(parts: Sequence[SweepConfig], overrides: Sequence[str]) -> Ending:
+def _round(plan: Plan, commit: str, overrides: Sequence[str]) -> Ending:
     """Run what can be run now."""
-    plan = make_plan(parts)
-    commit = git_commit()
     tasks, _ = plan_tasks(plan, commit, probe=True)
     in_training = {trial.trial_id for part in plan.parts for trial in plan.missing(part)}
     checkpoints.remove_stale(plan.folder, store.finished(plan.folder.root).keys() - in_training)
@@ -165,9 +165,14 @@ def _write_manifest(plan: Plan, commit: str, overrides: Sequence[str]) -> None:
         trial_ids=(trial.trial_id for trial in plan.trials),
         data_hashes=hashes,
         pixel_scales=scales,
-        overrides=redacted_values(overrides),
+        overrides=redacted_values(_that_complete(overrides)),
         labels=_labels(plan),
     )
+
+
+def _that_complete(overrides: Sequence[str]) -> list[str]:
+    """The arguments that complete a sweep when given again: making it again is asked for once."""
+    return [text for text in overrides if not text.startswith("retrain=")]
 
 
 def _labels(plan: Plan) -> dict[str, str]:
@@ -187,7 +192,9 @@ class Driver:
         self.progress = Progress(plan.name, list(tasks), len(plan.finished), self.slots)
         self.slot_time = SlotTime(self.slots, len(tasks))
         tracking = plan.config.tracking
-        self.tracker = Tracker(plan.folder, tracking.uri) if tracking.enabled else None
+        self.tracker = (
+            Tracker(plan.folder, tracking.uri, tracking.detail) if tracking.enabled else None
+        )
         self.failed = 0  # trials
         self._missing: set[str] = set()
 
@@ -303,5 +310,6 @@ class Driver:
     def _tell(self) -> None:
         if self.tasks:
             print(report.counts(self.progress, self.slot_time))
-        lines = [*report.failures(self.plan, self.progress), *report.where(self.plan)]
+        runs = () if self.tracker is None else (self.tracker.experiment_id, self.tracker.remark)
+        lines = [*report.failures(self.plan, self.progress), *report.where(self.plan, *runs)]
         print("\n".join(lines), flush=True)

@@ -17,12 +17,18 @@ def outline(plan: Plan, tasks: Sequence[Task]) -> str:
     """How many networks are trained, how many are evaluated further, how many lack nothing."""
     total, complete = len(plan.trials), len(plan.finished)
     if not tasks:
-        return f"{plan.name}: all {total:,} trials are complete; nothing to train or to evaluate"
+        done = f"{plan.name}: all {total:,} trials are complete{_by_other_code(plan)}"
+        return f"{done}; nothing to train or to evaluate"
     parts = [text for text in (_training(plan, tasks), _evaluation(plan, tasks)) if text]
     later = sum(len(part.todo.later) for part in plan.parts)
     if later:
         parts.append(f"evaluate {later:,} of these further after that")
-    return f"{plan.name}: {'; '.join(parts)}; {complete:,} of {total:,} complete"
+    done = f"{complete:,} of {total:,} complete{_by_other_code(plan)}"
+    return f"{plan.name}: {'; '.join(parts)}; {done}"
+
+
+def _by_other_code(plan: Plan) -> str:
+    return f" ({plan.stale:,} of them by other code than today's)" if plan.stale else ""
 
 
 def _training(plan: Plan, tasks: Sequence[Task]) -> str:

@@ -6,9 +6,12 @@ from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypeVar
 
 from robust import networks
+from robust.supports import supports
 from sweep import datasets
+from sweep.config.checks import AUTO
 from sweep.config.schema import SweepConfig, data_options
 from sweep.cost import calibration, memory, model
 from sweep.cost.calibration import Rates
@@ -18,6 +21,7 @@ from sweep.cost.memory import Memory
 from sweep.datasets import DatasetInfo
 from sweep.driver.missing import Known, Todo, grouped, todo
 from sweep.grid import expand
+from sweep.grid.options import evaluated_attacks
 from sweep.grid.packing import Pack, make_packs
 from sweep.grid.rows import Row, wanted_rows
 from sweep.grid.trial import Trial
@@ -25,7 +29,8 @@ from sweep.pack import checkpoints
 from sweep.pack.records import Origin
 from sweep.pack.run import Job
 from sweep.pack.train import Settings, device_name
-from sweep.results import store, weights
+from sweep.results import fingerprint, schema, store, weights
+from sweep.results.replaced import NOTHING, Unwanted
 
 UNBOUNDED = Memory()
 
@@ -70,6 +75,7 @@ class Plan:
         finished: trial id -> status, of this sweep's trials that lack nothing.
         known: what is recorded of this sweep's trials, and in which file.
         weights: where kept networks lie.
+        stale: how many of the finished networks other code than today's trained.
     """
 
     name: str
@@ -77,6 +83,7 @@ class Plan:
     finished: Mapping[str, str]
     known: Known = field(default_factory=dict)
     weights: weights.Index = field(default_factory=dict)
+    stale: int = 0
 
     @property
     def config(self) -> SweepConfig:
@@ -103,10 +110,14 @@ class Plan:
         return part.todo.train
 
 
-def make_plan(parts: Sequence[SweepConfig]) -> Plan:
+def make_plan(parts: Sequence[SweepConfig], unwanted: Unwanted = NOTHING) -> Plan:
     """Expand the grids and look up what is recorded, and which networks are kept.
 
     Nothing is downloaded for a dry run or a simulation.
+
+    Args:
+        parts: the configuration, one or several.
+        unwanted: what counts as not recorded, though it is.
 
     Raises:
         ValueError: a data set cannot be had, or lacks a scaling.
@@ -114,16 +125,18 @@ def make_plan(parts: Sequence[SweepConfig]) -> Plan:
     """
     name, root = parts[0].name, Path(parts[0].paths.results).absolute()
     assert name is not None
-    known, kept = store.known(root), weights.find(root)
+    known, kept = _wanted(store.known(root), unwanted), _wanted(weights.find(root), unwanted)
     asked: set[str] = set()
     training: set[str] = set()
     made = []
     for given in parts:
         config = _taking_effect(given)
         infos = _infos(config)
+        config = with_certificates(config, infos)
         check_memory(config, infos)
         wanted = {key: wanted_rows(config.evaluation, info) for key, info in infos.items()}
         trials = list({t.trial_id: t for t in expand.expand(config, infos)}.values())
+        known |= _without_rows(known, trials, wanted, unwanted)
         missing = todo(
             ((t, wanted[t.dataset, t.split_seed]) for t in trials),
             known,
@@ -140,6 +153,58 @@ def make_plan(parts: Sequence[SweepConfig]) -> Plan:
         for trial in (*part.todo.train, *(t for t, _ in part.todo.evaluate)):
             finished.pop(trial.trial_id, None)
     return Plan(name, tuple(made), finished, own, kept)
+
+
+Found = TypeVar("Found")
+
+
+def _wanted(found: dict[str, Found], unwanted: Unwanted) -> dict[str, Found]:
+    """What is there of trials that are not to be made again."""
+    if not unwanted.trials:
+        return found
+    return {trial: value for trial, value in found.items() if trial not in unwanted.trials}
+
+
+def _without_rows(
+    known: Known,
+    trials: Iterable[Trial],
+    wanted: Mapping[tuple[str, int], tuple[Row, ...]],
+    unwanted: Unwanted,
+) -> dict[str, tuple[store.Recorded, Path]]:
+    """What is recorded of the trials of which some rows are to be measured again."""
+    some = frozenset[str]().union(*unwanted.rows.values())
+    found: dict[str, tuple[store.Recorded, Path]] = {}
+    for trial in trials if some else ():
+        if trial.trial_id in some and trial.trial_id in known:
+            again = frozenset(
+                row.evaluation_id
+                for row in wanted[trial.dataset, trial.split_seed]
+                if trial.trial_id in unwanted.rows.get(row.attack, ())
+            )
+            recorded, path = known[trial.trial_id]
+            found[trial.trial_id] = replace(recorded, rows=recorded.rows - again), path
+    return found
+
+
+def with_certificates(config: SweepConfig, infos: expand.Infos) -> SweepConfig:
+    """The configuration with `auto` replaced by the certificates that are cheap for every trial.
+
+    They are made for the network, and cost little beside the attacks: what they take is counted,
+    not measured, so the rows of a trial depend on no machine.
+    """
+    asked = config.evaluation.certificates
+    if AUTO not in asked:
+        return config
+    made = replace(config.evaluation, certificates=[name for name in asked if name != AUTO])
+    cheap: list[str] = list(schema.CERTIFIED_BEST)
+    for network in config.grid.network:
+        cheap = [name for name in cheap if supports(network, name)]
+        for info in infos.values():
+            size = networks.size(network, info.num_features, info.num_classes, info.input_shape)
+            radii = len(made.attack_grid_radii)
+            cheap = model.affordable(cheap, size, evaluated_attacks(made), radii)
+    chosen: list[str] = [n for n in schema.CERTIFIED_BEST if n in {*made.certificates, *cheap}]
+    return replace(config, evaluation=replace(made, certificates=chosen))
 
 
 def _taking_effect(config: SweepConfig) -> SweepConfig:
@@ -249,7 +314,9 @@ def _training_tasks(
         total = _whole_price(part, first).times(len(pack))
         again = {t.trial_id: plan.known[t.trial_id][1] for t in pack.trials
                  if t.trial_id in part.todo.again}  # fmt: skip
-        job = Job(pack, part.info(first), settings, part.rows(first), recorded=again)
+        rows = part.rows(first)
+        made = _made_by_todays_source(settings, pack, rows)
+        job = Job(pack, part.info(first), made, rows, recorded=again)
         seconds = rates.seconds(first.defense, total.train_flops, total.evaluation_flops)
         yield Task(job, total, seconds)
 
@@ -260,9 +327,25 @@ def _evaluation_tasks(plan: Plan, part: Part, settings: Settings, rates: Rates) 
         pack, first = Pack(trials), trials[0]
         recorded = {t.trial_id: plan.known[t.trial_id][1] for t in trials}
         kept = {t: plan.weights[t] for t in recorded if t in plan.weights}
-        job = Job(pack, part.info(first), settings, rows, recorded=recorded, weights=kept)
+        made = _made_by_todays_source(settings, pack, rows)
+        job = Job(pack, part.info(first), made, rows, recorded=recorded, weights=kept)
         total = price_of_rows(part.config, part.info(first), first, rows).times(len(pack))
         yield Task(job, total, rates.seconds(first.defense, 0.0, total.evaluation_flops))
+
+
+def _made_by_todays_source(settings: Settings, pack: Pack, rows: Iterable[Row]) -> Settings:
+    """The settings of a pack, whose records say which source makes them."""
+    first = pack.first
+    found = {
+        attack: fingerprint.of_evaluation(attack, first.network)
+        for attack in dict.fromkeys(row.attack for row in rows)
+    }
+    origin = replace(
+        settings.origin,
+        source_fingerprint=fingerprint.of_training(first.defense, first.network),
+        evaluation_fingerprints={attack: own for attack, own in found.items() if own is not None},
+    )
+    return replace(settings, origin=origin)
 
 
 def learn_memory(plan: Plan, device: str, *, probe: bool) -> Memory:

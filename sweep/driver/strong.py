@@ -211,9 +211,9 @@ def _attacked(job: Job, net: Network, data: datasets.Dataset, pick: Row) -> Row:
         flags = "certificate-refuted" if bool(check.refuted.any()) else ""
     row = pick | {
         "attack": f"autoattack-{norm}",
+        "evaluation_options": canonical(autoattack.evaluation_options(len(y))),
         "accuracy": float(keeps.double().mean()),
         "num_samples": len(y),
-        "evaluation_options": canonical(_rules(options.strong_samples)),
         "evaluation_fingerprint": None,
         "git_commit": job.settings.origin.git_commit,
         "device": train.device_name(device),
@@ -221,9 +221,3 @@ def _attacked(job: Job, net: Network, data: datasets.Dataset, pick: Row) -> Row:
         "error": problem,
     }
     return row | {"evaluation_id": identity.evaluation_id(row)}
-
-
-def _rules(samples: int) -> dict[str, object]:
-    """The rules that AutoAttack's accuracy follows from."""
-    attack = {"name": "autoattack", "steps": list(autoattack.STEPS)}
-    return {"version": schema.EVALUATION_VERSION, "attack": attack, "max_samples": samples}

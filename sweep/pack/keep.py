@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from robust.networks import CNN, MLP
+from robust.networks import AnyPack
 from robust.predictor import PREPROCESSING
-from sweep import output
 from sweep.datasets import DataOptions
 from sweep.datasets.preprocessing import preprocessing
 from sweep.grid.packing import Pack
@@ -19,7 +18,7 @@ class UnwrittenWeightsError(OSError):
 
 
 def keep(
-    net: MLP | CNN,
+    net: AnyPack,
     pack: Pack,
     diverged_step: Sequence[int | None],
     folder: Folder,
@@ -46,8 +45,6 @@ def keep(
         weights.write(folder, pack.pack_id, kept, trial_ids, metadata_of(pack, options))
     except OSError as error:
         raise UnwrittenWeightsError(f"weights: {error.strerror or error}") from error
-    except ValueError as error:  # a kind of network of one's own that has no form in files
-        output.warn_once(f"networks {pack.first.network!r} are not kept: {error}")
 
 
 def metadata_of(pack: Pack, options: DataOptions) -> dict[str, str]:

@@ -42,6 +42,7 @@ from sweep.results.parquet import write_table as write_table
 from sweep.results.schema import NUMERICS_VERSION
 
 FAILED = "failed"
+MIGRATE = "python -m sweep.results migrate"
 
 
 def results_id(root: Path) -> str:
@@ -242,11 +243,19 @@ def _check_version(path: Path, footer: pq.FileMetaData) -> None:
         found = footer.row_group(group).column(column).statistics
         versions = {found.min, found.max} if found is not None and found.has_min_max else set()
         if versions != {schema.SCHEMA_VERSION}:
-            raise SchemaError(
-                f"{path}: records of schema version {versions or 'unknown'}, this program writes "
-                f"{schema.SCHEMA_VERSION}; move the folder {path.parent.parent} away or set "
-                "paths.results to another folder"
-            )
+            raise SchemaError(_of_another_version(path, versions))
+
+
+def _of_another_version(path: Path, versions: set[int]) -> str:
+    """What to do with records of another schema."""
+    whole = path.parent.parent
+    older = bool(versions) and max(versions) < schema.SCHEMA_VERSION
+    way = f"`{MIGRATE} results={whole.parent}` brings them along; or " if older else ""
+    return (
+        f"{path}: records of schema version {versions or 'unknown'}, this program writes "
+        f"{schema.SCHEMA_VERSION}; {way}move the folder {whole} away or set paths.results to "
+        "another folder"
+    )
 
 
 def scan(paths: Iterable[Path]) -> dict[Path, dict[str, str]]:

@@ -150,6 +150,26 @@ def test_one_hot_entry_encodes_categories(tmp_path: Path) -> None:
     assert np.isnan(raw.x[3, :3]).all()
 
 
+def test_choices_are_said_once_in_a_line_each(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    colours = ["red", "green", "blue", ""]
+    rows = [f"{colours[i % 4]},{i * i % 13 if i % 5 else ''},{'yn'[i % 2]}" for i in range(40)]
+    write(tmp_path, ["c,f,class", *rows])
+    describe(tmp_path, "categorical: one-hot")
+    options = DataOptions("folder", str(tmp_path))
+    datasets.describe("mine", options, 0)
+    assert [message for message in caplog.messages if "leak" not in message] == [
+        "mine: labels: 0 = n, 1 = y",
+        "mine: one-hot: c: 3 inputs, blue, green, red",
+        "mine: missing: c 10, f 8: the mean of the training rows stands in, 0 once scaled (of "
+        "categories, their shares)",
+    ]
+    caplog.clear()
+    datasets.describe("mine", options, 0)
+    assert not caplog.messages
+
+
 def test_class_with_one_member_is_allowed_and_absence_from_training_reported(
     tmp_path: Path,
 ) -> None:
@@ -181,6 +201,7 @@ def test_class_with_one_member_is_allowed_and_absence_from_training_reported(
         ([LINES[0], "1,2,a", "3,4,b,9"], "line 3 has 4 values, the first line has 3"),
         ([*LINES, "1,2"], "line 22 has 2 values, the first line has 3"),
         ([LINES[0], '1,"2,a', "3,4,b", "5,6,a"], "line 2 has 2 values.*quote not closed.*line 4"),
+        ([*LINES[:3], '1,2,"a', *LINES[3:]], "line 4: a quote that opens here is not closed"),
         ([*LINES, "", "1,2,"], "line 23: 1 rows have no 'class'.*missing_target"),
         ([*LINES, "red,2,a"], "line 22: column 'width' holds 'red', not a number.*one-hot"),
         ([*LINES[:5], "", "inf,2,a"], "line 7: column 'width' has infinite values"),
@@ -191,7 +212,15 @@ def test_class_with_one_member_is_allowed_and_absence_from_training_reported(
     ids=[
         *("empty", "header only", "one class", "duplicate", "duplicate after spaces"),
         *("no target", "two targets", "no features", "longer lines", "a longer line"),
-        *("a shorter line", "open quote", "no label", "text", "infinite", "too large"),
+        *(
+            "a shorter line",
+            "open quote",
+            "open quote at the end",
+            "no label",
+            "text",
+            "infinite",
+            "too large",
+        ),
         *("regression", "two rows"),
     ],
 )
