@@ -272,7 +272,7 @@ def test_feature_that_cannot_be_moved_is_left_out_of_the_proof(
             f"costs={costs}",
             "method=vertex-crown",
         )
-        assert called("certify", trial, str(rows), *where) == 0
+        assert called("certify", trial, str(rows), f"costs={costs}", *where) == 0
         found.append(pl.read_csv(out)["certified radius"])
     assert found[0].to_list() != found[1].to_list()
     wanted = certify.certified_radius(
