@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -51,3 +54,29 @@ def test_guide_prints_what_it_says(
             command, expected = text.removeprefix("$ ").split("\n", 1)
             printed = call(command, capsys)
             assert expected.removesuffix(" ...\n") in printed, f"{command}\n{printed}"
+
+
+@pytest.mark.slow
+def test_printed_command_trains_and_its_records_make_tables(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    exec(compile(BLOCKS[0][1], "docs/own-data.md", "exec"), {})
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+
+    def command(*words: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", "robust_sweep", *words],
+            env=environment,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    printed = command("data", "check", "patients.csv", "--target", "outcome")
+    (line,) = (line for line in printed.splitlines() if "+experiment=" in line)
+    command(*shlex.split(line)[1:])
+    assert list((tmp_path / "results" / "patients" / "records").glob("*.parquet"))
+    command("tables", "experiment=patients")
+    assert (tmp_path / "results" / "patients" / "tables" / "report.html").is_file()

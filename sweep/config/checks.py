@@ -11,7 +11,7 @@ from robust import attacks, defenses, networks
 from robust.evaluate import CERTIFIED, CERTIFIED_TIGHT, ENGINES
 from robust.losses import LOSSES
 from robust.supports import supports
-from sweep import files
+from sweep import datasets, files
 from sweep.config.schema import KEEPS, RETRAIN, Data, Ray, SweepConfig, data_options
 from sweep.datasets.loading import check_name as check_dataset
 from sweep.errors import unknown
@@ -123,7 +123,8 @@ def _check_support(config: SweepConfig) -> None:
 
 def _check_catalog(data: Data) -> None:
     """Refuse a folder of own entries that was named and is not there."""
-    if data.catalog != Data.catalog and not Path(data.catalog).expanduser().is_dir():
+    folder = datasets.DataOptions(catalog=data.catalog).catalog  # with ~ expanded
+    if data.catalog != Data.catalog and not Path(str(folder)).is_dir():
         raise ValueError(
             f"data.catalog={data.catalog}: is not a folder; allowed: a folder with an entry for "
             "each data set, as `robust-sweep data check` writes them"

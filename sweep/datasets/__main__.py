@@ -82,7 +82,7 @@ def main(argv: Sequence[str]) -> int:
             check_name(name, options)
         table = TABLES[command](options, names)
     except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     print(text_of(table))
     return 0 if table.ok else 1

@@ -54,10 +54,9 @@ def check(file: str, given: Mapping[str, str]) -> str:
     path = _entry_file(found.entry.name, Path(given["catalog"]))
     lines = [*_summary(found), "", *_columns(found), "", *_choices(found), *_audit(found)]
     _write(found, path)
-    info = describe(found.entry.name, DataOptions(catalog=given["catalog"]), 0)
-    parts = f"{info.num_train} training, {info.num_validation} validation, {info.num_test} test"
-    lines += ["", f"a network sees {info.num_features} inputs; {parts} rows"]
-    return "\n".join([*lines, "", *_next(info.name, path, given["catalog"])])
+    describe(found.entry.name, DataOptions(catalog=given["catalog"]), 0)  # as a sweep will
+    lines += ["", _inputs(found), "", *_next(found.entry.name, path, given["catalog"])]
+    return "\n".join(lines)
 
 
 def _asked(given: Mapping[str, str]) -> Asked:
@@ -136,12 +135,22 @@ def _choices(found: Understanding) -> Iterator[str]:
         marks = ", ".join(map(repr, found.table.rules.missing))
         yield f"no value: {marks} in any column, beside the usual (empty, NA, NaN, null, ?)"
     yield from _dropped(found)
+    names = [column.name for column in found.columns]
+    if found.entry.header and any(map(_is_number, names)):
+        yield "look at: a column's name is a number; if the first line is a row, say header=false"
     for column in found.features:
         if column.code is not None:
             yield (
                 f"look at: {column.name} holds {column.code:g} more than once; if that means no "
                 f"value, say missing={column.code:g}"
             )
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return bool(np.isfinite(float(text)))
+    except ValueError:
+        return False
 
 
 def _dropped(found: Understanding) -> Iterator[str]:
@@ -163,6 +172,13 @@ def _audit(found: Understanding) -> Iterator[str]:
             yield f"leak: {finding.detail}; if it is not known before the label, say ignore=COLUMN"
         else:
             yield f"audit: {finding.detail}"
+
+
+def _inputs(found: Understanding) -> str:
+    """How many inputs and rows networks are trained and evaluated on."""
+    named = ("training", found.indices.train), ("validation", found.indices.validation)
+    parts = [f"{len(rows)} {name}" for name, rows in (*named, ("test", found.indices.test))]
+    return f"a network sees {found.raw.x.shape[1]} inputs; {', '.join(parts)} rows"
 
 
 def _entry_file(name: str, folder: Path) -> Path:

@@ -84,15 +84,20 @@ def read_csv(path: Path, rules: CsvRules | None = None) -> CsvTable:
     if first is None:
         raise ValueError(f"{path}: the file is empty")
     separator = rules.separator or _separator(first)
+    names, lines = _lines(path, text, separator)
+    columns = [f"V{i + 1}" for i in range(len(names))]
+    if rules.header:
+        given = [name.strip() or own for name, own in zip(names, columns, strict=True)]
+        columns = unique_columns(given, str(path))
     try:
-        names, lines = _lines(path, text, separator)
-        columns = [f"V{i + 1}" for i in range(len(names))]
-        if rules.header:
-            given = [name.strip() or own for name, own in zip(names, columns, strict=True)]
-            columns, lines = unique_columns(given, str(path)), lines[1:]
         frame = _frame(text, separator, rules)
-    except (pd.errors.ParserError, csv.Error) as error:
+    except pd.errors.ParserError as error:
+        if "EOF inside string" in str(error):
+            raise ValueError(
+                f"{path}: line {lines[-1]}: a quote that opens here is not closed"
+            ) from None
         raise ValueError(f"{path}: {' '.join(str(error).split())}") from None
+    lines = lines[1:] if rules.header else lines
     frame.columns = pd.Index(columns, dtype=object)
     assert len(frame) == len(lines), f"{path}: {len(frame)} rows, {len(lines)} counted"
     return CsvTable(path, _with_numbers(frame), lines, separator, rules)
@@ -135,26 +140,39 @@ def _lines(path: Path, text: str, separator: str) -> tuple[list[str], list[int]]
     """Return the cells of the first row and the line in which each row starts.
 
     Raises:
-        ValueError: a row has more or fewer cells than the first.
+        ValueError: a row has more or fewer cells than the first, or there is one column.
     """
     given = io.StringIO(text, newline="")
     reader = csv.reader(given, delimiter=SEPARATORS[separator], skipinitialspace=True)
     first: list[str] = []
     lines: list[int] = []
     before = 0
-    for row in reader:
-        start, before = before + 1, reader.line_num
-        if not row or (len(row) == 1 and not row[0].strip()):
-            continue  # a blank line is no row
-        first = first or row
-        if len(row) != len(first):
-            open_quote = f"; is a quote not closed before line {before}?" if before > start else ""
-            raise ValueError(
-                f"{path}: line {start} has {len(row)} values, the first line has {len(first)} "
-                f"(separator: {separator}){open_quote}"
-            )
-        lines.append(start)
+    try:
+        for row in reader:
+            start, before = before + 1, reader.line_num
+            if not row or (len(row) == 1 and not row[0].strip()):
+                continue  # a blank line is no row
+            first = first or row
+            if len(row) != len(first):
+                raise ValueError(_uneven(path, start, before, len(row), len(first), separator))
+            lines.append(start)
+    except csv.Error as error:
+        raise ValueError(f"{path}: line {reader.line_num}: {error}") from None
+    if len(first) < 2:
+        raise ValueError(
+            f"{path}: no feature columns beside the target: there is one column "
+            f"(separator: {separator})"
+        )
     return first, lines
+
+
+def _uneven(path: Path, start: int, end: int, count: int, expected: int, separator: str) -> str:
+    """That a row from one line to another has more or fewer values than the first."""
+    open_quote = f"; is a quote not closed before line {end}?" if end > start else ""
+    return (
+        f"{path}: line {start} has {count} values, the first line has {expected} "
+        f"(separator: {separator}){open_quote}"
+    )
 
 
 def _frame(text: str, separator: str, rules: CsvRules) -> pd.DataFrame:

@@ -189,7 +189,14 @@ def _refuse_stray(columns: Sequence[Column], table: CsvTable, categories: Sequen
         ValueError: a column has them; the line names the first.
     """
     for column in columns:
-        if not column.stray or column.name in categories:
+        if column.name in categories:
+            continue
+        if column.no_value:  # of Parquet, where a column of texts stays one
+            raise ValueError(
+                f"{table.path}: column {column.name!r} holds numbers as texts, and "
+                f"{column.no_value[0]!r}; write it as numbers with missing values"
+            )
+        if not column.stray:
             continue
         row = column.stray[0]
         text = str(table.frame[column.name].iloc[row])

@@ -241,6 +241,35 @@ def test_leak_is_named(
     assert "leaks: none" in said(capsys, "patients.csv", "target=outcome", "ignore=code")
 
 
+def test_line_of_numbers_in_place_of_names_is_pointed_out(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    rows = [f"{age},{i * i % 17},{label}" for i, (age, label) in
+            enumerate(zip(AGES, LABELS, strict=True))]  # fmt: skip
+    assert "say header=false" in said(capsys, save(rows), f"target={LABELS[0]}")
+    right = said(capsys, "patients.csv", "header=false", "target=V3", "name=right")
+    assert "header" not in right
+    assert read("right").feature_names == ("V1", "V2")
+
+
+def test_numbers_written_as_texts_in_parquet_are_refused(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    ages = [str(age) if i % 9 else "unknown" for i, age in enumerate(AGES)]
+    pd.DataFrame({"age": ages, "outcome": LABELS}).to_parquet("texts.parquet")
+    message = refused(capsys, "texts.parquet", "target=outcome")
+    assert "column 'age' holds numbers as texts, and 'unknown'" in message
+
+
+def test_own_table_can_be_audited_and_verified_by_its_name(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    said(capsys, save([HEADER, *PATIENTS]), "target=outcome")
+    for command, summary in (("audit", "1 data sets read, 0 with a leak"), ("verify", "1 of 1")):
+        assert main([command, "patients"]) == 0
+        assert summary in capsys.readouterr().out
+
+
 def test_rows_that_occur_twice_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
     lines = [f"{i % 10},{(i * i) % 10},{['no', 'yes'][(i // 10) % 2]}" for i in range(60)]
     shown = said(capsys, save(["f,g,outcome", *lines]), "target=outcome")

@@ -201,6 +201,7 @@ def test_class_with_one_member_is_allowed_and_absence_from_training_reported(
         ([LINES[0], "1,2,a", "3,4,b,9"], "line 3 has 4 values, the first line has 3"),
         ([*LINES, "1,2"], "line 22 has 2 values, the first line has 3"),
         ([LINES[0], '1,"2,a', "3,4,b", "5,6,a"], "line 2 has 2 values.*quote not closed.*line 4"),
+        ([*LINES[:3], '1,2,"a', *LINES[3:]], "line 4: a quote that opens here is not closed"),
         ([*LINES, "", "1,2,"], "line 23: 1 rows have no 'class'.*missing_target"),
         ([*LINES, "red,2,a"], "line 22: column 'width' holds 'red', not a number.*one-hot"),
         ([*LINES[:5], "", "inf,2,a"], "line 7: column 'width' has infinite values"),
@@ -211,7 +212,15 @@ def test_class_with_one_member_is_allowed_and_absence_from_training_reported(
     ids=[
         *("empty", "header only", "one class", "duplicate", "duplicate after spaces"),
         *("no target", "two targets", "no features", "longer lines", "a longer line"),
-        *("a shorter line", "open quote", "no label", "text", "infinite", "too large"),
+        *(
+            "a shorter line",
+            "open quote",
+            "open quote at the end",
+            "no label",
+            "text",
+            "infinite",
+            "too large",
+        ),
         *("regression", "two rows"),
     ],
 )
