@@ -65,8 +65,8 @@ def test_classes_without_names_are_numbers(tmp_path: Path) -> None:
 def test_features_need_no_labels(tmp_path: Path) -> None:
     features = read_features(written(tmp_path, "b,a\n1,2\n"), predictor(CODES))
     assert predictor(CODES).inputs(features).tolist() == [[2, 1]]
-    with pytest.raises(ValueError, match=r"rows\.csv: no column 'b'; columns: a"):
-        read_features(written(tmp_path, "a\n1\n"), predictor(CODES))
+    with pytest.raises(ValueError, match=r"rows\.csv: no column 'b'; columns: a, c"):
+        read_features(written(tmp_path, "a,c\n1,2\n"), predictor(CODES))
 
 
 MISTAKES = {
