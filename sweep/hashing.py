@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 
-
 # Made once: `json.dumps` makes one at every call, and a million trials have an id.
 _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
 
