@@ -271,11 +271,26 @@ def price_of_rows(
     return Price(0.0, flops)
 
 
-def _whole_price(part: Part, trial: Trial) -> Price:
-    """The operations that one trial takes, to train and to measure all of its rows."""
-    info = part.info(trial)
-    rows = price_of_rows(part.config, info, trial, part.rows(trial))
-    return replace(price_of_training(info, trial), evaluation_flops=rows.evaluation_flops)
+class _WholePrices:
+    """The operations that each trial takes, to train and to measure all of its rows.
+
+    Thousands of trials differ in nothing that counts, and rows are hundreds.
+    """
+
+    def __init__(self, part: Part) -> None:
+        self.part = part
+        self._known: dict[tuple[object, ...], Price] = {}
+
+    def of(self, trial: Trial) -> Price:
+        """The price of one trial."""
+        data = trial.dataset, trial.split_seed
+        key = (*data, trial.network, trial.defense, trial.batch_size, trial.steps)
+        if key not in self._known:
+            info = self.part.info(trial)
+            rows = price_of_rows(self.part.config, info, trial, self.part.rows(trial))
+            training = price_of_training(info, trial)
+            self._known[key] = replace(training, evaluation_flops=rows.evaluation_flops)
+        return self._known[key]
 
 
 @dataclass(frozen=True)
@@ -309,13 +324,14 @@ def _training_tasks(
     begun: Sequence[Sequence[str]],
 ) -> Iterator[Task]:
     """Packs of networks to train, with all of their rows."""
-    for pack in _packs(plan, part, rates, capacity, begun):
+    prices = _WholePrices(part)
+    for pack in _packs(plan, part, rates, capacity, begun, prices):
         first = pack.first
-        total = _whole_price(part, first).times(len(pack))
+        total = prices.of(first).times(len(pack))
         again = {t.trial_id: plan.known[t.trial_id][1] for t in pack.trials
                  if t.trial_id in part.todo.again}  # fmt: skip
         rows = part.rows(first)
-        made = _made_by_todays_source(settings, pack, rows)
+        made = _made_by_todays_source(settings, part, pack)
         job = Job(pack, part.info(first), made, rows, recorded=again)
         seconds = rates.seconds(first.defense, total.train_flops, total.evaluation_flops)
         yield Task(job, total, seconds)
@@ -327,18 +343,18 @@ def _evaluation_tasks(plan: Plan, part: Part, settings: Settings, rates: Rates) 
         pack, first = Pack(trials), trials[0]
         recorded = {t.trial_id: plan.known[t.trial_id][1] for t in trials}
         kept = {t: plan.weights[t] for t in recorded if t in plan.weights}
-        made = _made_by_todays_source(settings, pack, rows)
+        made = _made_by_todays_source(settings, part, pack)
         job = Job(pack, part.info(first), made, rows, recorded=recorded, weights=kept)
         total = price_of_rows(part.config, part.info(first), first, rows).times(len(pack))
         yield Task(job, total, rates.seconds(first.defense, 0.0, total.evaluation_flops))
 
 
-def _made_by_todays_source(settings: Settings, pack: Pack, rows: Iterable[Row]) -> Settings:
+def _made_by_todays_source(settings: Settings, part: Part, pack: Pack) -> Settings:
     """The settings of a pack, whose records say which source makes them."""
     first = pack.first
     found = {
         attack: fingerprint.of_evaluation(attack, first.network)
-        for attack in dict.fromkeys(row.attack for row in rows)
+        for attack in evaluated_attacks(part.config.evaluation)
     }
     origin = replace(
         settings.origin,
@@ -374,12 +390,17 @@ def learn_memory(plan: Plan, device: str, *, probe: bool) -> Memory:
 
 
 def _packs(
-    plan: Plan, part: Part, rates: Rates, capacity: Memory, begun: Sequence[Sequence[str]]
+    plan: Plan,
+    part: Part,
+    rates: Rates,
+    capacity: Memory,
+    begun: Sequence[Sequence[str]],
+    prices: _WholePrices,
 ) -> list[Pack]:
     packing = part.config.packing
 
     def seconds(trial: Trial) -> float:
-        total = _whole_price(part, trial)
+        total = prices.of(trial)
         return rates.seconds(trial.defense, total.train_flops, total.evaluation_flops)
 
     def fitting(trial: Trial) -> int:

@@ -18,16 +18,19 @@ from collections.abc import Iterable
 from functools import lru_cache
 
 from robust import attacks, defenses
+from robust.bounds.methods.base import METHODS
+from robust.evaluate import CERTIFICATES
 from robust.networks import kind_of
 from sweep.results import source
 
 _DIGITS = 12
 _TOPS = ("robust",)
+_METHODS = "robust.bounds.methods"
 _TRAINING = ("robust.train",)
 # Functions of modules that hold much else, of which a change would be a false alarm.
 _TRAINING_PARTS = (("sweep.pack.train", "train_pack"), ("sweep.pack.train", "initial_networks"))
 _ATTACKING = ("robust.evaluation.attack_batches", "robust.evaluation.clean")
-_CERTIFYING = ("robust.evaluation.certifier", "robust.evaluation.clean")
+_CERTIFYING = ("robust.evaluation.proofs", "robust.evaluation.clean")
 _EVALUATION_PARTS = (("robust.evaluate", "survivors"), ("sweep.pack.assess", "sample"))
 
 Part = tuple[str, str]
@@ -48,7 +51,9 @@ def of_training(defense: str, network: str) -> str | None:
     Raises:
         ValueError: an unknown defense or network.
     """
-    own = [*_modules(type(defenses.get(defense))), *_network_modules(network)]
+    method = defenses.get(defense)
+    named = source.registering("robust.defenses", defense.partition("(")[0])
+    own = (*_modules(type(method)), *named, *_network_modules(network))
     return _hash((*own, *_TRAINING), _TRAINING_PARTS)
 
 
@@ -64,18 +69,29 @@ def of_evaluation(attack: str, network: str) -> str | None:
         12 hexadecimal digits; None where a source cannot be had.
 
     Raises:
-        ValueError: an unknown network.
+        ValueError: an unknown attack or network.
     """
-    if attack in attacks.names():
-        own = (*_modules(type(attacks.get(attack))), *_ATTACKING)
+    certificate = CERTIFICATES.get(attack)
+    if certificate is None:
+        named = source.registering("robust.attacks", attack)
+        own = (*_modules(type(attacks.get(attack))), *named, *_ATTACKING)
     else:
-        own = _CERTIFYING
+        own = (*_method_modules(certificate.method), *_CERTIFYING)
     return _hash((*own, *_network_modules(network)), _EVALUATION_PARTS)
+
+
+def _method_modules(name: str) -> tuple[str, ...]:
+    """The modules of a method that proves bounds, and of those that it asks by their names."""
+    names = (name, *getattr(METHODS.get(name), "parts", ()))
+    classes = (module for one in names for module in _modules(type(METHODS.get(one))))
+    named = (module for one in names for module in source.registering(_METHODS, one))
+    return tuple(dict.fromkeys((*classes, *named)))
 
 
 def _network_modules(network: str) -> tuple[str, ...]:
     kind = kind_of(network)
-    return (*_modules(type(kind)), *_modules(kind.pack))
+    named = source.registering("robust.networks", kind.kind)
+    return (*_modules(type(kind)), *_modules(kind.pack), *named)
 
 
 def _modules(kind: type) -> tuple[str, ...]:

@@ -189,6 +189,27 @@ def _follow(roots: Iterable[str], wanted: tuple[str, ...], seen: set[str]) -> No
                 left.append(_definer(base, name) if name else base)
 
 
+@lru_cache(maxsize=1024)
+def registering(package: str, name: str) -> tuple[str, ...]:
+    """Return the modules of a package that call `register` at their top with a name in it.
+
+    What is registered may be of a class of another module, and this one then holds its parts.
+    """
+    return tuple(module for module in _modules_of(package) if name in _registered_names(module))
+
+
+@lru_cache(maxsize=1024)
+def _registered_names(module: str) -> frozenset[str]:
+    """The texts in the calls of `register` at the top of a module."""
+    found: set[str] = set()
+    for node in ast.parse(text_of(module)).body:
+        for call in ast.walk(node):
+            if isinstance(call, ast.Call) and getattr(call.func, "id", "") == "register":
+                texts = (one.value for one in ast.walk(call) if isinstance(one, ast.Constant))
+                found.update(text for text in texts if isinstance(text, str))
+    return frozenset(found)
+
+
 @lru_cache(maxsize=16)
 def _registered_forms(top: str) -> tuple[tuple[str, frozenset[str]], ...]:
     """Modules with `@function.register`, each with the modules of the function and the class."""

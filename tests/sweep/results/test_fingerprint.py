@@ -96,6 +96,12 @@ def test_form_registered_for_a_class_belongs_to_function_and_class() -> None:
     assert "robust.networks.mlp_gradient" not in source.closure(["robust.norms"], ["robust"])
 
 
+def test_module_that_registers_a_name_is_found() -> None:
+    assert source.registering("robust.defenses", "rub") == ("robust.defenses.rub",)
+    assert source.registering("robust.bounds.methods", "crown") == ("robust.bounds.methods.crown",)
+    assert source.registering("robust.defenses", "nothing") == ()
+
+
 def test_part_of_a_module_that_counts_is_there() -> None:
     for module, name in (*fingerprint._TRAINING_PARTS, *fingerprint._EVALUATION_PARTS):
         assert f"def {name}(" in source.definition(source.text_of(module), name)
@@ -119,6 +125,14 @@ def test_attacks_of_one_file_share_the_fingerprint_of_evaluation() -> None:
     found = [evaluation(name, "mlp-1x8") for name in ("pgd-l1", "vertex-l1", "certified-l1")]
     assert len({*found, evaluation("pgd-l1", "cnn")}) == 4
     assert evaluation("pgd-linf-best", "mlp-3x200") == found[0]
+
+
+def test_certificates_are_told_apart_by_what_proves_them() -> None:
+    evaluation = fingerprint.of_evaluation
+    assert evaluation("certified-l1", "mlp-1x8") != evaluation("certified-l1-tight", "mlp-1x8")
+    assert evaluation("certified-l2", "mlp-1x8") == evaluation("certified-linf", "mlp-1x8")
+    parts = fingerprint._method_modules("best")  # asks the others by their names
+    assert {f"robust.bounds.methods.{name}" for name in ("best", "crown", "rub")} <= set(parts)
 
 
 @dataclass(frozen=True)
