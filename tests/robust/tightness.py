@@ -18,7 +18,7 @@ from torch import Tensor
 
 from robust import attacks, networks
 from robust.evaluation.certifier import Certifier
-from robust.networks import MLP
+from robust.networks import MLP, AnyPack
 from robust.train import train
 from tests.robust.bounds.test_crown import crown
 
@@ -44,7 +44,7 @@ def split(name: str) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     return x[order[:cut]], y[order[:cut]], x[order[cut:]], y[order[cut:]]
 
 
-def trained(x: Tensor, y: Tensor, network: str, defense: str) -> MLP:
+def trained(x: Tensor, y: Tensor, network: str, defense: str) -> AnyPack:
     """Return one trained network in float64."""
     net = networks.build(network, x.shape[1], int(y.max()) + 1, 1, seed=0)
     train(
@@ -111,6 +111,7 @@ def main() -> None:
         for network in ("mlp-1x200", "mlp-3x200"):
             for defense in DEFENSES:
                 net = trained(x, y, network, defense)
+                assert isinstance(net, MLP)
                 at, labels = x_test[:EXAMPLES].double(), y_test[:EXAMPLES]
                 correct = float((net(at)[0].argmax(dim=1) == labels).double().mean())
                 cells = [f"{v:.3f}" for v in row(at, labels, net)]
