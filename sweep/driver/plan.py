@@ -96,11 +96,10 @@ def make_plan(parts: Sequence[SweepConfig]) -> Plan:
     for given in parts:
         config = _taking_effect(given)
         infos = _infos(config)
-        config = with_certificates(config, infos)
         check_memory(config, infos)
         fresh = [t for t in expand.expand(config, infos) if t.trial_id not in seen]
         seen.update(trial.trial_id for trial in fresh)
-        made.append(Part(config, infos, tuple(fresh)))
+        made.append(Part(with_certificates(config, infos), infos, tuple(fresh)))
     return Plan(name, tuple(made), {trial: done[trial] for trial in seen if trial in done})
 
 
