@@ -80,7 +80,9 @@ def csv_to_raw(path: Path, entry: CatalogEntry) -> RawData:
         raw = table_to_raw(table.frame, rules, str(path))
     except RowError as error:
         raise table.in_line(error) from None
-    return replace(raw, notes=choices(raw))
+    return replace(
+        raw, notes=choices(raw), missing=table.rules.missing, decimal=table.rules.decimal
+    )
 
 
 def parquet_to_raw(path: Path, entry: CatalogEntry) -> RawData:
