@@ -55,7 +55,8 @@ def rules_of(entry: CatalogEntry, columns: Sequence[str], where: str) -> TableRu
         if len(found) != 1:
             raise ValueError(
                 f"{where}: which column is the target? Say target: in {entry.name}.yaml beside "
-                f"it; columns: {shown(columns)}"
+                "it, or let `robust-sweep data check FILE target=COLUMN` write an entry; "
+                f"columns: {shown(columns)}"
             )
         target = found[0]
     return TableRules(
