@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,13 @@ def test_columns_are_found_by_name_and_categories_made_again(tmp_path: Path) -> 
     assert rows.names == ("good", "bad", "bad")
     raw = read_features(path, predictor(NAMED))
     assert torch.equal(predictor(NAMED).inputs(raw), wanted)
+
+
+def test_rows_are_read_as_those_of_training_were(tmp_path: Path) -> None:
+    rule = replace(CODES, missing=("-9", "unknown"), decimal=",")
+    path = written(tmp_path, "a;b;class\n1,5;-9;1\nunknown;2,25;0\n")
+    assert read_rows(path, predictor(rule)).x.tolist() == [[1.5, 0.0], [0.0, 2.25]]
+    assert Preprocessing.from_text(rule.to_text()) == rule
 
 
 def test_encoded_columns_are_taken_as_they_are(tmp_path: Path) -> None:
