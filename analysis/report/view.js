@@ -209,6 +209,9 @@
     box.before(hint);
     hint.hidden = box.closest("details:not([open])") === null && box.scrollWidth <= box.clientWidth;
   });
+  all(".wide, pre").forEach((box) => { // what scrolls must be reached by keyboard
+    if (!one("[tabindex], a, button", box)) box.tabIndex = 0;
+  });
   addEventListener("hashchange", reveal);
   reveal();
   all("td[data-t]").forEach((cell) => { cell.title = `Trials ${cell.dataset.t}`; });
