@@ -9,7 +9,8 @@ Legend: P networks in the pack, N examples, R radii, D input features.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -27,15 +28,34 @@ from robust.checks import (
 )
 from robust.evaluation.accuracies import Accuracies
 from robust.evaluation.attack_batches import CHUNK_ROWS, GROUP, OnPoints, Run, attacked
-from robust.evaluation.certifier import Certifier
 from robust.evaluation.clean import correct as correct
 from robust.evaluation.clean import correct_of
+from robust.evaluation.proofs import prover
 from robust.loaders import Loader, gathered, moved
 from robust.networks.linearization import Network
+from robust.norms import Norm
 
-CERTIFIED = "certified-l1"
+
+@dataclass(frozen=True)
+class Certificate:
+    """A row of certified accuracies: what is proven, by which method."""
+
+    method: str
+    norm: Norm
+
+
+CERTIFIED = "certified-l1"  # the paper's, RUB
 CERTIFIED_TIGHT = "certified-l1-tight"  # with t optimised
-CERTIFICATES = (CERTIFIED, CERTIFIED_TIGHT)
+BEST_CERTIFICATES = {
+    "certified-l1-best": Certificate("best", "l1"),
+    "certified-l2": Certificate("best", "l2"),
+    "certified-linf": Certificate("best", "linf"),
+}
+CERTIFICATES: Mapping[str, Certificate] = {
+    CERTIFIED: Certificate("rub", "l1"),
+    CERTIFIED_TIGHT: Certificate("rub-tight", "l1"),
+    **BEST_CERTIFICATES,
+}
 ENGINES = ("packed", "foolbox")
 
 
@@ -97,8 +117,7 @@ def survivors(
         net: P networks.
         x: inputs, [N, D], N >= 1, of any real type; taken to the network's.
         y: labels, [N], of any integer type.
-        attack: name of an attack; certified-l1 for certificates by RUB with the paper's t, or
-            certified-l1-tight for those with t optimised.
+        attack: name of an attack, or of a certificate: `CERTIFICATES` has what proves each.
         radii: true radii, [R], >= 0, strictly increasing.
         bounds: (lo, hi), in which all inputs lie; attacks are clipped to them.
         seed: of the attack's random starts; each radius has its own.
@@ -124,7 +143,7 @@ def survivors(
     method = None if attack in CERTIFICATES else _method(attack, engine, restarts, record)
     if method is None:
         clean = correct_of(net, x, y)
-        return _certified(net, x, y, radii, clean, attack == CERTIFIED_TIGHT).cpu()
+        return _certified(net, x, y, radii, clean, CERTIFICATES[attack]).cpu()
     rows = chunk or CHUNK_ROWS.get(x.device.type, CHUNK_ROWS["cpu"])
     width = max(1, rows // min(net.num_networks, GROUP.get(x.device.type, 1)))
     run = Run(net, x, y, method, bounds, seed, width, on_points)
@@ -158,14 +177,15 @@ def _method(attack: str, engine: str, restarts: int | None, record: bool) -> Att
 
 
 def _certified(
-    net: Network, x: Tensor, y: Tensor, radii: Tensor, clean: Tensor, tight: bool
+    net: Network, x: Tensor, y: Tensor, radii: Tensor, clean: Tensor, certificate: Certificate
 ) -> Tensor:
-    """Return what is certified, [P, R, N]: the bound grows with the radius."""
+    """Return what is certified, [P, R, N]: what holds at a radius holds at every smaller one."""
     kept = torch.zeros(net.num_networks, len(radii), x.shape[0], dtype=torch.bool)
     ladder = radii.to(x.device, torch.float64)
     for p in range(net.num_networks):
-        certifier, some = Certifier(net.subset([p])), clean[p].nonzero().squeeze(1)
-        low = certifier.largest(x[some], y[some], ladder, tight=tight)
+        some = clean[p].nonzero().squeeze(1)
+        own = prover(net.subset([p]), certificate.method, certificate.norm)
+        low = own.largest(x[some], y[some], ladder)
         levels = torch.arange(len(radii), device=x.device).unsqueeze(1)
         kept[p][:, some.cpu()] = (levels <= low).cpu()
     return kept

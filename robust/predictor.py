@@ -18,6 +18,7 @@ from robust import networks
 from robust.checks import check_network, check_rows
 from robust.frames import Frame, features_of
 from robust.networks import AnyPack
+from robust.networks.modules import check_index
 from robust.preprocessing import Preprocessing, unscaled
 
 Array = NDArray[Any]
@@ -35,6 +36,19 @@ class Images(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return the images."""
         return x.reshape(-1, *self.shape).permute(0, 3, 1, 2)
+
+
+class Alone(nn.Module):
+    """A pack of one as a model: [N, D] to [N, K]."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the logits."""
+        logits: Tensor = self.net(x)[0]
+        return logits
 
 
 def standalone(
@@ -56,7 +70,7 @@ def standalone(
         ValueError: there is no such network, or the preprocessing is of other features.
     """
     check_network(net)
-    model = net.to_sequential(index)
+    check_index(index, net.num_networks)
     rule = unscaled(net.num_features) if preprocessing is None else preprocessing
     if rule.num_features != net.num_features:
         raise ValueError(
@@ -67,9 +81,18 @@ def standalone(
         raise ValueError(f"{len(rule.classes)} names for {net.num_classes} classes")
     parameter = next(net.parameters())
     first = [] if preprocessing is None else [rule.layer(parameter.dtype).to(parameter.device)]
+    return nn.Sequential(*first, *_layers(net, index)).eval()
+
+
+def _layers(net: AnyPack, index: int) -> list[nn.Module]:
+    """The layers of one network behind the scaling; itself where it is no chain of layers."""
+    try:
+        chain = net.to_sequential(index)
+    except ValueError:
+        return [Alone(net.subset([index]))]
     shape = getattr(net, "input_shape", None)
     images = [Images(shape)] if shape is not None and len(shape) == 3 else []
-    return nn.Sequential(*first, *images, *model).eval()
+    return [*images, *chain]
 
 
 class Predictor:

@@ -13,9 +13,9 @@ from typing import Final
 from torch import nn
 
 from robust import attacks, defenses, networks
-from robust.evaluate import CERTIFICATES, CERTIFIED, CERTIFIED_TIGHT
-from robust.networks.base import KINDS, NetworkKind, rules_of
-from robust.networks.graph import GraphNetwork
+from robust.bounds import methods
+from robust.evaluate import CERTIFICATES
+from robust.networks.base import KINDS, NetworkKind, rules_of_network
 from robust.registry import unknown
 
 _CERTIFICATE_LABEL: Final = "Certified"
@@ -31,12 +31,6 @@ class _Needs:
     norm: str | None
     kinds: tuple[str, ...] | None = None
     rule: str | None = None
-
-
-_CERTIFICATES: Final = {
-    CERTIFIED: _Needs("l1", rule="rub"),
-    CERTIFIED_TIGHT: _Needs("l1", kinds=("mlp",)),
-}
 
 
 @dataclass(frozen=True)
@@ -69,18 +63,6 @@ def supports(network: str | nn.Module, method: str, norm: str | None = None) -> 
     shown = repr(network) if isinstance(network, str) else kind.kind
     made_for = [known.kind for known in map(KINDS.get, KINDS) if _has(known, known.rules, needs)]
     return Support(f"is not made for network {shown}; made for: {', '.join(made_for)}")
-
-
-def rules_of_network(network: str | nn.Module) -> frozenset[str]:
-    """Return the rules that all layers of a network own, given its name or a pack.
-
-    Raises:
-        ValueError: the name is unknown.
-    """
-    kind = networks.kind_of(network)
-    if isinstance(network, GraphNetwork) and not kind.layers:
-        return rules_of(network.graph.kinds)
-    return kind.rules
 
 
 def _has(kind: NetworkKind, rules: frozenset[str], needs: _Needs) -> bool:
@@ -118,7 +100,8 @@ def label_of(method: str) -> str:
 def _requirements(method: str) -> _Needs:
     """Return what a method is made for."""
     if method in CERTIFICATES:
-        return _CERTIFICATES[method]
+        rule = methods.get(CERTIFICATES[method].method).compute.rule
+        return _Needs(CERTIFICATES[method].norm, _proven_kinds(method), rule)
     if method in attacks.names():
         attack = attacks.get(method)
         return _Needs(attack.norm, attack.network_kinds)
@@ -128,3 +111,10 @@ def _requirements(method: str) -> _Needs:
     raise ValueError(
         unknown("method", method, [*defenses.names(), *attacks.names(), *CERTIFICATES])
     )
+
+
+def _proven_kinds(certificate: str) -> tuple[str, ...]:
+    """Return the kinds of networks for which a certificate's method is a proof in its norm."""
+    what = CERTIFICATES[certificate]
+    method = methods.get(what.method)
+    return tuple(name for name in KINDS if method.why_not(KINDS.get(name).pack, what.norm) is None)

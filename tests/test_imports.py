@@ -124,7 +124,7 @@ def test_only_its_start_and_tune_import_ray() -> None:
 
 
 def test_only_tracking_imports_mlflow() -> None:
-    names = ("connection", "run_log")
+    names = ("connection", "models", "run_log")
     assert importers("mlflow") == {f"sweep/tracking/{name}.py" for name in names}
 
 

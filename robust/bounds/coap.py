@@ -57,7 +57,7 @@ def worst_case_differences(
     if isinstance(net, GraphNetwork):
         _check_layers(net)
         ball = Ball(radius, order)  # type: ignore[arg-type]
-        return crown_walk.worst_case_differences(net, x, y, ball, "same", False)
+        return crown_walk.worst_case_differences(net, x, y, ball, "parallel", False)
     if not isinstance(net, MLP):
         raise ValueError(
             f"no COAP bound for a network of type {type(net).__name__}; "

@@ -5,7 +5,7 @@ not linear a line that holds on the box of its inputs takes its place, from abov
 coefficient is positive, from below where it is negative (`robust.layers`). At the input,
 a'(x + delta) + c <= a'x + c + rho ||a||_q. The boxes come from the same rule, layer by layer, and
 are intersected with interval bounds; so is the result, which is never above the interval bound.
-With the slope "same" and without the intersection this is COAP (Wong, Kolter 2018).
+With the slope "parallel" and without the intersection this is COAP (Wong, Kolter 2018).
 
 Legend: P networks in the pack, B batch, U linear forms per example, D input features, K classes.
 """

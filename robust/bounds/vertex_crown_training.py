@@ -22,10 +22,11 @@ from robust.bounds.ball import Ball
 from robust.bounds.lines import Lines, lines
 from robust.bounds.substitution import Part, parts, relaxed, substitute
 from robust.bounds.vertex_crown import finish
+from robust.networks.linearization import Network
 from robust.networks.mlp import MLP
 
 
-def worst_case_differences(net: MLP, x: Tensor, y: Tensor, ball: Ball) -> Tensor:
+def worst_case_differences(net: Network, x: Tensor, y: Tensor, ball: Ball) -> Tensor:
     """Return vertex-CROWN's bounds of max z_k - z_y over L1 balls, with gradient.
 
     Args:
@@ -36,7 +37,12 @@ def worst_case_differences(net: MLP, x: Tensor, y: Tensor, ball: Ball) -> Tensor
 
     Returns:
         [P, B, K-1], classes k != y in increasing order; proven up to rounding.
+
+    Raises:
+        ValueError: not a multi-layer perceptron.
     """
+    if not isinstance(net, MLP):
+        raise ValueError(f"no vertex-CROWN for a network of type {type(net).__name__}; known: MLP")
     assert ball.norm == "l1", ball.norm
     upper = x.new_empty(*ball.radius.shape, net.num_classes - 1)
     several = 0

@@ -1,7 +1,8 @@
-"""Bounds of float32 networks computed in float64, where their parameters are exact.
+"""Networks as bounds see them: in float64, and from balls in which features have costs.
 
 Bounds that are built on bounds of hidden units lose to rounding layer by layer: in float32 the
-margin for it would cost much of their tightness, in float64 it costs nothing.
+margin for it would cost much of their tightness, in float64, where the parameters of float32
+networks are exact, it costs nothing.
 
 Legend: P networks in the pack, B batch, D input features, K classes.
 """
@@ -62,6 +63,29 @@ class Widened:
         for weight, bias in zip(self.weights[1:], self.biases[1:], strict=True):
             z.append(affine(torch.relu(z[-1]), weight, bias))
         return z
+
+
+@dataclass(frozen=True)
+class Stepped(Widened):
+    """A pack whose first weights are what a step of cost 1 along each feature adds to z_1.
+
+    A search over the vertices of a plain ball so searches those of a weighted one (`bounds.ball`).
+
+    Attributes:
+        first: the first layer's weights as the network has them, [P, D, H].
+    """
+
+    first: Tensor
+
+    @classmethod
+    def around(cls, net: MLP, costs: Tensor) -> Stepped:
+        """Return the view of a pack from balls with costs, > 0, [D]."""
+        first, *others = net.weights
+        return cls([first / costs.unsqueeze(1), *others], list(net.biases), first)
+
+    def pre_activations(self, x: Tensor) -> list[Tensor]:
+        """Return z_1 ... z_L of the network itself at x."""
+        return Widened([self.first, *self.weights[1:]], self.biases).pre_activations(x)
 
 
 def narrowed(upper: Tensor, slack: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:

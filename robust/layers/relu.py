@@ -27,14 +27,14 @@ def adaptive(low: Tensor, high: Tensor, chord: Tensor) -> Tensor:
     return (high > -low).to(chord.dtype)
 
 
-def same(low: Tensor, high: Tensor, chord: Tensor) -> Tensor:
+def parallel(low: Tensor, high: Tensor, chord: Tensor) -> Tensor:
     """Return the chord's own slope (Wong, Kolter 2018)."""
     return chord
 
 
 SLOPES: Registry[Slope] = Registry("slope of lower lines")
 SLOPES.add("adaptive", adaptive)
-SLOPES.add("same", same)
+SLOPES.add("parallel", parallel)
 
 
 def chord(low: Tensor, high: Tensor) -> tuple[Tensor, Tensor, Tensor]:

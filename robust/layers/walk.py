@@ -115,7 +115,8 @@ def unit_forms(graph: Graph, value: int, units: slice, like: Tensor, networks: i
     count = math.prod(shape)
     start, stop, _ = units.indices(count)
     forms = like.new_zeros(stop - start, count)
-    forms[torch.arange(stop - start), torch.arange(start, stop)] = 1
+    rows = torch.arange(stop - start, device=like.device)
+    forms[rows, rows + start] = 1
     return forms.view(1, 1, stop - start, *shape).expand(networks, -1, -1, *[-1] * len(shape))
 
 

@@ -105,6 +105,23 @@ def rules_of(layers: Iterable[str]) -> frozenset[str]:
     return frozenset.intersection(*own) if own else frozenset()
 
 
+def rules_of_network(network: object) -> frozenset[str]:
+    """Return the rules that all layers of a network own.
+
+    Args:
+        network: its name, a pack, or a class of packs.
+
+    Raises:
+        ValueError: the name is unknown.
+    """
+    if isinstance(network, type):
+        kinds = (kind for kind in map(KINDS.get, KINDS) if kind.pack is network)
+        return next((kind.rules for kind in kinds), frozenset())
+    if isinstance(network, GraphNetwork):
+        return rules_of(network.graph.kinds)
+    return kind_of(network).rules  # type: ignore[arg-type]
+
+
 KINDS: Registry[NetworkKind] = Registry("kind of network")
 
 

@@ -46,6 +46,7 @@ def save(net: AnyPack, path: str | Path, metadata: Mapping[str, str] = NOTHING) 
 
 def write(net: AnyPack, path: Path, metadata: Mapping[str, str] = NOTHING) -> None:
     """Write a pack to a file straight away; arguments and errors as for `save`."""
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     header = {"format": FORMAT, "kind": kind_of(net).kind, "networks": str(net.num_networks)}
@@ -58,7 +59,11 @@ def write(net: AnyPack, path: Path, metadata: Mapping[str, str] = NOTHING) -> No
         for name, group in (("weights", net.weights), ("biases", net.biases))
         for layer, tensor in enumerate(group)
     }
-    save_file(tensors, path, metadata={**metadata, **header})
+    try:
+        save_file(tensors, path, metadata={**metadata, **header})
+    except SafetensorError as error:  # what the operating system said is in its text
+        reason = " ".join(str(error).split())
+        raise OSError(f"{path}: cannot be written: {reason}") from None
 
 
 def load(path: str | Path) -> AnyPack:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from robust import attacks, defenses, networks
-from robust.evaluate import CERTIFIED, CERTIFIED_TIGHT, ENGINES
+from robust.evaluate import BEST_CERTIFICATES, CERTIFIED, CERTIFIED_TIGHT, ENGINES
 from robust.losses import LOSSES
 from robust.supports import supports
 from sweep import datasets, files
@@ -16,7 +16,9 @@ from sweep.config.schema import KEEPS, RETRAIN, Data, Ray, SweepConfig, data_opt
 from sweep.datasets.loading import check_name as check_dataset
 from sweep.errors import unknown
 from sweep.limits import LARGEST, LARGEST_INT, SMALLEST, out_of_range
+from sweep.tracking import detail
 
+AUTO = "auto"  # of evaluation.certificates: those that are cheap (sweep.driver.plan)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _LONGEST_NAME = 200  # file systems allow 255 bytes
 
@@ -60,7 +62,9 @@ def _check_names(config: SweepConfig) -> None:
         "grid.defense": (config.grid.defense, defenses.get),
         "training.loss": ([config.training.loss], LOSSES.get),
         "evaluation.attacks": (config.evaluation.attacks, attacks.get),
+        "evaluation.certificates": (config.evaluation.certificates, _check_certificate),
         "evaluation.engine": ([config.evaluation.engine], _check_engine),
+        "tracking.detail": ([config.tracking.detail], detail.check),
         "keep.networks": ([config.keep.networks], _check_keep),
     }
     for key, (values, check_name) in checks.items():
@@ -116,6 +120,9 @@ def _check_support(config: SweepConfig) -> None:
         for attack in config.evaluation.attacks:
             if not (answer := supports(network, attack)):
                 raise ValueError(f"evaluation.attacks={attack}: {answer.reason}")
+        for name in config.evaluation.certificates:
+            if name != AUTO and not (answer := supports(network, name)):
+                raise ValueError(f"evaluation.certificates={name}: {answer.reason}")
         for certificate, (key, asked) in certificates.items():
             if asked and not (answer := supports(network, certificate)):
                 raise ValueError(f"{key}=true: {answer.reason}")
@@ -129,6 +136,12 @@ def _check_catalog(data: Data) -> None:
             f"data.catalog={data.catalog}: is not a folder; allowed: a folder with an entry for "
             "each data set, as `robust-sweep data check` writes them"
         )
+
+
+def _check_certificate(name: str) -> None:
+    known = (AUTO, *BEST_CERTIFICATES)
+    if name not in known:
+        raise ValueError(unknown("certificate", name, known))
 
 
 def _check_scaling(name: str) -> None:

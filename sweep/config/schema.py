@@ -68,6 +68,9 @@ class Evaluation:
     scale_radii: bool = True  # times sqrt(D) for L1 and L2; false: true radii as they are
     certify: bool = True  # also the certified accuracy at the L1 radii
     certify_tight: bool = False  # also with t optimised, which takes many times longer
+    # Certificates by the best of several proofs: certified-l1-best, certified-l2, certified-linf;
+    # auto takes those that cost less than a fifth of the other rows, for every trial.
+    certificates: list[str] = field(default_factory=lambda: ["auto"])
     nested: bool = False  # do not attack again what was broken at a smaller radius
     engine: str = "packed"  # "foolbox" runs foolbox itself for its six attacks, slowly
     # sweep/strong.py attacks the selected networks at these grid radii, on so many test samples.
@@ -132,6 +135,8 @@ class Tracking:
     # Passwords belong into the environment: MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD,
     # PGPASSWORD or ~/.pgpass. One that stands here is shown and recorded nowhere (sweep/uri.py).
     uri: str = "sqlite:///mlflow.db"
+    # What is logged of each network: full, summary, or auto, which is full up to 5,000 networks.
+    detail: str = "auto"
 
 
 @dataclass

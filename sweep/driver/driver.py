@@ -97,7 +97,8 @@ def sweep(parts: Sequence[SweepConfig], overrides: Sequence[str] = ()) -> Ending
 def _round(plan: Plan, commit: str, overrides: Sequence[str]) -> Ending:
     """Run what can be run now."""
     tasks, _ = plan_tasks(plan, commit, probe=True)
-    checkpoints.remove_stale(plan.folder, store.finished(plan.folder.root))
+    in_training = {trial.trial_id for part in plan.parts for trial in plan.missing(part)}
+    checkpoints.remove_stale(plan.folder, store.finished(plan.folder.root).keys() - in_training)
     _write_manifest(plan, commit, overrides)
     driver = Driver(plan, tasks)
     driver.run(_opening(plan, tasks))
@@ -164,9 +165,14 @@ def _write_manifest(plan: Plan, commit: str, overrides: Sequence[str]) -> None:
         trial_ids=(trial.trial_id for trial in plan.trials),
         data_hashes=hashes,
         pixel_scales=scales,
-        overrides=redacted_values(overrides),
+        overrides=redacted_values(_that_complete(overrides)),
         labels=_labels(plan),
     )
+
+
+def _that_complete(overrides: Sequence[str]) -> list[str]:
+    """The arguments that complete a sweep when given again: making it again is asked for once."""
+    return [text for text in overrides if not text.startswith("retrain=")]
 
 
 def _labels(plan: Plan) -> dict[str, str]:
@@ -186,7 +192,9 @@ class Driver:
         self.progress = Progress(plan.name, list(tasks), len(plan.finished), self.slots)
         self.slot_time = SlotTime(self.slots, len(tasks))
         tracking = plan.config.tracking
-        self.tracker = Tracker(plan.folder, tracking.uri) if tracking.enabled else None
+        self.tracker = (
+            Tracker(plan.folder, tracking.uri, tracking.detail) if tracking.enabled else None
+        )
         self.failed = 0  # trials
         self._missing: set[str] = set()
 
@@ -302,5 +310,6 @@ class Driver:
     def _tell(self) -> None:
         if self.tasks:
             print(report.counts(self.progress, self.slot_time))
-        lines = [*report.failures(self.plan, self.progress), *report.where(self.plan)]
+        runs = () if self.tracker is None else (self.tracker.experiment_id, self.tracker.remark)
+        lines = [*report.failures(self.plan, self.progress), *report.where(self.plan, *runs)]
         print("\n".join(lines), flush=True)

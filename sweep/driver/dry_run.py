@@ -9,12 +9,14 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from sweep.cost import model
 from sweep.cost.calibration import Rates
 from sweep.datasets.values import UNLOADED
 from sweep.driver.outline import curves_that_are_not_made, outline
 from sweep.driver.plan import Plan, Task, network_bytes, record_bytes
 from sweep.driver.progress import duration
 from sweep.grid.trial import Trial
+from sweep.results import schema
 
 
 def show(plan: Plan, tasks: Sequence[Task], rates: Rates, slots: int) -> None:
@@ -27,6 +29,7 @@ def show(plan: Plan, tasks: Sequence[Task], rates: Rates, slots: int) -> None:
     missing_curves = curves_that_are_not_made(plan)
     if missing_curves is not None:
         print(missing_curves)
+    _show_certificates(plan)
     _show_price(plan, tasks, rates, slots)
     unloaded = sorted(
         {info.name for part in plan.parts for info in part.infos.values() if info.hash == UNLOADED}
@@ -37,6 +40,20 @@ def show(plan: Plan, tasks: Sequence[Task], rates: Rates, slots: int) -> None:
             "their sizes are the catalog's, and what of them is complete cannot be told"
         )
     print("dry run: nothing was trained or evaluated")
+
+
+def _show_certificates(plan: Plan) -> None:
+    """Say which certificates beyond RUB's are made, and why not the others."""
+    for part in plan.parts:
+        made = part.config.evaluation.certificates
+        left = [name for name in schema.CERTIFIED_BEST if name not in made]
+        if made:
+            print(f"certificates by the best proof: {', '.join(made)}")
+        if left:
+            print(
+                f"not made: {', '.join(left)} (not for these networks, not asked for, or at least "
+                f"{model.CHEAP:.0%} of the other rows' cost; evaluation.certificates=[{left[0]}])"
+            )
 
 
 def _some(names: Sequence[str], shown: int = 8) -> str:

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from robust import networks
+from robust.supports import supports
 from sweep import datasets
+from sweep.config.checks import AUTO
 from sweep.config.schema import SweepConfig, data_options
 from sweep.cost import calibration, memory, model
 from sweep.cost.calibration import Rates
@@ -19,6 +21,7 @@ from sweep.cost.memory import Memory
 from sweep.datasets import DatasetInfo
 from sweep.driver.missing import Known, Todo, grouped, todo
 from sweep.grid import expand
+from sweep.grid.options import evaluated_attacks
 from sweep.grid.packing import Pack, make_packs
 from sweep.grid.rows import Row, wanted_rows
 from sweep.grid.trial import Trial
@@ -26,7 +29,7 @@ from sweep.pack import checkpoints
 from sweep.pack.records import Origin
 from sweep.pack.run import Job
 from sweep.pack.train import Settings, device_name
-from sweep.results import fingerprint, store, weights
+from sweep.results import fingerprint, schema, store, weights
 from sweep.results.replaced import NOTHING, Unwanted
 
 UNBOUNDED = Memory()
@@ -129,6 +132,7 @@ def make_plan(parts: Sequence[SweepConfig], unwanted: Unwanted = NOTHING) -> Pla
     for given in parts:
         config = _taking_effect(given)
         infos = _infos(config)
+        config = with_certificates(config, infos)
         check_memory(config, infos)
         wanted = {key: wanted_rows(config.evaluation, info) for key, info in infos.items()}
         trials = list({t.trial_id: t for t in expand.expand(config, infos)}.values())
@@ -180,6 +184,27 @@ def _without_rows(
             recorded, path = known[trial.trial_id]
             found[trial.trial_id] = replace(recorded, rows=recorded.rows - again), path
     return found
+
+
+def with_certificates(config: SweepConfig, infos: expand.Infos) -> SweepConfig:
+    """The configuration with `auto` replaced by the certificates that are cheap for every trial.
+
+    They are made for the network, and cost little beside the attacks: what they take is counted,
+    not measured, so the rows of a trial depend on no machine.
+    """
+    asked = config.evaluation.certificates
+    if AUTO not in asked:
+        return config
+    made = replace(config.evaluation, certificates=[name for name in asked if name != AUTO])
+    cheap: list[str] = list(schema.CERTIFIED_BEST)
+    for network in config.grid.network:
+        cheap = [name for name in cheap if supports(network, name)]
+        for info in infos.values():
+            size = networks.size(network, info.num_features, info.num_classes, info.input_shape)
+            radii = len(made.attack_grid_radii)
+            cheap = model.affordable(cheap, size, evaluated_attacks(made), radii)
+    chosen: list[str] = [n for n in schema.CERTIFIED_BEST if n in {*made.certificates, *cheap}]
+    return replace(config, evaluation=replace(made, certificates=chosen))
 
 
 def _taking_effect(config: SweepConfig) -> SweepConfig:

@@ -144,5 +144,5 @@ def _check_attack_radii(info: DatasetInfo, evaluation: Evaluation) -> None:
 
 def rows_per_trial(evaluation: Evaluation) -> int:
     """The number of records of one trial."""
-    attacks = len(evaluation.attacks) + evaluation.certify + evaluation.certify_tight
-    return len(schema.SPLITS) * attacks * len(evaluation.attack_grid_radii)
+    attacks = evaluated_attacks(evaluation)
+    return len(schema.SPLITS) * len(attacks) * len(evaluation.attack_grid_radii)

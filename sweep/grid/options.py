@@ -13,6 +13,7 @@ from typing import Final
 
 from robust import attacks
 from robust.defenses.base import Defense
+from robust.evaluate import CERTIFICATES
 from robust.training import optimizer
 from sweep.config.schema import Evaluation, SweepConfig, Training
 from sweep.results import schema
@@ -24,8 +25,6 @@ ADAM: Final[Mapping[str, object]] = {
     "eps": optimizer.EPS,
 }
 
-_CERTIFIED_NORMS = {schema.CERTIFIED: "l1", schema.CERTIFIED_TIGHT: "l1"}
-
 
 def evaluated_attacks(evaluation: Evaluation) -> tuple[str, ...]:
     """Every value of the column `attack`, in order."""
@@ -33,13 +32,15 @@ def evaluated_attacks(evaluation: Evaluation) -> tuple[str, ...]:
         schema.CERTIFIED: evaluation.certify,
         schema.CERTIFIED_TIGHT: evaluation.certify_tight,
     }
-    return (*evaluation.attacks, *(name for name, asked in certificates.items() if asked))
+    best = [name for name in schema.CERTIFIED_BEST if name in evaluation.certificates]
+    asked = [name for name, wanted in certificates.items() if wanted]
+    return (*evaluation.attacks, *asked, *best)
 
 
 def attack_norm(attack: str) -> str:
     """The norm of an attack's ball."""
-    known = _CERTIFIED_NORMS.get(attack)
-    return known if known is not None else str(attacks.get(attack).norm)
+    certificate = CERTIFICATES.get(attack)
+    return str(attacks.get(attack).norm if certificate is None else certificate.norm)
 
 
 def training_options(config: SweepConfig, method: Defense) -> dict[str, object]:

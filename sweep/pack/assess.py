@@ -192,8 +192,8 @@ def _evidence(
         radii = torch.tensor(ladders[attack], dtype=torch.float64)
         watching: list[CertificateCheck] = []
         for name in checks if attack not in CERTIFICATES else ():
-            balls = ladders[attack] if attack_norm(attack) == "l1" else None
-            watching.append(_check(net, x, y, evidence.found[name], attack, balls))
+            balls = ladders[attack] if attack_norm(attack) == attack_norm(name) else None
+            watching.append(_check(net, x, y, evidence.found[name], name, attack, balls))
             checks[name].append(watching[-1])
         kept = survivors(
             net,
@@ -248,13 +248,27 @@ def with_companions(radii: Mapping[str, set[float]], evaluation: Evaluation) -> 
 
 
 def _check(
-    net: Network, x: Tensor, y: Tensor, claim: Survivors, attack: str, balls: Radii | None = None
+    net: Network,
+    x: Tensor,
+    y: Tensor,
+    claim: Survivors,
+    certificate: str,
+    attack: str,
+    balls: Radii | None = None,
 ) -> CertificateCheck:
-    """Compare what is certified with the points of an attack; in L1 balls if these are given."""
+    """Compare what is certified with the points of an attack; in its own balls if given."""
     radii = torch.tensor(claim.radii, dtype=torch.float64)
     own = None if balls is None else torch.tensor(balls, dtype=torch.float64)
     return CertificateCheck(
-        net, x, y, radii, claim.kept, attack, same_balls=own is not None, balls=own
+        net,
+        x,
+        y,
+        radii,
+        claim.kept,
+        attack,
+        same_balls=own is not None,
+        balls=own,
+        order=CERTIFICATES[certificate].norm,
     )
 
 
@@ -284,7 +298,7 @@ def _judge_certificates(
     """
     for name, own in checks.items():
         claim = evidence.found[name]
-        at_inputs = _check(net, x, y, claim, "no attack")
+        at_inputs = _check(net, x, y, claim, name, "no attack")
         at_inputs.look_at_inputs()
         evidence.contradictions += [one for check in (*own, at_inputs) for one in check.found]
         refuted = torch.stack([check.refuted.cpu() for check in (*own, at_inputs)]).any(dim=0)

@@ -21,6 +21,7 @@ SPLITS: Final[tuple[str, ...]] = ("validation", "test")
 
 CERTIFIED: Final = "certified-l1"
 CERTIFIED_TIGHT: Final = "certified-l1-tight"
+CERTIFIED_BEST: Final = ("certified-l1-best", "certified-l2", "certified-linf")
 
 # The health flags of a row and what they mean; a trial has those of its rows. They mark accuracies
 # that an attacker may lower further; "significantly" means more than three standard deviations of

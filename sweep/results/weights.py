@@ -183,7 +183,8 @@ def check(path: Path) -> None:
 def prune(folder: Folder, wanted: Container[str]) -> int:
     """Keep the weights of some trials of an experiment, each once, and delete the others.
 
-    The caller holds the experiment's lock. A file of which some are kept is written anew.
+    The caller holds the experiment's lock. A file of which some are kept is written anew, and what
+    killed processes left half-written is deleted.
 
     Args:
         wanted: the trials to keep.
@@ -193,6 +194,8 @@ def prune(folder: Folder, wanted: Container[str]) -> int:
     """
     dropped = 0
     seen: set[str] = set()
+    for half in path_of(folder, "x").parent.glob(".*"):  # ours, and those of safetensors itself
+        half.unlink(missing_ok=True)
     for path in files_of(folder):
         try:
             there = trials_of(path)

@@ -16,6 +16,8 @@ from robust.bounds.rounding import proves
 from robust.bounds.widened import Widened, narrowed
 from robust.layers.graph import View
 from robust.losses import with_own_class
+from robust.networks.base import rules_of
+from robust.networks.graph import GraphNetwork
 from robust.networks.linearization import Network
 from robust.norms import Norm
 from robust.registry import Registry
@@ -47,10 +49,14 @@ class ForNetworks:
     """What computes a method's bounds, for each class of packs that it knows.
 
     A new kind of network comes to an old method by `register`.
+
+    Attributes:
+        rule: of `robust.layers.base.RULES`, which every layer of a graph must own.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, rule: str | None = None) -> None:
         self._known: dict[type, Compute] = {}
+        self.rule = rule
 
     def register(self, *kinds: type) -> Callable[[C], C]:
         """Return a decorator that adds a function for packs of these classes."""
@@ -64,7 +70,15 @@ class ForNetworks:
     def find(self, net: object) -> Compute | None:
         """Return what is made for a pack, or for a class of packs; None where nothing is."""
         kind = net if isinstance(net, type) else type(net)
+        own = rules_of(net.graph.kinds) if isinstance(net, GraphNetwork) else None
+        if self.rule is not None and own is not None and self.rule not in own:
+            return None
         return next((self._known[base] for base in kind.__mro__ if base in self._known), None)
+
+
+def type_name(net: object) -> str:
+    """Return the name of a pack's class, or of a class of packs."""
+    return net.__name__ if isinstance(net, type) else type(net).__name__
 
 
 def in_float64(compute: Callable[[Any, Tensor, Tensor, Ball], tuple[Tensor, Tensor]]) -> Compute:
@@ -136,8 +150,7 @@ class Method:
         if with_costs and not (norm == "l1" and self.with_costs):
             return f"takes no costs in norm {norm!r}"
         if not self.supports(net):
-            kind = net if isinstance(net, type) else type(net)
-            return f"has no bound for a network of type {kind.__name__}"
+            return f"has no bound for a network of type {type_name(net)}"
         return None
 
     def check(self, net: object, norm: str, with_costs: bool = False) -> None:

@@ -14,7 +14,14 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from robust.bounds.methods.base import METHODS, Bounds, ForNetworks, Method, register
+from robust.bounds.methods.base import (
+    METHODS,
+    Bounds,
+    ForNetworks,
+    Method,
+    register,
+    type_name,
+)
 from robust.networks.linearization import Network
 from robust.norms import Norm
 
@@ -30,6 +37,13 @@ class Best(Method):
     """
 
     parts: tuple[str, ...] = field(default=PARTS, kw_only=True)
+
+    def why_not(self, net: object, norm: str, with_costs: bool = False) -> str | None:
+        """Return why none of the methods is made for something, or None."""
+        if self.parts_for(net, norm, with_costs):
+            return None
+        reason = super().why_not(net, norm, with_costs)
+        return reason or f"has no bound in norm {norm!r} for a network of type {type_name(net)}"
 
     def supports(self, net: object) -> bool:
         """Return whether any of the methods has a bound for a pack, or for a class of packs."""

@@ -9,4 +9,4 @@ from robust.networks import MLP
 compute = ForNetworks()
 compute.register(MLP)(in_float64(vertex_crown.worst_case_differences))
 
-register(Method("vertex-crown", "Vertex-CROWN", ("l1",), compute, effort=3, with_costs=True))
+register(Method("vertex-crown", "Vertex-CROWN", ("l1",), compute, effort=2, with_costs=True))

@@ -195,7 +195,9 @@ def tiny(training: dict[str, Any], evaluation: dict[str, Any]) -> SweepConfig:
     return replace(
         TINY,
         training=replace(TINY.training, **training),
-        evaluation=replace(TINY.evaluation, attacks=[*BEST, "vertex-l1"], **evaluation),
+        evaluation=replace(
+            TINY.evaluation, attacks=[*BEST, "vertex-l1"], certificates=[], **evaluation
+        ),
     )
 
 
