@@ -31,6 +31,7 @@ def small(results: Path, **evaluation: Any) -> SweepConfig:
         "attack_grid_radii": [0.0, 0.1, 0.5],
         "max_samples": None,
         "certify": False,
+        "certificates": [],
     }
     return replace(plain, evaluation=replace(plain.evaluation, **(asked | evaluation)))
 
@@ -39,6 +40,7 @@ MORE = {
     "attacks": ["pgd-linf", "fgm-l1", "pgd-l1", "vertex-l1", "fgsm-linf"],
     "attack_grid_radii": [0.0, 0.05, 0.1, 0.2, 0.5, 1.0],
     "certify": True,
+    "certificates": ["certified-l1-best", "certified-l2", "certified-linf"],
 }
 
 
@@ -230,7 +232,7 @@ def test_counts_of_what_is_done_are_said_before(tmp_path: Path) -> None:
     text = outline(made, jobs_of(made))
     assert text == (
         "small: train 2 networks in 2 packs; evaluate 4 kept networks in 2 packs "
-        "(pgd-linf at 3 radii, fgm-l1 at 3 radii, pgd-l1 at 6 radii, 3 more); 0 of 6 complete"
+        "(pgd-linf at 3 radii, fgm-l1 at 3 radii, pgd-l1 at 6 radii, 6 more); 0 of 6 complete"
     )
     evaluated = [task for task in jobs_of(made) if task.job.weights is not None]
     assert len(evaluated) == 2
