@@ -97,13 +97,16 @@ def _latex_cell(cell: Cell) -> str:
     return rf"\cellcolor{{nearbest}}{text}" if cell.marked or cell.bold else text
 
 
-def to_html(blocks: Sequence[Block]) -> str:
-    """Return the blocks as HTML tables, each in a box that scrolls sideways on its own."""
+def to_html(blocks: Sequence[Block], heading: str = "h4") -> str:
+    """Return the blocks as HTML tables, each in a box that scrolls sideways on its own.
+
+    `heading` is the element of their titles.
+    """
     parts = []
     for title, group in groupby(blocks, key=lambda block: block.title):
         tables = "\n".join(map(_html_table, group))
-        heading = f"<h4>{escape(title)}</h4>" if title else ""
-        parts.append(f'<div class="block" data-title="{escape(title)}">{heading}{tables}</div>')
+        head = f"<{heading}>{escape(title)}</{heading}>" if title else ""
+        parts.append(f'<div class="block" data-title="{escape(title)}">{head}{tables}</div>')
     return "\n".join(parts)
 
 

@@ -81,6 +81,8 @@ class Preprocessing:
         unit, centre, deviation: of rule `affine`, D numbers, or one for all features.
         bounds: (lo, hi), in which all inputs lie.
         categories: (column, its values) of the columns of which features `column=value` were made.
+        missing, decimal: of files of such rows: texts that stand for no value, and what stands
+            before the fraction of a number.
     """
 
     rule: str
@@ -92,6 +94,8 @@ class Preprocessing:
     deviation: Numbers = (1.0,)
     bounds: tuple[float, float] = UNBOUNDED
     categories: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    missing: tuple[str, ...] = ()
+    decimal: str = "."
 
     def __post_init__(self) -> None:
         if self.rule not in RULES:

@@ -97,7 +97,7 @@ def test_wheel_holds_the_configuration(names: set[str]) -> None:
 
 
 def test_wheel_holds_what_analysis_reads(names: set[str]) -> None:
-    for pattern in ("paper/*.csv", "report/*.css"):
+    for pattern in ("paper/*.csv", "report/*.css", "report/*.js", "report/*.json"):
         found = {p.relative_to(ROOT).as_posix() for p in (ROOT / "analysis").glob(pattern)}
         assert found
         assert found <= names

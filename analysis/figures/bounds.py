@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from math import ceil
 
 import pandas as pd
 import polars as pl
@@ -11,7 +12,15 @@ from matplotlib.figure import Figure as Canvas
 from analysis.artifact import Figure
 from analysis.autoattack import PREFIX
 from analysis.certificates import IS_CERTIFICATE, strongest
-from analysis.figures.panels import Curve, Panel, in_rows, page_count, panel_pages, panel_titles
+from analysis.figures.panels import (
+    Curve,
+    Panel,
+    across,
+    in_rows,
+    page_count,
+    panel_pages,
+    panel_titles,
+)
 from analysis.names import NORMS, norm_symbol, ordered
 from analysis.records import REPETITION, Records
 from analysis.select import paired
@@ -77,6 +86,13 @@ def draw(frame: pd.DataFrame) -> Sequence[Canvas]:
     return panel_pages(_rows(frame), set(frame["attack_grid_radius"]), together=len(SIDES))
 
 
+def page_number(frame: pd.DataFrame) -> int:
+    """Return how many pages `draw` makes."""
+    groups = [_groups(frame[frame["attack_norm"] == norm]) for norm in NORMS]
+    rows = sum(len(SIDES) * ceil(len(group) / across()) for group in groups)
+    return page_count(rows, together=len(SIDES))
+
+
 def _rows(frame: pd.DataFrame) -> list[list[Panel]]:
     """Return rows of panels, those of one chunk of data sets above one another."""
     rows = []
@@ -122,7 +138,7 @@ FIGURE = Figure(
     "L1 and L2 and ρ for L∞.",
     build=build,
     draw=draw,
-    pages=lambda frame: page_count(len(_rows(frame)), together=len(SIDES)),
+    pages=page_number,
     narrow=True,
     first=True,
 )

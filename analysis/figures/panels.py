@@ -123,6 +123,8 @@ def panel_pages(
         together: that many rows stay on one page.
     """
     step = _rows_on_a_page(together)
+    if is_narrow():  # that form has a first page alone
+        rows = rows[:step]
     positions = radius_positions(radii)
     return [_page(rows[i : i + step], positions) for i in range(0, len(rows), step)]
 

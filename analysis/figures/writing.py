@@ -54,5 +54,5 @@ def _write_png(page: Canvas, path: Path, dots: int) -> None:
     made = BytesIO()
     page.savefig(made, format="png", dpi=dots)
     with Image.open(made) as picture:
-        few = picture.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
+        few = picture.convert("RGB").quantize(COLOURS, Image.Quantize.FASTOCTREE)
         few.save(path, optimize=True)

@@ -13,6 +13,7 @@ from analysis.measurements import measure_title, measurements
 from analysis.names import NORMS, dataset_title, label, norm_label, ordered
 from analysis.records import Records
 from analysis.report.chart import chart
+from analysis.report.script import data_block
 
 _SETTINGS = (
     "network",
@@ -34,13 +35,7 @@ def explorer(records: Records) -> str:
         return ""
     packed = payload(frame, records)
     text = json.dumps(packed, separators=(",", ":"), ensure_ascii=False)
-    # A data block is no script, and ends at nothing but its own end.
-    block = f'<script type="application/json" id="measurements">{_inert(text)}</script>'
-    return _controls(packed) + block
-
-
-def _inert(text: str) -> str:
-    return text.replace("<", "\\u003c")
+    return _controls(packed) + data_block("measurements", text)
 
 
 def payload(frame: pl.DataFrame, records: Records) -> dict[str, Any]:
@@ -110,10 +105,10 @@ def _trials(records: Records, ids: Sequence[str]) -> dict[str, Any]:
     values = {name: sorted(set(found[name])) for name in columns}
     places = {name: {value: i for i, value in enumerate(known)} for name, known in values.items()}
     return {
-        "trials": {
-            row[0]: [places[c][v] for c, v in zip(columns, row[1:], strict=True)]
-            for row in found.iter_rows()
-        },
+        "trials": [
+            [places[c][v] for c, v in zip(columns, row[1:], strict=True)]
+            for row in found.sort("trial_id").iter_rows()
+        ],
         "experiments": values["experiment"],
         "settings": [
             name.replace("grid_radius", "training ρ").replace("_", " ") for name in _SETTINGS

@@ -107,7 +107,7 @@ def _answer(built: Built, records: Records) -> str:
     _, printed = built.tables.get(ANSWER.name, (ANSWER, None))
     if printed is None:
         return "<p>No two defenses have results on a common data set.</p>"
-    blocks = "".join(to_html([block]) for block in printed.blocks)
+    blocks = "".join(to_html([block], "h3") for block in printed.blocks)
     table = ranking(records)
     most = int(table["total"].max())
     small = (

@@ -40,7 +40,7 @@ def _manifest(manifest: Mapping[str, object]) -> str:
     short = {k: v for k, v in manifest.items() if k not in (*_TOO_LONG, "data_hashes")}
     config = json.dumps(manifest.get("config", {}), indent=1, default=str)
     return (
-        f"<h4>{name}</h4><pre>{escape(json.dumps(short, indent=1, default=str))}</pre>"
+        f"<h3>{name}</h3><pre>{escape(json.dumps(short, indent=1, default=str))}</pre>"
         f"<details><summary>Configuration of {name}</summary>"
         f"<pre>{escape(config)}</pre></details>"
     )

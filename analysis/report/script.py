@@ -34,11 +34,13 @@ def own() -> str:
 
 def scripts() -> str:
     """Return the elements of both, the library as data."""
-    packed = b64encode(gzip.compress(library().encode(), mtime=0)).decode()
-    return (
-        f'<script type="text/plain" id="library">{packed}</script>\n'
-        f'<script type="module">{own()}</script>'
-    )
+    return f'{data_block("library", library())}\n<script type="module">{own()}</script>'
+
+
+def data_block(name: str, text: str) -> str:
+    """Return a text as a compressed block of data, which no browser runs."""
+    packed = b64encode(gzip.compress(text.encode(), mtime=0)).decode()
+    return f'<script type="text/plain" id="{name}">{packed}</script>'
 
 
 def policy() -> str:

@@ -67,7 +67,7 @@ def _table(table: Table, printed: Printed) -> str:
         )
     else:
         body.append(ours)
-    if table.behind is not None:
+    if table.behind is not None and len(printed.blocks) <= MOST_OPEN:  # else each cell tells
         body.append(
             "<details><summary>Behind each cell: 95% binomial interval; trials to choose among "
             "(+ diverged†); training radius, learning rate, batch size and scaling "

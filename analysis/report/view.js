@@ -9,7 +9,13 @@
     element.append(...children);
     return element;
   };
-  const data = JSON.parse(one("#measurements").textContent);
+  async function unpack(name) { // compressed text of the page; nothing is fetched
+    const packed = Uint8Array.from(atob(one(name).textContent), (c) => c.charCodeAt(0));
+    const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
+    return new Response(stream).text();
+  }
+  const data = JSON.parse(await unpack("#measurements"));
+  const trials = new Map(data.ids.map((id, i) => [id, data.trials[i]]));
   const MEAN = -1; // the choice of all data sets together
   const percent = (share) => (share / 100).toFixed(2);
   const number = (value) => String(Number(Number(value).toPrecision(4)));
@@ -18,12 +24,12 @@
 
   const dialog = one("#trials");
   function command(id) {
-    const found = data.trials[id];
+    const found = trials.get(id);
     const experiment = found ? ` experiment=${data.experiments[found[0]]}` : "";
     return `robust-sweep networks export ${id}${experiment}`;
   }
   function about(id) {
-    const found = data.trials[id];
+    const found = trials.get(id);
     return found ? data.settings.map((name, i) => `${name} ${data.values[i][found[i + 1]]}`).join(", ") : "";
   }
   function openTrials(title, ids, more) {
@@ -87,13 +93,11 @@
 
   let drawn = null;
   let library = null; // the promise of it
-  async function unpack() {
-    const packed = Uint8Array.from(atob(one("#library").textContent), (c) => c.charCodeAt(0));
-    const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
-    document.head.append(make("script", { textContent: await new Response(stream).text() }));
+  async function run() {
+    document.head.append(make("script", { textContent: await unpack("#library") }));
   }
   async function draw(rows) {
-    await (library ??= unpack());
+    await (library ??= run());
     const positive = rows.map((row) => row.radius).filter((radius) => radius > 0);
     const zero = Math.log10(Math.min(...positive, 1)) - 1; // where radius 0 stands, left of the others
     const at = (radius) => (radius > 0 ? Math.log10(radius) : zero);
@@ -204,6 +208,9 @@
     const hint = make("div", { className: "hint", textContent: "swipe sideways for more \u2192" });
     box.before(hint);
     hint.hidden = box.closest("details:not([open])") === null && box.scrollWidth <= box.clientWidth;
+  });
+  all(".wide, pre").forEach((box) => { // what scrolls must be reached by keyboard
+    if (!one("[tabindex], a, button", box)) box.tabIndex = 0;
   });
   addEventListener("hashchange", reveal);
   reveal();

@@ -99,7 +99,8 @@ def read_csv(path: Path, rules: CsvRules | None = None) -> CsvTable:
         raise ValueError(f"{path}: {' '.join(str(error).split())}") from None
     lines = lines[1:] if rules.header else lines
     frame.columns = pd.Index(columns, dtype=object)
-    assert len(frame) == len(lines), f"{path}: {len(frame)} rows, {len(lines)} counted"
+    if len(frame) != len(lines):  # of one column, of which an empty text looks like a blank line
+        raise ValueError(f"{path}: holds a line with nothing but quotes; leave such lines out")
     return CsvTable(path, _with_numbers(frame), lines, separator, rules)
 
 
@@ -140,7 +141,7 @@ def _lines(path: Path, text: str, separator: str) -> tuple[list[str], list[int]]
     """Return the cells of the first row and the line in which each row starts.
 
     Raises:
-        ValueError: a row has more or fewer cells than the first, or there is one column.
+        ValueError: a row has more or fewer cells than the first.
     """
     given = io.StringIO(text, newline="")
     reader = csv.reader(given, delimiter=SEPARATORS[separator], skipinitialspace=True)
@@ -158,11 +159,6 @@ def _lines(path: Path, text: str, separator: str) -> tuple[list[str], list[int]]
             lines.append(start)
     except csv.Error as error:
         raise ValueError(f"{path}: line {reader.line_num}: {error}") from None
-    if len(first) < 2:
-        raise ValueError(
-            f"{path}: no feature columns beside the target: there is one column "
-            f"(separator: {separator})"
-        )
     return first, lines
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -60,13 +61,19 @@ def check_name(name: str, options: DataOptions) -> None:
     if is_described(name, options):
         return
     known = names(options.source, options.root)
-    own = own_file(name, options)
-    if name not in known and own is not None:
-        raise ValueError(f"{own}: names no file, and source {options.source!r} has no {name!r}")
     if name not in known:
-        raise ValueError(
-            unknown(f"data set of source {options.source!r}", name, [*known, *own_names(options)])
-        )
+        raise ValueError(_unoffered(name, options, known))
+
+
+def _unoffered(name: str, options: DataOptions, known: Sequence[str]) -> str:
+    """Why there is no data set of that name, and what may be meant."""
+    own = own_file(name, options)
+    if own is not None:
+        return f"{own}: names no file, and source {options.source!r} has no {name!r}"
+    if Path(name).suffix and Path(name).is_file():
+        return f"data set {name!r}: `robust-sweep data check {name}` makes a data set of a file"
+    names_known = [*known, *own_names(options)]
+    return unknown(f"data set of source {options.source!r}", name, names_known)
 
 
 def _with_target_column(raw: RawData, name: str) -> RawData:

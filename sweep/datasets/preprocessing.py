@@ -30,14 +30,22 @@ def preprocessing(name: str, scaling: str, options: DataOptions, split_seed: int
     bounds = scalings(raw.is_vision)[scaling].bounds
     categories = tuple((group.column, group.values) for group in raw.groups)
     return replace(
-        made, classes=raw.classes, features=raw.features, bounds=bounds, categories=categories
+        made,
+        classes=raw.classes,
+        features=raw.features,
+        bounds=bounds,
+        categories=categories,
+        missing=raw.missing,
+        decimal=raw.decimal,
     )
 
 
 def _standardized(raw: RawData, indices: Indices) -> Preprocessing:
     found = statistics(raw.x.astype(np.float64, copy=False), indices.train)
-    numbers = (tuple(v.tolist()) for v in (found.unit, found.centre, found.deviation))
-    return Preprocessing("affine", raw.x.shape[1:], (), (), *numbers)
+    unit, centre, deviation = (
+        tuple(v.tolist()) for v in (found.unit, found.centre, found.deviation)
+    )
+    return Preprocessing("affine", raw.x.shape[1:], unit=unit, centre=centre, deviation=deviation)
 
 
 def _unit(raw: RawData, indices: Indices) -> Preprocessing:

@@ -191,7 +191,7 @@ def _refuse(column: pd.Series, name: str, where: str) -> _Encoded:
             where,
             error.row,
             f"{error.problem}; allowed: ignore the column, or categorical: one-hot, in the "
-            "catalog entry",
+            "catalog entry, which `robust-sweep data check FILE` writes",
         ) from None
     raise ValueError(
         f"{where}: column {name!r} is declared categorical; allowed: ignore the column, or "

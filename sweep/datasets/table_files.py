@@ -55,7 +55,8 @@ def rules_of(entry: CatalogEntry, columns: Sequence[str], where: str) -> TableRu
         if len(found) != 1:
             raise ValueError(
                 f"{where}: which column is the target? Say target: in {entry.name}.yaml beside "
-                f"it; columns: {shown(columns)}"
+                "it, or let `robust-sweep data check FILE target=COLUMN` write an entry; "
+                f"columns: {shown(columns)}"
             )
         target = found[0]
     return TableRules(
@@ -80,7 +81,9 @@ def csv_to_raw(path: Path, entry: CatalogEntry) -> RawData:
         raw = table_to_raw(table.frame, rules, str(path))
     except RowError as error:
         raise table.in_line(error) from None
-    return replace(raw, notes=choices(raw))
+    return replace(
+        raw, notes=choices(raw), missing=table.rules.missing, decimal=table.rules.decimal
+    )
 
 
 def parquet_to_raw(path: Path, entry: CatalogEntry) -> RawData:

@@ -103,6 +103,7 @@ class RawData:
         leaky: the label is the last feature.
         notes: what a user should know about this data, one line each.
         groups: the features that are one-hot encoded, by the column they come from.
+        missing, decimal: what a CSV file was read with beside the usual; new rows are read so.
     """
 
     x: NDArray[np.generic]
@@ -114,6 +115,8 @@ class RawData:
     leaky: bool = False
     notes: tuple[str, ...] = ()
     groups: tuple[OneHot, ...] = ()
+    missing: tuple[str, ...] = ()
+    decimal: str = "."
 
     @property
     def is_vision(self) -> bool:

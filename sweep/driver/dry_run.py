@@ -29,7 +29,7 @@ def show(plan: Plan, tasks: Sequence[Task], rates: Rates, slots: int) -> None:
     missing_curves = curves_that_are_not_made(plan)
     if missing_curves is not None:
         print(missing_curves)
-    _show_certificates(plan)
+    show_certificates(plan)
     _show_price(plan, tasks, rates, slots)
     unloaded = sorted(
         {info.name for part in plan.parts for info in part.infos.values() if info.hash == UNLOADED}
@@ -42,7 +42,7 @@ def show(plan: Plan, tasks: Sequence[Task], rates: Rates, slots: int) -> None:
     print("dry run: nothing was trained or evaluated")
 
 
-def _show_certificates(plan: Plan) -> None:
+def show_certificates(plan: Plan) -> None:
     """Say which certificates beyond RUB's are made, and why not the others."""
     for part in plan.parts:
         made = part.config.evaluation.certificates

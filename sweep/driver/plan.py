@@ -123,7 +123,7 @@ def make_plan(parts: Sequence[SweepConfig], unwanted: Unwanted = NOTHING) -> Pla
         ValueError: a data set cannot be had, or lacks a scaling.
         SchemaError: records on disk have another schema version.
     """
-    name, root = parts[0].name, Path(parts[0].paths.results)
+    name, root = parts[0].name, Path(parts[0].paths.results).absolute()
     assert name is not None
     known, kept = _wanted(store.known(root), unwanted), _wanted(weights.find(root), unwanted)
     asked: set[str] = set()
@@ -132,8 +132,8 @@ def make_plan(parts: Sequence[SweepConfig], unwanted: Unwanted = NOTHING) -> Pla
     for given in parts:
         config = _taking_effect(given)
         infos = _infos(config)
-        config = with_certificates(config, infos)
         check_memory(config, infos)
+        config = with_certificates(config, infos)
         wanted = {key: wanted_rows(config.evaluation, info) for key, info in infos.items()}
         trials = list({t.trial_id: t for t in expand.expand(config, infos)}.values())
         known |= _without_rows(known, trials, wanted, unwanted)

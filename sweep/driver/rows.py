@@ -1,8 +1,8 @@
 """Rows of raw features with labels, from a CSV file, for a network that is kept.
 
-Columns are found by the names that the features had in training, whatever their order, and
-categories are encoded as they were (`robust.frames`). Features without names, as pixels, are all
-columns beside the target, in order.
+Columns are found by the names that the features had in training, whatever their order; categories
+are encoded as they were (`robust.frames`), and what stood for no value does so again. Features
+without names, as pixels, are all columns beside the target, in order.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from robust.predictor import Predictor
-from sweep.datasets.csv_files import read_csv
+from sweep.datasets.csv_files import CsvRules, read_csv
 from sweep.datasets.table import label_texts, shown
 from sweep.datasets.table_files import TARGETS
 
@@ -48,7 +48,7 @@ def read_rows(path: Path, predictor: Predictor, target: str = "") -> Rows:
     Raises:
         ValueError: one line naming the file and the column, class or value that does not fit.
     """
-    frame = _read(path)
+    frame = _read(path, predictor)
     column = _target(frame, predictor, target, str(path))
     labels = label_texts(frame[column])
     try:
@@ -63,7 +63,7 @@ def read_features(path: Path, predictor: Predictor, target: str = "") -> pd.Data
 
     Args and Raises are those of `read_rows`; there need be no labels.
     """
-    frame = _read(path)
+    frame = _read(path, predictor)
     labels = [target] if target else [n for n in frame.columns if n.casefold() in TARGETS]
     unnamed = predictor.feature_names_in_ is None
     features = frame.drop(columns=labels, errors="ignore") if unnamed else frame
@@ -74,8 +74,10 @@ def read_features(path: Path, predictor: Predictor, target: str = "") -> pd.Data
     return features
 
 
-def _read(path: Path) -> pd.DataFrame:
-    frame = read_csv(path).frame
+def _read(path: Path, predictor: Predictor) -> pd.DataFrame:
+    told = predictor.preprocessing
+    rules = CsvRules() if told is None else CsvRules(decimal=told.decimal, missing=told.missing)
+    frame = read_csv(path, rules).frame
     if frame.empty:
         raise ValueError(f"{path}: no rows")
     return frame

@@ -250,6 +250,10 @@ def _sound_trials_and_pack(path: Path) -> tuple[list[str], AnyPack] | None:
     except DamagedError as error:
         _set_aside(path, error)
         return None
+    except ValueError:  # of `networks.load`, which reads the file again
+        if path.exists():
+            raise
+        return None
 
 
 def _set_aside(path: Path, error: DamagedError) -> None:

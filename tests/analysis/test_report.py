@@ -27,7 +27,34 @@ FLAGS = (
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 )
 # Written into a copy of the page: what a reader's browser makes of it.
-PROBE = """<script>addEventListener("load", () => {
+PROBE = """<script>
+function used() { // what mouse and keyboard do to the tables, the choice and the dialog
+  const press = key => document.activeElement.dispatchEvent(
+    new KeyboardEvent("keydown", {key, bubbles: true, cancelable: true}));
+  const column = i => [...document.querySelectorAll("#numbers tbody tr")].map(
+    row => Number.parseFloat(row.cells[i].textContent));
+  const head = document.querySelector("#numbers thead th");
+  head.focus();
+  press("ArrowRight"); press("ArrowRight"); press("ArrowRight"); press("Enter");
+  const down = column(3);
+  press("Enter");
+  const up = column(3);
+  const box = document.querySelector("#choose-defenses input");
+  const before = column(3).length;
+  box.click();
+  const label = box.parentElement.textContent.trim();
+  const left = [...document.querySelectorAll("main section tbody th")].filter(
+    cell => cell.textContent === label && cell.getClientRects().length).length;
+  box.click();
+  const cell = document.querySelector("td[data-t]");
+  cell.focus();
+  cell.tabIndex = 0; cell.focus(); press("Enter");
+  const dialog = document.querySelector("dialog");
+  const said = dialog.open ? dialog.textContent : "";
+  dialog.close();
+  return {down, up, before, left, said, focused: document.activeElement.tagName};
+}
+addEventListener("load", () => {
   setTimeout(() => {
   const images = [...document.images];
   const broken = [...document.querySelectorAll("a")].filter(
@@ -41,7 +68,7 @@ PROBE = """<script>addEventListener("load", () => {
     sticking_out: wide.map(e => e.outerHTML.slice(0, 80)),
     requests: performance.getEntriesByType("resource").map(r => r.name).filter(
       n => !n.startsWith("data:")), broken: broken.map(a => a.href),
-    marks: document.querySelectorAll("#chart path").length});
+    marks: document.querySelectorAll("#chart path").length, ...used()});
   }, 3000);
 });</script>"""
 
@@ -155,3 +182,10 @@ def test_browser_shows_the_page_whole(text: str, width: int, tmp_path: Path) -> 
     assert seen["requests"] == []
     assert seen["broken"] == []
     assert seen["marks"] > 10
+    assert len(seen["down"]) > 10
+    assert seen["down"] == sorted(seen["down"], reverse=True)
+    assert seen["up"] == sorted(seen["up"])
+    assert seen["left"] == 0  # rows of a defense that is not chosen
+    assert re.search(
+        r"robust-sweep networks export \w{16} experiment=simulated_small", seen["said"]
+    )

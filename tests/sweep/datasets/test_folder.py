@@ -197,6 +197,7 @@ def test_class_with_one_member_is_allowed_and_absence_from_training_reported(
         (["f,g", "1,a", "2,b"], "which column is the target.*columns: f, g"),
         (["class,target,f", "1,2,3", "4,5,6"], "which column is the target"),
         (["class", "a", "b"], "no feature columns beside the target"),
+        (["class", "a", '""', "b"], "a line with nothing but quotes; leave such lines out"),
         ([LINES[0], "1,2,a,9", "3,4,b,9"], "line 2 has 4 values, the first line has 3"),
         ([LINES[0], "1,2,a", "3,4,b,9"], "line 3 has 4 values, the first line has 3"),
         ([*LINES, "1,2"], "line 22 has 2 values, the first line has 3"),
@@ -211,7 +212,14 @@ def test_class_with_one_member_is_allowed_and_absence_from_training_reported(
     ],
     ids=[
         *("empty", "header only", "one class", "duplicate", "duplicate after spaces"),
-        *("no target", "two targets", "no features", "longer lines", "a longer line"),
+        *(
+            "no target",
+            "two targets",
+            "no features",
+            "only quotes",
+            "longer lines",
+            "a longer line",
+        ),
         *(
             "a shorter line",
             "open quote",

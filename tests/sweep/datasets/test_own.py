@@ -136,6 +136,15 @@ def test_unknown_name_is_told_with_own_names(tmp_path: Path) -> None:
         datasets.describe("mines", options(tmp_path, mine=MINE), 0)
 
 
+def test_file_in_place_of_a_name_is_told_how_it_becomes_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = options(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=r"data check files/mine\.csv` makes a data set"):
+        datasets.describe("files/mine.csv", given, 0)
+
+
 def test_place_of_a_data_set_is_found_twice_the_same(tmp_path: Path) -> None:
     given = options(tmp_path, mine=MINE, iris="source: bundled", wine="source: openml")
     given = dataclasses.replace(given, source="folder", root=str(tmp_path))

@@ -89,6 +89,14 @@ def test_inputs_made_of_categories_are_named(categories: DataOptions) -> None:
     )
 
 
+def test_texts_for_no_value_and_decimal_commas_travel(tmp_path: Path) -> None:
+    rows = [f"{i},5;{'-' if i % 7 else i};{'ab'[i % 2]}" for i in range(40)]
+    (tmp_path / "mine.csv").write_text("\n".join(["f;g;class", *rows]))
+    (tmp_path / "mine.yaml").write_text("name: mine\ndecimal: ','\nmissing: ['-']\n")
+    made = preprocessing("mine", "standardized", DataOptions("folder", str(tmp_path)), 0)
+    assert (made.missing, made.decimal) == (("-",), ",")
+
+
 def test_facts_that_were_kept_on_disk_have_names_and_groups(categories: DataOptions) -> None:
     first = datasets.describe("mine", categories, 0)
     for function in (loading.read_raw, loading._measured, loading._recorded):

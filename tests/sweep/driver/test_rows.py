@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,13 @@ def test_columns_are_found_by_name_and_categories_made_again(tmp_path: Path) -> 
     assert torch.equal(predictor(NAMED).inputs(raw), wanted)
 
 
+def test_rows_are_read_as_those_of_training_were(tmp_path: Path) -> None:
+    rule = replace(CODES, missing=("-9", "unknown"), decimal=",")
+    path = written(tmp_path, "a;b;class\n1,5;-9;1\nunknown;2,25;0\n")
+    assert read_rows(path, predictor(rule)).x.tolist() == [[1.5, 0.0], [0.0, 2.25]]
+    assert Preprocessing.from_text(rule.to_text()) == rule
+
+
 def test_encoded_columns_are_taken_as_they_are(tmp_path: Path) -> None:
     path = written(tmp_path, "a,colour=red,colour=blue,quality\n1,1,0,good\n")
     assert read_rows(path, predictor(NAMED)).x.tolist() == [[1.0, 1.0, 0.0]]
@@ -65,8 +73,8 @@ def test_classes_without_names_are_numbers(tmp_path: Path) -> None:
 def test_features_need_no_labels(tmp_path: Path) -> None:
     features = read_features(written(tmp_path, "b,a\n1,2\n"), predictor(CODES))
     assert predictor(CODES).inputs(features).tolist() == [[2, 1]]
-    with pytest.raises(ValueError, match=r"rows\.csv: no column 'b'; columns: a"):
-        read_features(written(tmp_path, "a\n1\n"), predictor(CODES))
+    with pytest.raises(ValueError, match=r"rows\.csv: no column 'b'; columns: a, c"):
+        read_features(written(tmp_path, "a,c\n1,2\n"), predictor(CODES))
 
 
 MISTAKES = {

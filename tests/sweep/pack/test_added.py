@@ -265,3 +265,15 @@ def test_rows_of_two_parts_of_a_sweep_meet_in_the_same_networks(tmp_path: Path) 
     for task in jobs_of(again):
         run_pack(task.job)
     assert jobs_of(plan.make_plan([one, other])) == []
+
+
+def test_places_are_given_whole_to_workers_in_other_folders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run(small(Path("here")))
+    (job, _) = jobs(small(Path("here"), attacks=MORE["attacks"]))
+    assert job.weights is not None
+    places = [*job.recorded.values(), *(one.path for one in job.weights.values())]
+    assert len(places) == 4
+    assert all(place.is_absolute() for place in places)
