@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+import numpy as np
 import polars as pl
 import pyarrow.parquet as pq
 
@@ -116,7 +117,7 @@ def recorded_sources(paths: Iterable[Path], asked: Set[str]) -> list[Made]:
 
 def _sources_of(asked: Set[str], path: Path) -> list[Made]:
     try:
-        recorded = store.statuses(path)
+        recorded = store.recorded(path)
     except (DamagedError, FileNotFoundError):  # named already, and counts as not recorded
         return []
     trials = asked & recorded.keys()
@@ -152,23 +153,27 @@ def _sources_of_attacks(
 ) -> list[Made]:
     """The sources of a file whose trials differ in nothing that counts."""
     with pq.ParquetFile(path, metadata=footer, read_dictionary=list(_PER_ROW)) as parquet:
-        table = parquet.read(list(_PER_ROW), use_threads=False)
-    counts = table.group_by(list(_PER_ROW), use_threads=False).aggregate([([], "count_all")])
-    return [
-        Made(
-            Source(
-                constant["defense"],
-                constant["network"],
-                row["attack"],
-                constant["source_fingerprint"],
-                row["evaluation_fingerprint"],
-                constant["git_commit"],
-            ),
-            trials,
-            row["count_all"],
+        table = parquet.read(list(_PER_ROW), use_threads=False).unify_dictionaries()
+    attacks, fingerprints = (table[name].combine_chunks() for name in _PER_ROW)
+    known = [*fingerprints.dictionary.to_pylist(), None]
+    codes = fingerprints.indices.fill_null(len(known) - 1).to_numpy()
+    pairs, counts = np.unique(
+        attacks.indices.to_numpy().astype(np.int64) * len(known) + codes, return_counts=True
+    )
+    names = attacks.dictionary.to_pylist()
+    made = []
+    for pair, rows in zip(pairs.tolist(), counts.tolist(), strict=True):
+        attack, code = divmod(pair, len(known))
+        source = Source(
+            constant["defense"],
+            constant["network"],
+            names[attack],
+            constant["source_fingerprint"],
+            known[code],
+            constant["git_commit"],
         )
-        for row in counts.to_pylist()
-    ]
+        made.append(Made(source, trials, rows))
+    return made
 
 
 def _sources_of_rows(path: Path, trials: Set[str]) -> list[Made]:
