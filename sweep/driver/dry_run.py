@@ -29,7 +29,7 @@ def show(plan: Plan, tasks: Sequence[Task], rates: Rates, slots: int) -> None:
         f"{plan.name}: {total:,} trials, {complete:,} already complete, "
         f"{total - complete:,} to train in {len(tasks):,} packs"
     )
-    _show_certificates(plan)
+    show_certificates(plan)
     _show_price(plan, tasks, rates, slots)
     unloaded = sorted(
         {info.name for part in plan.parts for info in part.infos.values() if info.hash == UNLOADED}
@@ -42,7 +42,7 @@ def show(plan: Plan, tasks: Sequence[Task], rates: Rates, slots: int) -> None:
     print("dry run: nothing was trained")
 
 
-def _show_certificates(plan: Plan) -> None:
+def show_certificates(plan: Plan) -> None:
     """Say which certificates beyond RUB's are made, and why not the others."""
     for part in plan.parts:
         made = part.config.evaluation.certificates
