@@ -13,7 +13,7 @@ Legend: P networks in the pack, B batch, U linear forms per example, D input fea
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -59,11 +59,13 @@ def worst_case_differences(
         Certified bounds of the class differences, k != y in increasing order, [P, B, K-1];
         differentiable in the parameters.
     """
-    size = examples_at_once(net, x)
+    size, own = examples_at_once(net, x), owned(net)
+    exact = exact_boxes(net, own, x, ball)
     parts = []
     for at in (slice(i, i + size) for i in range(0, len(y), size)):
-        part = x[..., at, :], ball.some(at), slope, intersect
-        problem = Problem(net, owned(net), *part, slack and slack.some(at))
+        boxes = {value: Box(*(end[:, at] for end in box)) for value, box in exact.items()}
+        part = x[..., at, :], ball.some(at), boxes, slope, intersect
+        problem = Problem(net, own, *part, slack and slack.some(at))
         parts.append(differences(problem, y[at]))
     return torch.cat(parts, dim=1)
 
@@ -85,6 +87,7 @@ class Problem:
         own: every node's parameters.
         x: [B, D] or [P, B, D].
         ball: around them.
+        exact: boxes of the values that are affine in the input, each [P, B, *shape].
         slope: of the lines below.
         intersect: with interval bounds.
         slack: of the boxes that lines are laid over.
@@ -94,9 +97,10 @@ class Problem:
     own: Sequence[Own | None]
     x: Tensor
     ball: Ball
-    slope: str = "adaptive"
-    intersect: bool = True
-    slack: WalkSlack | None = None
+    exact: Mapping[int, Box]
+    slope: str
+    intersect: bool
+    slack: WalkSlack | None
 
     def widen(self, value: int, box: Box) -> Box:
         """Return a value's box with room for its rounding."""
@@ -123,7 +127,6 @@ def relaxed(problem: Problem) -> tuple[list[Lines | None], list[Box]]:
     points = problem.x.expand(net.num_networks, *problem.x.shape[-2:])
     each = problem.ball.half_widths()
     boxes = [problem.widen(0, Box(points - each, points + each))]
-    exact = exact_boxes(net, problem.own, problem.x, problem.ball)
     refined: set[int] = set()
     lines: list[Lines | None] = []
     for number, node in enumerate(graph.nodes[:-1]):
@@ -133,7 +136,7 @@ def relaxed(problem: Problem) -> tuple[list[Lines | None], list[Box]]:
                 refined.add(at)
         inputs = [boxes[at] for at in node.inputs]
         lines.append(node.layer.relaxed(problem.slope, *inputs))
-        found = exact.get(number + 1)
+        found = problem.exact.get(number + 1)
         if found is None:
             found = node.layer.interval(problem.own[number], *inputs)
         boxes.append(problem.widen(number + 1, found))

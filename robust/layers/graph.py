@@ -94,6 +94,11 @@ class Graph:
         return frozenset(found)
 
     @cached_property
+    def last_read(self) -> dict[int, int]:
+        """The last node that reads each value; behind it a walk can forget the value."""
+        return {at: number for number, node in enumerate(self.nodes) for at in node.inputs}
+
+    @cached_property
     def widest(self) -> int:
         """The most numbers that one of the values has."""
         return max(math.prod(shape) for shape in self.shapes)

@@ -19,11 +19,10 @@ def forward(net: Layered, x: Tensor) -> Tensor:
     """Return the logits, [P, B, K], at x, [B, D] or [P, B, D]."""
     graph, own = net.graph, owned(net)
     values: dict[int, Tensor] = {0: _for_all(net, x)}
-    last_read = {at: number for number, node in enumerate(graph.nodes) for at in node.inputs}
     for number, node in enumerate(graph.nodes):
         values[number + 1] = node.layer.forward(own[number], *(values[at] for at in node.inputs))
         for at in set(node.inputs):
-            if last_read[at] == number:
+            if graph.last_read[at] == number:
                 del values[at]
     return values[len(graph.nodes)]
 

@@ -155,19 +155,22 @@ class Around:
         """Carry the streams from values that are known to what the last layer reads.
 
         Args:
-            streams: by value; at least the input's.
+            streams: by value; at least the input's. Emptied on the way.
             examples: which of the batch, b.
 
         Returns:
             [P, b, V, H].
         """
-        nodes = self.net.graph.nodes
-        for number, node in enumerate(nodes[:-1]):
+        graph = self.net.graph
+        for number, node in enumerate(graph.nodes[:-1]):
             if number + 1 not in streams:
                 at = [self.values[source][:, examples].unsqueeze(2) for source in node.inputs]
                 inputs = [streams[source] for source in node.inputs]
                 streams[number + 1] = node.layer.streams(self.own[number], at, *inputs)
-        return streams[nodes[-1].inputs[0]]
+            for source in set(node.inputs):
+                if graph.last_read[source] == number:
+                    del streams[source]
+        return streams[graph.nodes[-1].inputs[0]]
 
 
 def vertex_inputs(x: Tensor, radius: Tensor, vertices: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from sweep.cost import model
 PACK, STEPS = 1, 2
 FEATURES = {"mlp-3x200": 37, "mlp-1x200": 37, "resmlp-2x64": 37, "cnn": 784, "lenet": 256}
 SHAPES = {"cnn": (28, 28, 1), "lenet": (16, 16, 1)}
-BATCH = {"mlp-3x200": 32, "mlp-1x200": 32, "resmlp-2x64": 32, "cnn": 8, "lenet": 4}
+BATCH = {"mlp-3x200": 32, "mlp-1x200": 32, "resmlp-2x64": 32, "cnn": 8, "lenet": 8}
 # RUB searches 25 times as many windows on convolutions as the model counts; no grid has it there.
 NOT_MODELLED = (("cnn", "rub"),)
 
