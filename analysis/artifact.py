@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from types import ModuleType
@@ -21,11 +21,23 @@ if TYPE_CHECKING:  # drawing takes seconds to import, and a table needs none
 
 @dataclass(frozen=True)
 class Cell:
-    """One printed cell: its text in plain form, and its marks."""
+    """One printed cell: its text in plain form, its marks, and in the report what is behind it.
+
+    Attributes:
+        text: what is printed.
+        bold: best of its column.
+        marked: within half a point of the best of its column.
+        beyond: away from the paper's value by more than noise.
+        trials: ids of the trials that were chosen, the first of them where they are many.
+        numbers: test samples, ends of the 95% interval in percent, trials chosen.
+    """
 
     text: str
     bold: bool = False
-    marked: bool = False  # within half a point of the best of its column
+    marked: bool = False
+    beyond: bool = False
+    trials: tuple[str, ...] = ()
+    numbers: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -54,6 +66,25 @@ class Block:
 
 
 @dataclass(frozen=True)
+class Agreement:
+    """How near ours is to a table or figure of the paper, as it is printed.
+
+    Attributes:
+        winners: columns whose best defense is the paper's, of how many.
+        difference: mean absolute difference, in the table's unit.
+        correlation: mean rank correlation of the columns.
+        beyond: cells that differ by more than noise, of how many.
+        remark: what else a reader needs to compare.
+    """
+
+    winners: str = ""
+    difference: str = ""
+    correlation: str = ""
+    beyond: str = ""
+    remark: str = ""
+
+
+@dataclass(frozen=True)
 class Table:
     """A table of the report. `build` returns tidy rows, unrounded; the others print them.
 
@@ -61,11 +92,13 @@ class Table:
         layout: the table itself.
         compare: the paper's numbers with ours minus them, where the paper has such a table.
         compared: how `compare` sets the two side by side.
+        agree: how near ours is to the paper's, where the paper has such a table.
         behind: what stands behind each cell (trials, settings chosen), where that helps.
         experiment: the `+experiment=` whose records it needs; empty for that of the records.
         datasets: the only image sets it reads; None for all data.
         paper: whether it is one of the paper's twelve.
         script: what makes those records.
+        first: whether the report shows it before the paper's.
     """
 
     name: str
@@ -75,26 +108,44 @@ class Table:
     layout: Callable[[pd.DataFrame], tuple[Block, ...]]
     compare: Callable[[pd.DataFrame], tuple[Block, ...]] | None = None
     compared: str = "in brackets ours minus the paper's"
+    agree: Callable[[pd.DataFrame], Agreement] | None = None
     behind: Callable[[pd.DataFrame], tuple[Block, ...]] | None = None
     experiment: str = "paper_full"
     datasets: tuple[str, ...] | None = None
     paper: bool = False
     script: str = RUN
+    first: bool = False
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure of the report. `build` returns what is drawn as tidy rows; `draw` draws it."""
+    """A figure of the report. `build` returns what is drawn as tidy rows; `draw` draws it.
+
+    Attributes:
+        draw: returns the figure, or its pages where it has several.
+        pages: how many pages a frame takes.
+        narrow: whether the report has it in a second form, for narrow screens.
+        first: whether the report shows it before the paper's.
+        agree: how near ours is to what the paper says of its figure.
+    """
 
     name: str
     title: str
     caption: str
     build: Callable[[Records], pd.DataFrame]
-    draw: Callable[[pd.DataFrame], Canvas]
+    draw: Callable[[pd.DataFrame], Canvas | Sequence[Canvas]]
+    pages: Callable[[pd.DataFrame], int] = lambda frame: 1
+    narrow: bool = False
+    first: bool = False
+    agree: Callable[[pd.DataFrame], Agreement] | None = None
     experiment: str = "paper_full"
     datasets: tuple[str, ...] | None = None
     paper: bool = False
     script: str = RUN
+
+    def picture(self, page: int) -> str:
+        """Return the name of a page's picture, without its suffix."""
+        return self.name if page == 1 else f"{self.name}-{page}"
 
 
 def _modules(package: str) -> list[ModuleType]:

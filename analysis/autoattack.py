@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import polars as pl
 
+from analysis.certificates import IS_CERTIFICATE
 from analysis.commands import STRONG, commands, quoted
-from analysis.names import CERTIFICATES
 from analysis.records import REPETITION, Records
 from analysis.select import selected
 
@@ -47,7 +47,7 @@ def _attacked(records: Records) -> pl.DataFrame:
         "pgd": (pl.col("attack") == PICKING + pl.col("attack_norm"), pl.col("accuracy").min()),
         "fgm": (one_step, pl.col("accuracy").min()),
         "vertex": (pl.col("attack").str.starts_with("vertex-"), pl.col("accuracy").min()),
-        "certified": (pl.col("attack").is_in(CERTIFICATES), pl.col("accuracy").max()),
+        "certified": (IS_CERTIFICATE, pl.col("accuracy").max()),
     }
     for name, (wanted, value) in others.items():
         found = measured.filter(wanted).group_by(place).agg(value.alias(name))

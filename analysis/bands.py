@@ -1,18 +1,21 @@
 """The ranking that stands first: within a norm and a band of radii, with an interval and a test.
 
 Which defense is best depends on the radius, so a mean over all radii says what the grid of radii
-happens to be. Radii are put into bands; per data set the accuracies (minimum over PGD and fast
-gradient) are averaged over a band's radii, and ranked. Nothing is averaged over bands or norms.
+happens to be. Radii are put into bands; per data set the accuracies are averaged over a band's
+radii, and ranked. Nothing is averaged over bands or norms. What is ranked is a measure: accuracy
+under attack (minimum over PGD and fast gradient), or certified accuracy.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 import polars as pl
 
+from analysis import certificates
 from analysis.names import NORMS
 from analysis.posthoc import friedman, holm, pairs, wilcoxon
 from analysis.ranks import (
@@ -23,10 +26,11 @@ from analysis.ranks import (
     rank_interval,
 )
 from analysis.records import Records
-from analysis.statistics import Array, dense_ranks
+from analysis.statistics import Array, bootstrap_interval, dense_ranks
 from analysis.weakest import PLACE, weakest
 
 ANY = "any"  # the norm of radius 0, where all balls are a point
+AHEAD, CLOSE, TOO_FEW = "ahead", "not distinguishable", "too few data sets"  # verdicts
 LEVEL = 0.05  # below it a p counts
 _CLOSE = 1e-9  # relative, of a radius to a band's limit
 
@@ -56,18 +60,69 @@ BANDS = (
     Band("medium", 0.01, 1.0),
     Band("large", 1.0, float("inf")),
 )
+ALWAYS = 0.0  # the radius at which all norms and attacks are one
 KEYS = ("attack_norm", "band")
 COLUMNS = (
     *(*KEYS, "defense", "place", "mean_rank", "ci_low", "ci_high", "mean_accuracy", "datasets"),
     *("total", "run_on", "unfinished", "radii", "repetitions", "friedman_p", "holm_p"),
-    "attacks",
+    *("margin", "margin_low", "margin_high", "chosen", "flagged", "attacks"),
 )
 
 
-def ranking(records: Records) -> pd.DataFrame:
+@dataclass(frozen=True)
+class Measure:
+    """What defenses are ranked by.
+
+    Attributes:
+        title: what it is, in print.
+        rows: the rows it ranks, as `weakest` returns them, of some data sets.
+        there: whether the records have it.
+    """
+
+    title: str
+    rows: Callable[[Records, Sequence[str]], pl.DataFrame]
+    there: Callable[[Records], bool]
+
+
+ATTACKED = "attacked"
+MEASURES = {
+    ATTACKED: Measure("Under attack", weakest, lambda records: True),
+    "certified": Measure(
+        "Certified, as in the paper",
+        certificates.papers,
+        lambda records: certificates.PAPER in certificates.recorded(records),
+    ),
+    "proven": Measure(
+        "Certified, best proof recorded",
+        certificates.strongest,
+        lambda records: bool({*certificates.recorded(records)} - {certificates.PAPER}),
+    ),
+}
+
+
+def measures(records: Records) -> list[str]:
+    """Return the measures that the records have."""
+    return [name for name, measure in MEASURES.items() if measure.there(records)]
+
+
+def each_radius(records: Records) -> tuple[Band, ...]:
+    """Return a band of its own for every grid radius there is."""
+    radii = sorted(records.cells["attack_grid_radius"].unique().to_list())
+    below = [-1.0, *radii]
+    return tuple(Band(f"{r:g}", low, r) for low, r in zip(below, radii, strict=False))
+
+
+def ranking(
+    records: Records, measure: str = ATTACKED, bands: tuple[Band, ...] = BANDS
+) -> pd.DataFrame:
     """Return each defense's mean rank across data sets, within every norm and band of radii.
 
     Over the tabular data sets, the image ones where there are no others.
+
+    Args:
+        records: all records.
+        measure: what is ranked, a name of `MEASURES`.
+        bands: which radii are put together.
 
     Returns:
         Columns `COLUMNS`, best first within a norm and band; radius 0 has the norm `any`.
@@ -81,28 +136,44 @@ def ranking(records: Records) -> pd.DataFrame:
     """
 
     def make() -> pd.DataFrame:
-        banded = _banded(records)
+        found = MEASURES[measure].rows(records, _ranked_datasets(records))
+        banded = _banded(found, records, bands)
         means, totals = _band_means(banded), _totals(banded)
         cells = {tuple(cell.place.values()): cell for cell in comparisons(means, KEYS)}
-        order = [(norm, band.name) for norm in (ANY, *NORMS) for band in BANDS]
+        order = [(norm, band.name) for norm in (ANY, *NORMS) for band in bands]
         rows = [
             row for key in order if key in cells for row in _rows(cells[key], means, totals[key])
         ]
-        frame = pd.DataFrame(rows, columns=list(COLUMNS))
-        return frame.assign(attacks=frame["attack_norm"].map(_attacks(records)))
+        frame = pd.DataFrame(rows, columns=[c for c in COLUMNS if c not in ("chosen", "flagged")])
+        health = _health(_in_bands(found, bands), records).to_pandas()
+        return (
+            frame.assign(attacks=frame["attack_norm"].map(_attacks(found)))
+            .merge(health, on=[*KEYS, "defense"], how="left")
+            .reindex(columns=list(COLUMNS))
+        )
 
-    return records.once("ranking by bands", make)
+    return records.once(("ranking by bands", measure, bands), make)
 
 
 def _ranked_datasets(records: Records) -> tuple[str, ...]:
     return records.tabular_datasets or records.datasets
 
 
-def _attacks(records: Records) -> dict[str, str]:
-    """Return the attacks that the minima of a norm are over."""
-    rows = weakest(records, _ranked_datasets(records))
+def _attacks(rows: pl.DataFrame) -> dict[str, str]:
+    """Return the attacks that the values of a norm are of."""
     kinds = rows.group_by("attack_norm").agg(pl.col("attacks").unique().sort().str.join(" or "))
     return dict(kinds.iter_rows())
+
+
+def _health(banded: pl.DataFrame, records: Records) -> pl.DataFrame:
+    """Return how many networks were chosen for a defense, and how many of them are flagged."""
+    flags = records.trials.select("trial", ill=pl.col("flags") != "")
+    return (
+        banded.join(flags, on="trial")
+        .unique([*KEYS, "defense", "trial"])
+        .group_by(*KEYS, "defense")
+        .agg(pl.len().alias("chosen"), pl.col("ill").sum().alias("flagged"))
+    )
 
 
 def _totals(banded: pl.DataFrame) -> dict[tuple[str, str], int]:
@@ -138,29 +209,29 @@ def _band_means(rows: pl.DataFrame) -> pl.DataFrame:
     return pl.concat([averaged, rest], how="diagonal").sort(*here, "defense")
 
 
-def _banded(records: Records) -> pl.DataFrame:
-    """Return the minima with their `band`.
+def _banded(found: pl.DataFrame, records: Records, bands: Sequence[Band]) -> pl.DataFrame:
+    """Return the means over repetitions with their `band`, each defense once at radius 0."""
+    banded = _in_bands(means_of_all(found, records, PLACE), bands)
+    here = ["dataset", *KEYS, "defense", "attack_grid_radius"]
+    return banded.unique(here, keep="first", maintain_order=True)
 
-    At radius 0 all norms are one, and each defense is there once.
-    """
-    found = weakest(records, _ranked_datasets(records))
-    rows = means_of_all(found, records, PLACE)
+
+def _in_bands(rows: pl.DataFrame, bands: Sequence[Band]) -> pl.DataFrame:
+    """Return the rows with the `band` of their radius, those of radius 0 under the norm `any`."""
     radius = pl.col("attack_grid_radius")
-    banded = pl.concat(
-        [
-            rows.filter(
-                (radius > b.above * (1 + _CLOSE)) & (radius <= b.up_to * (1 + _CLOSE))
-            ).with_columns(band=pl.lit(b.name))
-            for b in BANDS
-        ]
+    clean = radius == ALWAYS
+    return (
+        pl.concat(
+            [
+                rows.filter(
+                    (radius > b.above * (1 + _CLOSE)) & (radius <= b.up_to * (1 + _CLOSE))
+                ).with_columns(band=pl.lit(b.name))
+                for b in bands
+            ]
+        )
+        .sort("attack_norm", maintain_order=True)
+        .with_columns(attack_norm=pl.when(clean).then(pl.lit(ANY)).otherwise("attack_norm"))
     )
-    clean = pl.col("band") == BANDS[0].name
-    once = (
-        banded.filter(clean)
-        .sort("attack_norm")
-        .unique(["dataset", "defense"], keep="first", maintain_order=True)
-    )
-    return pl.concat([once.with_columns(attack_norm=pl.lit(ANY)), banded.filter(~clean)])
 
 
 def _rows(cell: Comparison, means: pl.DataFrame, total: int) -> list[dict[str, object]]:
@@ -176,6 +247,7 @@ def _rows(cell: Comparison, means: pl.DataFrame, total: int) -> list[dict[str, o
     )
     order = np.argsort(mean, kind="stable")
     overall, apart = _tests(cell, int(order[0]))
+    ahead = [_margin(cell.scores[:, order[0]] - cell.scores[:, i]) for i in range(len(order))]
     common = {
         **cell.place,
         "datasets": len(cell.datasets),
@@ -196,11 +268,24 @@ def _rows(cell: Comparison, means: pl.DataFrame, total: int) -> list[dict[str, o
             "run_on": cell.run_on[i],
             "unfinished": cell.unfinished[i],
             "holm_p": apart[i],
+            **dict(zip(("margin", "margin_low", "margin_high"), ahead[i], strict=True)),
         }
         for place, i in enumerate(order.tolist(), 1)
     ]
     left_out = ({**cell.place, "defense": d, "run_on": n} for d, n in cell.left_out.items())
     return [*rows, *(row | {"total": total} for row in left_out)]
+
+
+def _margin(leads: Array) -> tuple[float, float, float]:
+    """Return the mean of leads (n,) in percent points and its 95% interval; NaN are left out."""
+    known = 100 * leads[~np.isnan(leads)]
+    if not len(known):
+        return (float("nan"),) * 3
+    mean = float(known.mean())
+    if len(known) < 2:
+        return mean, float("nan"), float("nan")
+    low, high = bootstrap_interval(known)
+    return mean, float(low), float(high)
 
 
 def _mean_of_finished(scores: Array) -> float:
@@ -222,6 +307,6 @@ def _tests(cell: Comparison, best: int) -> tuple[float, Array]:
 def verdict(friedman_p: float, holm_p: float) -> str:
     """Say whether the best is ahead of another defense."""
     if np.isnan(holm_p):
-        return "too few data sets"
+        return TOO_FEW
     differ = np.isnan(friedman_p) or friedman_p < LEVEL
-    return "ahead" if differ and holm_p < LEVEL else "not distinguishable"
+    return AHEAD if differ and holm_p < LEVEL else CLOSE

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis.artifact import Block, Figure, Table
+from analysis.artifact import Agreement, Block, Figure, Table
 from analysis.figure_files import FigureWriter
 from analysis.records import Records
 from analysis.render import to_csv, to_latex, to_markdown
@@ -28,19 +28,21 @@ class Built:
 
     Attributes:
         tables: each table asked for and what it became, None where the records had nothing.
-        figures: each figure asked for, and whether there was anything to draw.
+        figures: each figure asked for, and its pages, 0 where there was nothing to draw.
+        agreements: title of a table or figure of the paper -> how near ours is.
         out: where the files are.
     """
 
     tables: Mapping[str, tuple[Table, Printed | None]]
-    figures: Mapping[str, tuple[Figure, bool]]
+    figures: Mapping[str, tuple[Figure, int]]
+    agreements: Mapping[str, Agreement]
     out: Path
 
     @property
     def written(self) -> list[str]:
         """The names of what was written."""
         return [n for n, (_, printed) in self.tables.items() if printed is not None] + [
-            n for n, (_, drawn) in self.figures.items() if drawn
+            n for n, (_, pages) in self.figures.items() if pages
         ]
 
     @property
@@ -62,14 +64,21 @@ def build(
     """
     out.mkdir(parents=True, exist_ok=True)
     writer = writer or FigureWriter(0)
-    drawn = {}
+    drawn, agreements = {}, {}
     for figure in chosen_figures:
         frame = figure.build(records)
-        drawn[figure.name] = (figure, not frame.empty)
+        drawn[figure.name] = (figure, 0 if frame.empty else figure.pages(frame))
         if not frame.empty:
             writer.draw(figure.name, frame, out, records.marks)
+            if figure.agree:
+                agreements[figure.title] = figure.agree(frame)
     made = {table.name: (table, write_table(table, records, out)) for table in chosen_tables}
-    return Built(made, drawn, out)
+    compared = {
+        table.title: table.agree(printed.frame)
+        for table, printed in made.values()
+        if table.agree and printed is not None
+    }
+    return Built(made, drawn, compared | agreements, out)
 
 
 def write_table(table: Table, records: Records, out: Path) -> Printed | None:

@@ -21,11 +21,10 @@ def draw_figure(name: str, frame: pd.DataFrame, out: Path, marks: Sequence[str] 
 
     `marks` say in the picture what kind of data it shows.
     """
+    from analysis.figures.writing import write_pictures  # drawing takes seconds to import
+
     (out / f"{name}.csv").write_text(to_csv(frame))
-    canvas = figures()[name].draw(frame)
-    canvas.text(0.998, 0.998, ", ".join(marks), ha="right", va="top", fontsize=6, color="#b00020")
-    canvas.savefig(out / f"{name}.pdf", metadata={"CreationDate": None})
-    canvas.savefig(out / f"{name}.png", dpi=200)
+    write_pictures(figures()[name], frame, out, marks)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """How things are called and drawn in print: the paper's names, symbols, order and colours.
 
-The colours are those of Okabe and Ito, told apart with any common colour blindness; markers and
-dashes tell the lines apart in grey print too.
+The colours of the paper's defenses are at least 20 apart (CIEDE2000) for every common eye. Those
+of others may be nearer; markers and dashes tell all lines apart, in grey print too.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ SPELLINGS = {
 VISION = tuple(SPELLINGS)
 _IMAGE_SET = {spelling: name for name, known in SPELLINGS.items() for spelling in known}
 NORMS = ("l2", "l1", "linf")  # the order of the paper's tables
-CERTIFICATES = ("certified-l1", "certified-l1-tight")
 
 DATASET_TITLES = {"mnist": "MNIST", "fashion-mnist": "Fashion MNIST", "cifar10": "CIFAR"}
 # Norm -> (subscript in mathematics, in plain text).
@@ -51,19 +50,19 @@ class Style:
 
 
 _STYLES = {
-    "rub": Style("#D55E00", "o", "-"),
-    "arub-l1": Style("#56B4E9", "^", "--"),
-    "arub-l2": Style("#004D80", "v", (0, (3, 1, 1, 1, 1, 1))),
-    "arub-linf": Style("#0072B2", "s", "-"),
-    "baseline-linf": Style("#E69F00", "D", "-."),
-    "pgd-linf": Style("#009E73", "p", "-"),
-    "fgsm-linf": Style("#CC79A7", "X", "--"),
-    "coap-linf": Style("#8C510A", "*", ":"),
+    "rub": Style("#DD5500", "o", "-"),
+    "arub-l1": Style("#7377FF", "^", "--"),
+    "arub-l2": Style("#C9C2F6", "v", (0, (3, 1, 1, 1, 1, 1))),
+    "arub-linf": Style("#120BE0", "s", "-"),
+    "baseline-linf": Style("#FACD0C", "D", "-."),
+    "pgd-linf": Style("#00CDA5", "p", "-"),
+    "fgsm-linf": Style("#7C475E", "X", "--"),
+    "coap-linf": Style("#093E00", "*", ":"),
     "nominal": Style("#000000", "x", ":"),
 }
 _SPARE = tuple(
     Style(color, marker, dash)
-    for dash, markers in (("--", "<>hp"), ("-.", "dH8P"))
+    for dash, markers in (("--", "<>hP"), ("-.", "dH8+"))
     for color, marker in zip(("#7F7F7F", "#882255", "#44AA99", "#999933"), markers, strict=True)
 )
 

@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 
+from analysis.certificates import IS_CERTIFICATE
 from analysis.names import ordered
 from analysis.posthoc import Friedman, friedman
 from analysis.records import CELL, REPETITION, Records
@@ -29,7 +30,6 @@ COVERAGE = 0.5  # share of the data sets on which a defense must have been run t
 FINISHED = 0.5  # share of seeds and splits in which it must have finished a network to have a rank
 BELOW_ALL = -1.0  # the score of a defense that has no finished network: less than any accuracy
 DIGITS = 7  # of accuracies that are ranked: more is the rounding of float32 and of means
-CERTIFICATE = "certified-"  # how the names of certificates begin
 
 
 def attacked_accuracies(records: Records, datasets: tuple[str, ...]) -> pl.DataFrame:
@@ -40,9 +40,7 @@ def attacked_accuracies(records: Records, datasets: tuple[str, ...]) -> pl.DataF
     """
 
     def make() -> pl.DataFrame:
-        chosen = selected(records).filter(
-            pl.col("dataset").is_in(datasets) & ~pl.col("attack").str.starts_with(CERTIFICATE)
-        )
+        chosen = selected(records).filter(pl.col("dataset").is_in(datasets) & ~IS_CERTIFICATE)
         return means_of_all(chosen, records, CELL)
 
     return records.once(("attacked", datasets), make)

@@ -101,15 +101,17 @@ def to_html(blocks: Sequence[Block]) -> str:
     """Return the blocks as HTML tables, each in a box that scrolls sideways on its own."""
     parts = []
     for title, group in groupby(blocks, key=lambda block: block.title):
-        parts += [f"<h4>{escape(title)}</h4>"] if title else []
-        parts += [_html_table(block) for block in group]
+        tables = "\n".join(map(_html_table, group))
+        heading = f"<h4>{escape(title)}</h4>" if title else ""
+        parts.append(f'<div class="block" data-title="{escape(title)}">{heading}{tables}</div>')
     return "\n".join(parts)
 
 
 def _html_table(block: Block) -> str:
-    head = "".join(f"<th>{escape(c)}</th>" for c in (block.corner[0], *block.columns))
+    heads = (block.corner[0], *block.columns)
+    head = "".join(f'<th scope="col">{escape(text)}</th>' for text in heads)
     body = "".join(
-        f"<tr><th>{escape(row.label)}</th>{''.join(map(_html_cell, row.cells))}</tr>"
+        f'<tr><th scope="row">{escape(row.label)}</th>{"".join(map(_html_cell, row.cells))}</tr>'
         for row in block.rows
     )
     return (
@@ -119,8 +121,11 @@ def _html_table(block: Block) -> str:
 
 
 def _html_cell(cell: Cell) -> str:
-    classes = " ".join(
-        name for name, on in (("best", cell.bold), ("near", cell.marked or cell.bold)) if on
-    )
-    attribute = f' class="{classes}"' if classes else ""
-    return f"<td{attribute}>{escape(cell.text)}</td>"
+    marks = {"best": cell.bold, "near": cell.marked or cell.bold, "beyond": cell.beyond}
+    attributes = {
+        "class": " ".join(name for name, on in marks.items() if on),
+        "data-t": " ".join(cell.trials),
+        "data-n": " ".join(f"{number:g}" for number in cell.numbers),
+    }
+    given = "".join(f' {key}="{escape(text)}"' for key, text in attributes.items() if text)
+    return f"<td{given}>{escape(cell.text)}</td>"

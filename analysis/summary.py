@@ -11,12 +11,12 @@ import pandas as pd
 import polars as pl
 
 from analysis import autoattack, bands
+from analysis.health import health, line
 from analysis.load import from_frame
 from analysis.names import label, norm_label
 from analysis.pixels import unscaled
 from analysis.ranks import COVERAGE, attacked_accuracies, comparisons, unfinished
 from analysis.records import REPETITION, Records
-from sweep.results.schema import FLAGS
 
 TITLE = (
     "Mean rank across data sets (1 is best) within a norm and a band of radii, by the minimum\n"
@@ -162,12 +162,8 @@ def notes(records: Records) -> list[str]:
     if not failed.is_empty():
         causes = failed["error"].fill_null("no message").value_counts(sort=True)
         found.append(f"{failed.height} trials failed, most often: {causes['error'][0]}")
-    flags: Counter[str] = Counter(f for row in trials["flags"] for f in row.split())
-    found += [
-        f"{n} of {trials.height} trials carry the flag {flag}: {FLAGS.get(flag, 'unknown')}"
-        for flag, n in sorted(flags.items())
-    ]
-    return found
+    flagged = line(health(records))
+    return [*found, flagged] if flagged else found
 
 
 def _unfinished_repetitions(records: Records) -> list[str]:

@@ -33,6 +33,7 @@ def weakest(records: Records, datasets: Sequence[str], keys: Sequence[str] = ())
     run = pl.col("attack").n_unique().over("dataset", "attack_norm")
     group = ["dataset", "defense", *keys, *PLACE, *REPETITION]
     kept = ["accuracy", "tied", "tied_low", "tied_high", "attack_radius", "num_samples", "trial"]
+    kept.append("ties")
     return (
         tested.with_columns(run=run)
         .drop_nulls("accuracy")

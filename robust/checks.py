@@ -63,7 +63,7 @@ def check_batch(
         ValueError: another shape, type or device; no inputs; NaN or infinity in x, also after
             rounding; a label outside the range; a network that is not float32 or float64.
     """
-    _check_network(net)
+    check_network(net)
     inputs = _inputs(net, x, shared, f"{part}x")
     return inputs, _labels(y, inputs, net.num_classes, part)
 
@@ -95,8 +95,12 @@ def check_rows(
     return values
 
 
-def _check_network(net: object) -> None:
-    """Refuse what is no pack of networks, and say what makes one of a module of torch.nn."""
+def check_network(net: object) -> None:
+    """Refuse what is no pack of networks, and say what makes one of a module of torch.nn.
+
+    Raises:
+        ValueError: it is none.
+    """
     lacking = [name for name in ("num_networks", "num_features") if not hasattr(net, name)]
     if lacking:
         raise ValueError(

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from math import ceil
 
 import pandas as pd
 import polars as pl
 from matplotlib.figure import Figure as Canvas
 
 from analysis.artifact import Figure
-from analysis.figures.panels import Curve, dataset_panels
+from analysis.figures.panels import Curve, across, dataset_panels, page_count
 from analysis.names import ordered
 from analysis.records import REPETITION, Records
 from analysis.select import choose, paired
@@ -61,8 +62,8 @@ def build(records: Records) -> pd.DataFrame:
     )
 
 
-def draw(frame: pd.DataFrame) -> Canvas:
-    """Draw one panel per data set."""
+def draw(frame: pd.DataFrame) -> Sequence[Canvas]:
+    """Draw one panel per data set, in pages."""
     return dataset_panels(frame, _curves, "certified, %")
 
 
@@ -76,7 +77,9 @@ FIGURE = Figure(
     name="certified",
     title="Certified-radius curves",
     caption="Share of the test set certified at each L1 radius, for one network per defense: the "
-    "one with the highest mean certified validation accuracy over the radii.",
+    "one with the highest mean certified validation accuracy over the radii. The ball's "
+    "radius is ρ√D.",
     build=build,
     draw=draw,
+    pages=lambda frame: page_count(ceil(frame["dataset"].nunique() / across())),
 )

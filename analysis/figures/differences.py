@@ -48,17 +48,19 @@ def groups(ranks: Sequence[float], difference: float) -> list[tuple[int, int]]:
 
 
 def draw(frame: pd.DataFrame) -> Canvas:
-    """Draw PGD-L2, L1, Linf down and three radii across."""
+    """Draw PGD-L2, L1, Linf down, those that were run, and three radii across."""
     radii = sorted(r for r in set(frame["attack_grid_radius"]) if r > 0) or [0.0]
     chosen = sorted({_nearest(radii, wanted) for wanted in WANTED})
-    attacks = [f"pgd-{norm}" for norm in NORMS]
+    attacks = [a for a in (f"pgd-{norm}" for norm in NORMS) if a in set(frame["attack"])]
+    most = int(frame.groupby(["attack", "attack_grid_radius"])["defense"].size().max())
     layout = Layout(height=1.4, gap_x=0.05, gap_y=0.4, left=RIGHT, bottom=0.05)
     with mpl.rc_context(RC):
-        figure, panels = panel_grid(3, len(chosen), layout)
+        figure, panels = panel_grid(len(attacks), len(chosen), layout)
         for i, attack in enumerate(attacks):
             for j, radius in enumerate(chosen):
                 cell = (frame["attack"] == attack) & (frame["attack_grid_radius"] == radius)
-                _panel(panels[i, j], frame[cell].sort_values("mean_rank"), attack, radius)
+                panels[i, j].set_title(rf"{math_label(attack)}, $\rho={radius:g}$", fontsize=8)
+                _panel(panels[i, j], frame[cell].sort_values("mean_rank"), most)
     return figure
 
 
@@ -66,8 +68,8 @@ def _nearest(radii: Sequence[float], wanted: float) -> float:
     return min(radii, key=lambda radius: abs(radius - wanted))
 
 
-def _panel(axes: Axes, rows: pd.DataFrame, attack: str, radius: float) -> None:
-    axes.set_title(rf"{math_label(attack)}, $\rho={radius:g}$", fontsize=8)
+def _panel(axes: Axes, rows: pd.DataFrame, most: int) -> None:
+    """Draw one diagram; all have room for `most` ranks, so that they are of one scale."""
     axes.spines[["left", "bottom"]].set_visible(False)
     axes.grid(visible=False)
     axes.set_yticks([])
@@ -77,9 +79,9 @@ def _panel(axes: Axes, rows: pd.DataFrame, attack: str, radius: float) -> None:
         return
     ranks, k = list(rows["mean_rank"]), len(rows)
     difference = float(rows["critical_difference"].iloc[0])
-    margin = 0.56 * (k - 0.6)  # for a name on either side
-    axes.set_xlim(0.8 - margin, k + 0.2 + margin)
-    axes.set_ylim(-1.1 - (k + 1) // 2, 1.5)
+    margin = 0.56 * (most - 0.6)  # for a name on either side
+    axes.set_xlim(0.8 - margin, most + 0.2 + margin)
+    axes.set_ylim(-1.1 - (most + 1) // 2, 1.5)
     axes.hlines(0, 1, k, color="black", linewidth=0.8)
     for tick in range(1, k + 1):
         axes.vlines(tick, 0, 0.15, color="black", linewidth=0.8)

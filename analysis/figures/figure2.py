@@ -8,8 +8,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
 from analysis.artifact import Figure
-from analysis.figures.plotting import RC, Layout, defense_legend, line, panel_grid, radius_axis
+from analysis.figures.plotting import (
+    RC,
+    Layout,
+    defense_legend,
+    is_narrow,
+    line,
+    panel_grid,
+    radius_axis,
+)
 from analysis.names import norm_symbol, ordered, style
+from analysis.paper import claims
 from analysis.ranks import attacked_accuracies, mean_ranks
 from analysis.records import Records
 
@@ -31,16 +40,18 @@ def build(records: Records) -> pd.DataFrame:
 
 
 def draw(frame: pd.DataFrame) -> Canvas:
-    """Draw the six panels."""
+    """Draw a row of panels per norm that was run."""
+    run = set(frame["attack"])
+    shown = [row for row in PANELS if run & {attack for attack, _ in row}]
     most = max(2, frame["defense"].nunique())
     layout = Layout(height=1.65, gap_x=0.15, gap_y=0.76, legend=most, left=0.42, bottom=0.54)
     with mpl.rc_context(RC):
-        figure, panels = panel_grid(3, 2, layout, sharey=True)
-        for i, row in enumerate(PANELS):
+        figure, panels = panel_grid(len(shown), 2, layout, sharex="row", sharey=True, first=1)
+        for i, row in enumerate(shown):
             for j, (attack, norm) in enumerate(row):
                 letter = "abcdef"[2 * i + j]
                 _panel(panels[i, j], frame[frame["attack"] == attack], letter, attack, norm)
-                if j == 0:
+                if j == 0 or is_narrow():
                     panels[i, j].set_ylabel("average rank")
         panels[0, 0].set_ylim(most + 0.3, 0.7)
         panels[0, 0].set_yticks(range(1, most + 1))
@@ -71,7 +82,10 @@ def _panel(axes: Axes, frame: pd.DataFrame, letter: str, attack: str, norm: str)
         if few:
             axes.vlines(x, low, high, color=color, linewidth=0.8, alpha=0.6)
         else:
-            axes.fill_between(x, low, high, color=color, alpha=0.15, linewidth=0)
+            # The outline stays in sight where bands lie on top of one another.
+            axes.fill_between(x, low, high, color=color, alpha=0.12, linewidth=0)
+            for edge in (low, high):
+                axes.plot(x, edge, color=color, linewidth=0.4, alpha=0.7)
 
 
 FIGURE = Figure(
@@ -83,5 +97,7 @@ FIGURE = Figure(
     "gradient attacks left, projected gradient right; L2, L∞ and L1 from the top.",
     build=build,
     draw=draw,
+    narrow=True,
+    agree=claims.ranks,
     paper=True,
 )

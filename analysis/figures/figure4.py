@@ -3,5 +3,8 @@
 from __future__ import annotations
 
 from analysis.figures.improvement import paper_figure
+from analysis.paper import claims
 
-FIGURE = paper_figure(4, "arub-linf", "pgd-linf", "pgd-linf", (0.001, 0.1, 1.0))
+FIGURE = paper_figure(
+    4, "arub-linf", "pgd-linf", "pgd-linf", (0.001, 0.1, 1.0), claims.arub_over_pgd
+)

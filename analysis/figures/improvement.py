@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import isclose
 
 import matplotlib as mpl
@@ -12,7 +12,7 @@ import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
-from analysis.artifact import Figure
+from analysis.artifact import Agreement, Figure
 from analysis.figures.plotting import RC, Layout, nothing, panel_grid
 from analysis.names import label, math_label, style
 from analysis.ranks import attacked_accuracies
@@ -65,12 +65,15 @@ def histogram(values: pd.Series) -> tuple[list[float], list[int]]:
 
 
 def _draw(frame: pd.DataFrame, radii: Sequence[float], defense: str, reference: str) -> Canvas:
+    found = {radius: frame[_near(frame, radius)]["improvement"] for radius in radii}
+    shown = {radius: values for radius, values in found.items() if len(values)} or found
+    edges = [edge for values in shown.values() for edge in histogram(values)[0]]
     with mpl.rc_context(RC):
-        figure, panels = panel_grid(1, 3, Layout(1.75, gap_x=0.32, gap_y=0), sharey=True)
-        for letter, radius, axes in zip("abc", radii, panels.flat, strict=True):
-            near = [isclose(r, radius, rel_tol=1e-6) for r in frame["attack_grid_radius"]]
-            values = frame[near]["improvement"]
+        layout = Layout(1.75, gap_x=0.32, gap_y=0)
+        figure, panels = panel_grid(1, len(shown), layout, sharey=True)
+        for letter, (radius, values), axes in zip("abc", shown.items(), panels.flat, strict=False):
             _panel(axes, values, style(defense).color)
+            axes.set_xlim(min([-20.0, *edges]), max([20.0, *(edge + BIN for edge in edges)]))
             known, run = values.notna().sum(), len(values)
             number = f"{run}" if known == run else f"{known} of {run}"
             axes.set_title(rf"({letter}) $\rho={radius:g}$, {number} data sets")
@@ -78,6 +81,10 @@ def _draw(frame: pd.DataFrame, radii: Sequence[float], defense: str, reference: 
         panels[0, 0].set_ylabel("data sets")
         panels[0, 0].yaxis.get_major_locator().set_params(integer=True)
     return figure
+
+
+def _near(frame: pd.DataFrame, radius: float) -> list[bool]:
+    return [isclose(r, radius, rel_tol=1e-6) for r in frame["attack_grid_radius"]]
 
 
 def _panel(axes: Axes, values: pd.Series, color: str) -> None:
@@ -89,13 +96,17 @@ def _panel(axes: Axes, values: pd.Series, color: str) -> None:
             0, unchanged, BIN, align="edge", color=NO_CHANGE, edgecolor="black", linewidth=0.5
         )
     axes.axvline(0, color="black", linewidth=0.9)
-    axes.set_xlim(min([-20.0, *edges]), max([20.0, *(edge + BIN for edge in edges)]))
     if not edges:
         nothing(axes)
 
 
 def paper_figure(
-    number: int, defense: str, reference: str, attack: str, radii: tuple[float, float, float]
+    number: int,
+    defense: str,
+    reference: str,
+    attack: str,
+    radii: tuple[float, float, float],
+    agree: Callable[[pd.DataFrame], Agreement],
 ) -> Figure:
     """Return the paper's Figure 3 or 4."""
     names = f"{label(defense)} over {label(reference)}"
@@ -109,6 +120,7 @@ def paper_figure(
         "both have a finished network.",
         build=lambda records: improvements(records, defense, reference, attack),
         draw=lambda frame: _draw(frame, radii, defense, reference),
+        agree=agree,
         experiment="uci_full",
         paper=True,
     )

@@ -128,11 +128,11 @@ def efficient(cost: Array, gain: Array) -> npt.NDArray[np.bool_]:
 def draw(frame: pd.DataFrame) -> Canvas:
     """Draw cost against accuracy under three attacks, the efficient defenses joined."""
     layout = Layout(1.9, gap_x=0.45, gap_y=0, legend=frame["defense"].nunique())
+    shown = [place for place in PANELS if not _rows_of(frame, *place).empty] or PANELS[:1]
     with mpl.rc_context(RC):
-        figure, panels = panel_grid(1, 3, layout)
-        for axes, (attack, radius) in zip(panels.flat, PANELS, strict=True):
-            near = np.isclose(frame["attack_grid_radius"], radius)
-            rows = frame[(frame["attack"] == attack) & near]
+        figure, panels = panel_grid(1, len(shown), layout, sharex="row")
+        for axes, (attack, radius) in zip(panels.flat, shown, strict=True):
+            rows = _rows_of(frame, attack, radius)
             norm = attack.split("-")[1]
             axes.set_title(rf"PGD-${norm_symbol(norm)}$, $\rho={radius:g}$")
             sizes = [_size(size) for size in rows.loc[rows["compared"], "pack_size"].unique()]
@@ -155,6 +155,11 @@ def draw(frame: pd.DataFrame) -> Canvas:
         fullest = max(panels.flat, key=lambda axes: len(axes.lines))
         legend(figure, *fullest.get_legend_handles_labels())
     return figure
+
+
+def _rows_of(frame: pd.DataFrame, attack: str, radius: float) -> pd.DataFrame:
+    near = np.isclose(frame["attack_grid_radius"], radius)
+    return frame[(frame["attack"] == attack) & near]
 
 
 def _name(point: pd.Series) -> str:

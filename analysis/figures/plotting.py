@@ -6,10 +6,12 @@ constrained layout, takes as long as drawing it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
 from math import ceil
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib as mpl
 import numpy as np
@@ -50,9 +52,29 @@ class Canvas(Figure):
             super().savefig(*args, **options)
 
 
+_narrow: ContextVar[bool] = ContextVar("narrow", default=False)
+
+
+@contextmanager
+def narrow() -> Iterator[None]:
+    """Draw in the form for narrow screens: one panel under another."""
+    token = _narrow.set(True)
+    try:
+        yield
+    finally:
+        _narrow.reset(token)
+
+
+def is_narrow() -> bool:
+    """Return whether panels stand one under another."""
+    return _narrow.get()
+
+
 # Inches: around all panels, and of a row of the legend.
 LEFT, RIGHT, TOP, BOTTOM = 0.55, 0.12, 0.34, 0.5
 LEGEND_ROW, ACROSS = 0.2, 6
+NARROW = 3.6  # wide, for narrow screens
+Share = bool | Literal["none", "all", "row", "col"]
 
 
 @dataclass(frozen=True)
@@ -75,10 +97,31 @@ class Layout:
 
 
 def panel_grid(
-    rows: int, columns: int, layout: Layout, sharex: bool = False, sharey: bool = False
+    rows: int,
+    columns: int,
+    layout: Layout,
+    sharex: Share = False,
+    sharey: Share = False,
+    first: int = 0,
 ) -> tuple[Canvas, npt.NDArray[Any]]:
-    """Return a figure and its panels, (rows, columns)."""
-    below = layout.bottom + LEGEND_ROW * ceil(layout.legend / ACROSS)
+    """Return a figure and its panels, (rows, columns).
+
+    On narrow screens the panels of a row stand one under another, that of column `first` on top.
+    """
+    if is_narrow():
+        layout = replace(layout, width=NARROW, gap_y=layout.gap_y + 0.1)
+        order = sorted(range(columns), key=lambda column: column != first)
+        figure, stacked = _grid(rows * columns, 1, layout, sharex and "all", sharey and "all")
+        places = [row * columns + order.index(column)
+                  for row in range(rows) for column in range(columns)]  # fmt: skip
+        return figure, stacked[places, 0].reshape(rows, columns)
+    return _grid(rows, columns, layout, sharex, sharey)
+
+
+def _grid(
+    rows: int, columns: int, layout: Layout, sharex: Share, sharey: Share
+) -> tuple[Canvas, npt.NDArray[Any]]:
+    below = layout.bottom + LEGEND_ROW * ceil(layout.legend / legend_columns())
     page = TOP + rows * layout.height + (rows - 1) * layout.gap_y + below
     wide = (layout.width - layout.left - RIGHT - (columns - 1) * layout.gap_x) / columns
     figure = Canvas(figsize=(layout.width, page))
@@ -94,6 +137,11 @@ def panel_grid(
         rows, columns, sharex=sharex, sharey=sharey, squeeze=False, gridspec_kw=places
     )
     return figure, panels
+
+
+def legend_columns() -> int:
+    """Return how many names stand side by side in a legend."""
+    return 3 if is_narrow() else ACROSS
 
 
 def radius_positions(radii: Collection[float]) -> dict[float, float]:
@@ -149,7 +197,7 @@ def defense_legend(figure: Canvas, axes: Axes, defenses: Sequence[str]) -> None:
 
 def legend(figure: Canvas, handles: Sequence[Artist], labels: Sequence[str]) -> None:
     """Draw a legend at the foot of the figure."""
-    columns = max(1, min(len(labels), ACROSS))
+    columns = max(1, min(len(labels), legend_columns()))
     figure.legend(handles, labels, loc="lower center", ncols=columns, borderpad=0.2)
 
 

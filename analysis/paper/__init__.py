@@ -15,6 +15,10 @@ from pathlib import Path
 
 import pandas as pd
 
+# All accuracies printed, but one of Table 4, are multiples of 1/2,560: ten batches of 256.
+SAMPLES = 2560
+NOISE = 1.96  # standard deviations that 95% of a normal variable lie within
+
 _FOLDER = Path(__file__).parent
 
 
@@ -66,8 +70,8 @@ def column_of(table: int, norm: str, radius: float) -> str | None:
 def compared(frame: pd.DataFrame, table: int) -> pd.DataFrame:
     """Return the frame with the paper's value and ours minus it, in percent points.
 
-    Adds `radius_printed` (null where the paper has no such column), `paper_percent` and
-    `difference`.
+    Adds `radius_printed` (null where the paper has no such column), `paper_percent`,
+    `difference` and `beyond`, whether that is more than sampling noise.
     """
     places = zip(frame["attack_norm"], frame["attack_radius"], strict=True)
     heads = [column_of(table, str(norm), float(radius)) for norm, radius in places]
@@ -79,4 +83,26 @@ def compared(frame: pd.DataFrame, table: int) -> pd.DataFrame:
         on=["attack_norm", "radius_printed", "defense"],
         how="left",
     )
-    return merged.assign(difference=(merged["percent"] - merged["paper_percent"]).round(2))
+    difference = (merged["percent"] - merged["paper_percent"]).round(2)
+    noise = sampling_noise(merged["percent"], merged["paper_percent"], merged["num_samples"])
+    return merged.assign(difference=difference, beyond=difference.abs() > noise)
+
+
+def sampling_noise(ours: pd.Series, theirs: pd.Series, samples: pd.Series) -> pd.Series:
+    """Return what two percentages of one truth differ by in 95% of cases, at most.
+
+    1.96 sqrt(p (1 - p) (1/n + 1/2560)), p being the mean of the two, pulled half a sample away
+    from 0 and 1, which would know no noise.
+    """
+    share = ((ours + theirs) / 200).clip(0.5 / SAMPLES, 1 - 0.5 / SAMPLES)
+    deviation = (share * (1 - share) * (1 / samples + 1 / SAMPLES)) ** 0.5
+    return 100 * NOISE * deviation
+
+
+def head_text(table: int, norm: str, head: str) -> str:
+    """Return the head of a column as the paper prints it.
+
+    Two digits; three for L-infinity below 1 and for convolutional networks (Tables 10 to 12).
+    """
+    three = table >= 10 or (norm == "linf" and float(head) < 1)
+    return f"{float(head):.{3 if three else 2}f}"

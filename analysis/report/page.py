@@ -1,53 +1,48 @@
-"""Put the page together: summary, the paper's tables and figures, the rest, and provenance."""
+"""Put the page together: the answer, what to choose from, the paper, the rest, provenance."""
 
 from __future__ import annotations
 
 import re
 from base64 import b64encode
 from collections.abc import Sequence
-from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
-from analysis.artifact import Block, Cell, Figure, Row, Table
-from analysis.build import Built, Printed
+from analysis import health
+from analysis.answer import sentence
+from analysis.artifact import Figure, Table
+from analysis.build import Built
 from analysis.commands import commands
+from analysis.posthoc import FEWEST
 from analysis.records import Provenance, Records
 from analysis.render import to_html
+from analysis.report.explorer import explorer
 from analysis.report.provenance import provenance
-from analysis.summary import (
-    HEADS,
-    TITLE,
-    notes,
-    outline,
-    ranking,
-    ranking_cells,
-    remarks,
-    text,
-)
+from analysis.report.script import policy, scripts
+from analysis.report.sections import Section, sections
+from analysis.summary import notes, outline, ranking, remarks
+from analysis.tables.answer import TABLE as ANSWER
 
 FILE = "report.html"
-# The page may load nothing from anywhere: no script, no font, images only from itself.
-_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
-
-
-FIRST = "figure2"  # the picture that says most
 
 
 def render(built: Built, records: Records) -> str:
     """Return the whole page, its pictures named and not yet embedded."""
     title = f"Robust training: {records.provenance.name}"
-    papers, others = (_sections(built, paper) for paper in (True, False))
-    first = [section for section in papers if section.name == FIRST]
-    rest = [section for section in papers if section.name != FIRST]
+    chief = sections(built, lambda a: a.first and a.name != ANSWER.name)
+    papers = sections(built, lambda a: a.paper)
+    others = sections(built, lambda a: not a.paper and not a.first)
     body = [
-        f"<header><h1>{escape(title)}</h1>{_summary(records)}</header>",
-        _navigation(first, rest, others),
+        f"<header><h1>{escape(title)}</h1>{_overview(records)}</header>",
+        _navigation(chief, papers, others),
         "<main>",
-        *(section.html for section in first),
-        "<h2>The paper's tables and figures</h2>",
+        f'<section id="answer"><h2>{escape(ANSWER.title)}</h2>{_answer(built, records)}</section>',
+        f'<section id="choose"><h2>Choose and compare</h2>{explorer(records)}</section>',
+        *(section.html for section in chief),
+        '<h2 id="paper">The paper\'s tables and figures</h2>',
+        _agreements(built),
         _missing(built, records.provenance),
-        *(section.html for section in rest),
+        *(section.html for section in papers),
         "<h2>Beyond the paper</h2>",
         *(section.html for section in others),
         "</main>",
@@ -60,91 +55,149 @@ def embed(page: str, out: Path) -> str:
     """Return the page with the pictures in it, once they are drawn."""
 
     def data(match: re.Match[str]) -> str:
-        return f'src="data:image/png;base64,{b64encode((out / match[1]).read_bytes()).decode()}"'
+        picture = b64encode((out / match[2]).read_bytes()).decode()
+        return f'{match[1]}="data:image/png;base64,{picture}"'
 
-    return re.sub(r'src="([^":]+\.png)"', data, page)
+    return re.sub(r'\b(src|srcset)="([^":]+\.png)"', data, page)
 
 
 def _document(title: str, body: str) -> str:
-    style = (Path(__file__).parent / "style.css").read_text()
+    style = (Path(__file__).parent / "style.css").read_text(encoding="utf-8")
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy()}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{escape(title)}</title>\n<style>\n{style}</style></head>\n"
-        f"<body>\n{body}\n</body></html>\n"
+        f"<body>\n{body}\n{scripts()}\n</body></html>\n"
     )
 
 
-def _summary(records: Records) -> str:
-    warnings = "".join(f'<p class="note">{escape(_sentence(n))}</p>' for n in notes(records))
-    return (
-        f"<p>{escape(outline(records).splitlines()[0])}.</p>{warnings}"
-        f"<h3>{escape(TITLE)}</h3>"
-        f"{_ranking(records)}"
-        "<p>Hyperparameters were chosen on validation data alone, per data set, defense, attack "
-        "and radius: highest validation accuracy. Where several trials tie, the accuracy shown is "
-        "the mean of their test accuracies, and the settings are those of the one with the "
-        "smallest training radius, then learning rate, then trial id. Defenses are averaged over "
-        "the seeds and splits that all of them have. A dash means no record. "
-        '<span class="small">Best of a column in bold, cells '
-        "within 0.5 points of it shaded.</span></p>"
+def _overview(records: Records) -> str:
+    """Return what the records are, and folded what to know before believing a number."""
+    marks = "".join(f'<p class="note"><strong>{escape(m)}</strong></p>' for m in records.marks)
+    known = [escape(_sentence(note)) for note in notes(records)]
+    state = health.health(records)
+    if state.flagged:  # told in full, and not as the terminal does
+        known[-1] = _flags(state)
+    listed = "".join(f"<li>{note}</li>" for note in known)
+    folded = (
+        f'<details class="note"><summary>{_counted(len(known), "thing")} to know before believing '
+        f"a number{_flagged(state)}</summary><ul>{listed}</ul></details>"
+        if known
+        else ""
     )
+    return f"<p>{escape(outline(records).splitlines()[0])}.</p>{marks}{folded}"
 
 
-def _ranking(records: Records) -> str:
+def _flagged(state: health.Health) -> str:
+    if not state.flagged:
+        return ""
+    return f": {state.flagged} of {state.total} trials carry a health flag"
+
+
+def _flags(state: health.Health) -> str:
+    """Return a table of the flags: how many, what they mean, which conclusions suffer."""
+    heads = ("flag", f"trials of {state.total}", "what it means", "what suffers")
+    table = _wrapped(heads, health.explained(state), wide=2)
+    return f"{state.flagged} of {state.total} trials carry a health flag.{table}"
+
+
+def _answer(built: Built, records: Records) -> str:
+    """Return the sentence, the table, what it stands on and what makes it doubtful."""
+    _, printed = built.tables.get(ANSWER.name, (ANSWER, None))
+    if printed is None:
+        return "<p>No two defenses have results on a common data set.</p>"
+    blocks = "".join(to_html([block]) for block in printed.blocks)
     table = ranking(records)
-    if table.empty:
-        return f"<p>{escape(text(table))}.</p>"
-    rows = [
-        Row(f"{norm} {band}".strip(), "", tuple(map(Cell, texts)))
-        for norm, band, *texts in ranking_cells(table)
-    ]
-    block = Block("", ("radii", ""), HEADS[2:], tuple(rows))
-    lines = "<br>".join(escape(line) for line in remarks(table))
-    return f'{to_html([block])}<p class="small">{lines}</p>'
+    most = int(table["total"].max())
+    small = (
+        f'<p class="note">{_counted(most, "data set")}: with fewer than {FEWEST} no test can tell '
+        "defenses apart, and the order may be chance.</p>"
+        if most < FEWEST
+        else ""
+    )
+    doubts = "".join(f"<li>{escape(text)}</li>" for text in health.suffering(printed.frame))
+    doubtful = (
+        "<details><summary>Doubtful, as most networks of the best are flagged</summary>"
+        f'<ul class="small">{doubts}</ul></details>'
+    )
+    more = "<br>".join(escape(line) for line in remarks(table))
+    return (
+        f'<p class="lead">{escape(sentence(printed.frame))}</p>{small}'
+        f'<div class="measures">{blocks}</div>'
+        f"{doubtful if doubts else ''}"
+        f'<details><summary>How to read this</summary><p class="caption">{escape(ANSWER.caption)}'
+        f'</p><p class="small">{more}</p><p class="small">{_CHOICE}</p></details>'
+        '<p class="small">The same for each radius alone: <a href="#radii">'
+        "Which defense is best at each radius?</a></p>"
+    )
+
+
+_CHOICE = (
+    "Hyperparameters were chosen on validation data alone, per data set, defense, attack and "
+    "radius: highest validation accuracy. Where several trials tie, the accuracy shown is the "
+    "mean of their test accuracies, and the settings are those of the one with the smallest "
+    "training radius, then learning rate, then trial id. Defenses are averaged over the seeds and "
+    "splits that all of them have. A dash means no record. Best of a column in bold, cells within "
+    "0.5 points of it shaded."
+)
 
 
 def _sentence(note: str) -> str:
     return note[:1].upper() + note[1:] + "."
 
 
-def _navigation(*groups: Sequence[_Section]) -> str:
-    links = [f'<a href="#{s.name}">{escape(_short(s.title))}</a>' for g in groups for s in g]
-    return f'<nav aria-label="Contents">{"".join(links)}<a href="#origin">Origin</a></nav>'
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" + ("" if number == 1 else "s")
 
 
-def _short(title: str) -> str:
-    head = title.split(":")[0]
-    return head if head.startswith(("Table", "Figure")) else title
-
-
-@dataclass(frozen=True)
-class _Section:
-    name: str
-    title: str
-    html: str
-
-
-def _sections(built: Built, paper: bool) -> list[_Section]:
-    """Return the paper's artifacts or the others, those that there are, in order."""
-    made = [
-        _Section(table.name, table.title, _table(table, printed))
-        for table, printed in built.tables.values()
-        if table.paper == paper and printed is not None
-    ]
-    made += [
-        _Section(figure.name, figure.title, _figure(figure))
-        for figure, drawn in built.figures.values()
-        if figure.paper == paper and drawn
-    ]
-    return made
+def _navigation(*groups: Sequence[Section]) -> str:
+    links = [f'<a href="#{s.name}">{escape(s.short)}</a>' for group in groups for s in group]
+    return (
+        '<nav aria-label="Contents" tabindex="0"><a href="#answer">Answer</a>'
+        '<a href="#choose">Choose</a><a href="#paper">Paper</a>'
+        f'{"".join(links)}<a href="#origin">Origin</a></nav>'
+    )
 
 
 def _commands(artifact: Table | Figure, origin: Provenance) -> list[str]:
     if artifact.experiment:
         return [f"python {artifact.script} +experiment={artifact.experiment}"]
     return commands(origin.name, origin.manifests, artifact.script)
+
+
+def _agreements(built: Built) -> str:
+    """Return one line per table and figure of the paper: how near ours is."""
+    heads = ("winners that agree", "mean difference", "rank correlation", "beyond noise")
+    rows = [
+        (title, a.winners, a.difference, a.correlation, a.beyond, a.remark)
+        for title, a in built.agreements.items()
+    ]
+    if not rows:
+        return ""
+    return (
+        '<p class="caption">How near ours is to the paper. Winners: columns whose best defense is '
+        "the paper's; difference: mean absolute, of cells; rank correlation: Spearman's, of the "
+        "defenses in a column, mean over columns; beyond noise: cells that differ by more than "
+        "sampling noise (95%), shaded in the tables. Seeds, library and details of training also "
+        f"differ.</p>{_wrapped(('of the paper', *heads, 'remark'), rows, wide=1)}"
+    )
+
+
+def _wrapped(heads: Sequence[str], rows: Sequence[Sequence[object]], wide: int) -> str:
+    """Return a table whose last columns, `wide` of them, are sentences that wrap."""
+    head = "".join(f'<th scope="col">{escape(text)}</th>' for text in heads)
+    body = []
+    for first, *others in rows:
+        cells = [f'<th scope="row">{escape(str(first))}</th>']
+        for left, value in zip(range(len(others), 0, -1), others, strict=True):
+            kind = ' class="text"' if left <= wide else ""
+            cells.append(f"<td{kind}>{escape(str(value))}</td>")
+        body.append(f"<tr>{''.join(cells)}</tr>")
+    return (
+        f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{"".join(body)}</tbody>'
+        "</table></div>"
+    )
 
 
 def _missing(built: Built, origin: Provenance) -> str:
@@ -155,56 +208,12 @@ def _missing(built: Built, origin: Provenance) -> str:
     for artifact in artifacts:
         if artifact.name in built.empty:
             for command in _commands(artifact, origin):
-                by_command.setdefault(command, []).append(_short(artifact.title))
+                head = artifact.title.split(":")[0]
+                by_command.setdefault(command, []).append(head)
     lines = "".join(
         f"<li>{escape(', '.join(names))}: <code>{escape(command)}</code></li>"
         for command, names in by_command.items()
     )
-    return f'<div class="note">No records for<ul>{lines}</ul></div>' if lines else ""
-
-
-def _section(artifact: Table | Figure, body: str) -> str:
-    head = f"<h3>{escape(artifact.title)}</h3>"
-    caption = f'<p class="caption">{escape(artifact.caption)}</p>'
-    return f'<section id="{artifact.name}">{head}{caption}{body}</section>'
-
-
-def _table(table: Table, printed: Printed) -> str:
-    body, frame = [_folded(printed.blocks)], printed.frame
-    if table.compare is not None:
-        compared = to_html(table.compare(frame))
-        body.append(
-            f"<details open><summary>The paper's numbers, {escape(table.compared)}</summary>"
-            f"{compared}</details>"
-        )
-    if table.behind is not None:
-        body.append(
-            "<details><summary>Behind each cell: 95% binomial interval; trials to choose among "
-            "(+ diverged†); training radius, learning rate, batch size and scaling "
-            "chosen</summary>"
-            f"{_folded(table.behind(frame))}</details>"
-        )
-    body.append(f'<p class="small">Files: <code>{table.name}.csv, .tex, .md</code></p>')
-    return _section(table, "".join(body))
-
-
-MOST_OPEN = 12  # blocks, beyond which each title folds away on its own
-
-
-def _folded(blocks: Sequence[Block]) -> str:
-    if len(blocks) <= MOST_OPEN:
-        return to_html(blocks)
-    by_title: dict[str, list[Block]] = {}
-    for block in blocks:
-        by_title.setdefault(block.title, []).append(block)
-    return "".join(
-        f"<details><summary>{escape(title)}</summary>{to_html(group)}</details>"
-        for title, group in by_title.items()
-    )
-
-
-def _figure(figure: Figure) -> str:
-    picture = f'<img alt="{escape(figure.title)}" src="{figure.name}.png">'
-    body = f'<div class="wide">{picture}</div>'
-    files = f'<p class="small">Files: <code>{figure.name}.pdf, .png, .csv</code></p>'
-    return _section(figure, body + files)
+    if not lines:
+        return ""
+    return f"<details><summary>No records for some of them</summary><ul>{lines}</ul></details>"

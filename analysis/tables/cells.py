@@ -9,6 +9,7 @@ import pandas as pd
 import polars as pl
 
 from analysis.artifact import Block, Cell, Row
+from analysis.measurements import MOST_NAMED
 from analysis.names import NORMS, label, math_label, norm_label, norm_symbol, ordered
 from analysis.records import Records
 from analysis.select import mean_over_repetitions, paired
@@ -71,8 +72,8 @@ def summarise(
     Returns:
         `dataset, *columns, attack_radius, defense, percent, accuracy, low, high` (95% binomial),
         `deviation, repetitions, num_samples, candidates, tied, tied_low, tied_high, diverged`,
-        the settings and id of the first chosen trial (of the first repetition), `best, near_best`,
-        and `more`.
+        the settings and id of the first chosen trial (of the first repetition), `trial_ids` (the
+        first `MOST_NAMED` of those chosen, with spaces between), `best, near_best`, and `more`.
     """
     keys = ["dataset", *columns, "defense"]
     tested = paired(tested.drop_nulls("accuracy"), ["dataset", *columns])
@@ -90,6 +91,7 @@ def summarise(
     )
     frame = (
         means.join(first, on=keys)
+        .join(named_trials(tested, keys, records), on=keys)
         .join(settings, on="trial")
         .join(diverged, on=["dataset", "defense"])
         .drop("trial")
@@ -100,6 +102,22 @@ def summarise(
     outer = [key for key in ("dataset", *columns) if key not in ("attack_norm", RADIUS)]
     marked = _marked(frame, ["dataset", *columns]).select(_column_order(frame, more))
     return handed(marked, *outer, "attack_norm", "defense", RADIUS)
+
+
+def named_trials(tested: pl.DataFrame, keys: Sequence[str], records: Records) -> pl.DataFrame:
+    """Return `*keys, trial_ids`: the first `MOST_NAMED` trials chosen at a place, as one text."""
+    rows = tested.sort("seed", "split_seed")
+    if "ties" in tested.columns:
+        rows = rows.drop("trial").rename({"ties": "trial"}).explode("trial")
+    names = records.trials.select("trial", "trial_id")
+    ids = pl.col("trial_id").unique(maintain_order=True).head(MOST_NAMED)
+    return (
+        rows.select(*keys, "trial")
+        .join(names, on="trial", maintain_order="left")
+        .group_by(keys)
+        .agg(ids.alias("trial_ids"))
+        .with_columns(pl.col("trial_ids").list.join(" "))
+    )
 
 
 def _marked(frame: pl.DataFrame, column: Sequence[str]) -> pl.DataFrame:
@@ -118,21 +136,34 @@ def _column_order(frame: pl.DataFrame, last: Sequence[str]) -> list[str]:
 
 
 def accuracy_block(
-    cells: Sequence[Place], title: str, norm: str, cell: CellOf, defenses: Sequence[str] = ()
+    cells: Sequence[Place], title: str, norm: str, cell: CellOf, ball: bool = False
 ) -> Block:
     """Return the block of one data set and norm: defenses down, radii across.
 
-    Rows are the defenses that occur, and those of `defenses`.
+    Heads are grid radii ρ, at most nine of them; with `ball` the radii r of the ball itself.
     """
-    radii = printed_columns(cells)
-    corner = (f"{norm_label(norm)}, ρ =", rf"${norm_symbol(norm)}$, $\rho =$")
-    found = {(p["defense"], p["attack_grid_radius"]): p for p in cells}
-    rows = []
-    for defense in ordered({*defenses, *(p["defense"] for p in cells)}):
-        row = [found.get((defense, radius)) for radius in radii]
-        shown = tuple(Cell(MISSING) if place is None else cell(place) for place in row)
-        rows.append(Row(label(defense), math_label(defense), shown))
-    return Block(title, corner, tuple(radii.values()), tuple(rows))
+    true = {p[RADIUS]: p["attack_radius"] for p in cells}
+    radii = thin(sorted(true))
+    heads = [radius_text(true[r]) if ball else f"{r:g}" for r in radii]
+    found = {(p["defense"], p[RADIUS]): p for p in cells}
+    rows = tuple(
+        row_of(defense, [found.get((defense, radius)) for radius in radii], cell)
+        for defense in ordered({p["defense"] for p in cells})
+    )
+    return Block(
+        title, corner(norm, *(("r", "r") if ball else ("ρ", r"\rho"))), tuple(heads), rows
+    )
+
+
+def corner(norm: str, text: str, symbol: str) -> tuple[str, str]:
+    """Return the head of the labels' column: the norm, and what the other heads are."""
+    return f"{norm_label(norm)}, {text} =", rf"${norm_symbol(norm)}$, ${symbol} =$"
+
+
+def row_of(defense: str, row: Sequence[Place | None], cell: CellOf) -> Row:
+    """Return the row of one defense; a dash where there is no place."""
+    shown = tuple(Cell(MISSING) if place is None else cell(place) for place in row)
+    return Row(label(defense), math_label(defense), shown)
 
 
 def percent_cell(place: Place) -> Cell:
@@ -140,14 +171,14 @@ def percent_cell(place: Place) -> Cell:
     text = f"{place['percent']:.2f}"
     if place["repetitions"] > 1:
         text += f" ± {100 * place['deviation']:.1f}"
-    return Cell(text, bold=bool(place["best"]), marked=bool(place["near_best"]))
-
-
-def paper_cell(place: Place) -> Cell:
-    """Return a cell with the paper's percentage and ours minus it."""
-    if pd.isna(place["paper_percent"]):
-        return Cell(MISSING)
-    return Cell(f"{place['paper_percent']:.2f} ({place['difference']:+z.1f})")
+    ends = (round(100 * place[name], 1) for name in ("low", "high"))
+    return Cell(
+        text,
+        bold=bool(place["best"]),
+        marked=bool(place["near_best"]),
+        trials=tuple(place["trial_ids"].split()),
+        numbers=(place["num_samples"], *ends, place["tied"]),
+    )
 
 
 def behind_cell(place: Place) -> Cell:
@@ -167,30 +198,12 @@ def behind_cell(place: Place) -> Cell:
     return Cell(f"{span}; {trials}{times}; {settings}")
 
 
-def printed_columns(cells: Sequence[Place]) -> dict[float, str]:
-    """Return grid radius -> head of its column, for the radii that are printed.
-
-    Those of the paper's columns where the records have at least half of them, else at most
-    nine, evenly spread over their order with both ends.
-    """
-    heads = {p["attack_grid_radius"]: p.get("radius_printed") for p in cells}
-    papers = {radius: str(head) for radius, head in heads.items() if head is not None}
-    if len(papers) > MOST_COLUMNS // 2:
-        return {radius: _pretty(papers[radius]) for radius in sorted(papers)}
-    true = {p["attack_grid_radius"]: p["attack_radius"] for p in cells}
-    return {radius: radius_text(true[radius]) for radius in thin(sorted(true))}
-
-
 def thin(radii: Sequence[float]) -> list[float]:
     """Return at most nine of the radii, evenly spread over their order, both ends included."""
     if len(radii) <= MOST_COLUMNS:
         return list(radii)
     step = (len(radii) - 1) / (MOST_COLUMNS - 1)
     return [radii[round(i * step)] for i in range(MOST_COLUMNS)]
-
-
-def _pretty(head: str) -> str:
-    return head if "." in head and len(head.split(".")[1]) > 2 else f"{float(head):.2f}"
 
 
 def radius_text(radius: float) -> str:

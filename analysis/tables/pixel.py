@@ -111,7 +111,9 @@ def layout(frame: pd.DataFrame) -> tuple[Block, ...]:
     """Print one block per data set and norm."""
     cells = grouped(frame, "dataset", "attack_norm")
     return tuple(
-        accuracy_block(cells[dataset, norm], f"{dataset_title(dataset)}, pixel units", norm, _cell)
+        accuracy_block(
+            cells[dataset, norm], f"{dataset_title(dataset)}, pixel units", norm, _cell, ball=True
+        )
         for dataset, norm in product(dict.fromkeys(frame["dataset"]), NORMS)
         if (dataset, norm) in cells
     )
@@ -128,11 +130,11 @@ def _cell(place: Place) -> Cell:
 TABLE = Table(
     name="pixel",
     title="Tables 3 to 5 with radii in pixel units",
-    caption="Adversarial accuracy (%), minimum over PGD and fast gradient, with radii in units of "
-    "pixels from 0 to 1 (on average over images for standardised inputs). Networks count with "
-    "their accuracy at the next measured radius that is not smaller; where it is over "
-    f"{100 * TOLERANCE:g}% larger than the column's it is given (at ...), and nothing is called "
-    "best in that column. Data sets whose images' mean deviation is unknown are left out.",
+    caption="Adversarial accuracy (%), minimum over PGD and fast gradient, with the radii r of "
+    "balls in units of pixels from 0 to 1 (on average over images for standardised inputs). "
+    "Networks count with their accuracy at the next measured radius that is not smaller; where it "
+    f"is over {100 * TOLERANCE:g}% larger than the column's it is given (at ...), and nothing is "
+    "called best in that column. Data sets whose images' mean deviation is unknown are left out.",
     build=build,
     layout=layout,
     experiment="vision_full",

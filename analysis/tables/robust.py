@@ -10,13 +10,14 @@ import pandas as pd
 from analysis import paper
 from analysis.artifact import Block, Table
 from analysis.names import NORMS, dataset_title
+from analysis.paper import agreement
 from analysis.records import Records
+from analysis.tables import paper_form
 from analysis.tables.cells import (
     CellOf,
     accuracy_block,
     behind_cell,
     grouped,
-    paper_cell,
     percent_cell,
     summarise,
 )
@@ -35,13 +36,11 @@ def robust_accuracy(
     return summarise(rows, records, "mlp", [*keys, *PLACE], ["attacks"])
 
 
-def blocks(
-    frame: pd.DataFrame, defenses: Sequence[str] = (), cell: CellOf = percent_cell
-) -> tuple[Block, ...]:
+def blocks(frame: pd.DataFrame, cell: CellOf = percent_cell) -> tuple[Block, ...]:
     """Return one block per data set and norm that occur, in print order."""
     cells = grouped(frame, "dataset", "attack_norm")
     return tuple(
-        accuracy_block(cells[dataset, norm], dataset_title(dataset), norm, cell, defenses)
+        accuracy_block(cells[dataset, norm], dataset_title(dataset), norm, cell)
         for dataset, norm in product(dict.fromkeys(frame["dataset"]), NORMS)
         if (dataset, norm) in cells
     )
@@ -49,7 +48,6 @@ def blocks(
 
 def paper_table(number: int, dataset: str) -> Table:
     """Return the paper's Table 3, 4 or 5: one data set, three norms."""
-    defenses = tuple(dict.fromkeys(paper.accuracies(number)["defense"]))
     title = dataset_title(dataset)
 
     def build(records: Records) -> pd.DataFrame:
@@ -59,11 +57,12 @@ def paper_table(number: int, dataset: str) -> Table:
         name=f"table{number}",
         title=f"Table {number}: adversarial accuracy, {title}",
         caption=f"Adversarial accuracy (%) on {title}: minimum over PGD and fast gradient "
-        "attacks. Best of each column in bold, cells within 0.5 points of it marked.",
+        f"attacks. {paper_form.CAPTION}",
         build=build,
-        layout=lambda frame: blocks(frame, defenses),
-        compare=lambda frame: blocks(frame, defenses, paper_cell),
-        behind=lambda frame: blocks(frame, defenses, behind_cell),
+        layout=lambda frame: paper_form.ours(frame, number, title, percent_cell),
+        compare=lambda frame: paper_form.theirs(frame, number, title),
+        behind=lambda frame: paper_form.ours(frame, number, title, behind_cell),
+        agree=agreement.accuracies,
         experiment="vision_full",
         datasets=(dataset,),
         paper=True,

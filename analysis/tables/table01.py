@@ -10,6 +10,7 @@ import polars as pl
 from analysis import paper
 from analysis.artifact import Block, Cell, Row, Table
 from analysis.names import NORMS, norm_label, norm_symbol
+from analysis.paper import agreement
 from analysis.records import Records
 from analysis.tables.cells import MISSING, CellOf, Place, places
 
@@ -76,6 +77,7 @@ TABLE = Table(
     build=build,
     layout=lambda frame: _blocks(frame, _ours),
     compare=lambda frame: _blocks(frame, _theirs),
+    agree=agreement.rates,
     experiment="uci_full",
     paper=True,
 )

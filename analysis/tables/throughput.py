@@ -10,6 +10,7 @@ import polars as pl
 from analysis import paper
 from analysis.artifact import Block, Cell, Row, Table
 from analysis.names import label, math_label, ordered
+from analysis.paper import agreement
 from analysis.records import Records
 from analysis.tables.cells import MISSING, Place, handed, places
 
@@ -24,6 +25,7 @@ def batches_per_second(records: Records, datasets: Sequence[str]) -> pd.DataFram
     A data set's rate is the mean of its trials' `train_steps_per_second`. `packing` is `single`
     (packs of one, as in the paper) or `packed` (networks x steps per second of larger packs).
     The rate grows with the pack, so that packs of each `pack_size` have rows of their own.
+    `devices` are those that were timed.
     """
     trials = records.trials.filter(
         pl.col("dataset").is_in(datasets)
@@ -32,7 +34,9 @@ def batches_per_second(records: Records, datasets: Sequence[str]) -> pd.DataFram
     )
     packing = pl.when(pl.col("pack_size") > 1).then(pl.lit("packed")).otherwise(pl.lit("single"))
     per_dataset = trials.group_by(packing.alias("packing"), "pack_size", "defense", "dataset").agg(
-        pl.col("train_steps_per_second").mean().alias("rate"), pl.len().alias("trials")
+        pl.col("train_steps_per_second").mean().alias("rate"),
+        pl.len().alias("trials"),
+        pl.col("device").unique(),
     )
     frame = (
         per_dataset.sort("dataset")
@@ -42,6 +46,7 @@ def batches_per_second(records: Records, datasets: Sequence[str]) -> pd.DataFram
             pl.col("rate").std().alias(f"{RATE}_std"),
             pl.len().alias("datasets"),
             pl.col("trials").sum(),
+            pl.col("device").explode().unique().sort().str.join("; ").alias("devices"),
         )
     )
     return handed(frame, "pack_size", "defense")
@@ -63,22 +68,29 @@ def _found(frame: pd.DataFrame) -> dict[tuple[int, str], Place]:
     return {(max(1, place["pack_size"]), place["defense"]): place for place in places(frame)}
 
 
-def _blocks(frame: pd.DataFrame, defenses: Sequence[str]) -> tuple[Block, ...]:
-    found, sizes = _found(frame), [1, *shared_sizes(frame)]
+def _blocks(frame: pd.DataFrame) -> tuple[Block, ...]:
+    found, sizes = _found(frame), _sizes(frame)
     heads = ["single" if size == 1 else f"packs of {size}" for size in sizes]
     columns = [c for head in heads for c in (f"{head}: mean", "deviation", "data sets")]
     rows = []
-    for defense in ordered({*defenses, *frame["defense"]}):
+    for defense in ordered(set(frame["defense"])):
         cells = []
         for place in (found.get((size, defense), {}) for size in sizes):
             cells += [_number(place.get(f"{RATE}_{kind}")) for kind in ("mean", "std")]
             cells.append(Cell(str(place.get("datasets", MISSING))))
         rows.append(Row(label(defense), math_label(defense), tuple(cells)))
-    return (Block("", CORNER, tuple(columns), tuple(rows)),)
+    devices = ", ".join(sorted({d for text in frame["devices"] for d in text.split("; ") if d}))
+    return (Block(f"on {devices}" if devices else "", CORNER, tuple(columns), tuple(rows)),)
+
+
+def _sizes(frame: pd.DataFrame) -> list[int]:
+    """Return the sizes of packs to print, a network alone first where it was timed."""
+    alone = [1] if (frame["packing"] == "single").any() else []
+    return [*alone, *shared_sizes(frame)]
 
 
 def _compare(frame: pd.DataFrame) -> tuple[Block, ...]:
-    found, sizes = _found(frame), [1, *shared_sizes(frame)]
+    found, sizes = _found(frame), _sizes(frame)
     rows = []
     for theirs in places(frame.drop_duplicates("defense").dropna(subset="paper_mean")):
         defense, mean = theirs["defense"], theirs["paper_mean"]
@@ -111,9 +123,10 @@ def paper_table(number: int, data: str, datasets_of: Callable[[Records], Sequenc
         "data sets that are counted: one network alone, and networks times steps per second in "
         "packs of one size. Packs of other sizes are in the CSV: rates compare within a size.",
         build=build,
-        layout=lambda frame: _blocks(frame, tuple(theirs["defense"])),
+        layout=_blocks,
         compare=_compare,
         compared="and how many times as many ours are",
+        agree=lambda frame: agreement.speeds(frame, f"{RATE}_mean"),
         experiment="speed",
         paper=True,
     )

@@ -34,6 +34,19 @@ class Ball:
         """Return what a step of cost 1 along each feature adds to z_1, [P, D, H] as W_1."""
         return weight if self.costs is None else weight / self.costs.unsqueeze(1)
 
+    def half_widths(self) -> Tensor:
+        """Return the most that the ball reaches along each feature, [P, B, D] or [P, B, 1]."""
+        each = self.radius.unsqueeze(2)
+        return each if self.costs is None else each / self.costs
+
+    def reach_of_inputs(self, forms: Tensor) -> Tensor:
+        """Return the most that forms of the inputs themselves can add; as `reach`."""
+        return self.reach(forms if self.costs is None else forms / self.costs)
+
+    def some(self, examples: slice) -> Ball:
+        """The same for some of the examples."""
+        return Ball(self.radius[:, examples], self.norm, self.costs)
+
     def reach(self, forms: Tensor) -> Tensor:
         """Return rho ||a||_q, the most that forms a of the steps can add.
 

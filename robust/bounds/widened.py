@@ -15,7 +15,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from robust.networks.mlp import MLP, affine
+from robust.layers.affine import affine
+from robust.layers.graph import Graph
+from robust.networks.mlp import MLP, dense_graph
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,11 @@ class Widened:
     def of(cls, net: MLP) -> Widened:
         """Return the float64 view of a pack."""
         return cls([w.double() for w in net.weights], [b.double() for b in net.biases])
+
+    @property
+    def graph(self) -> Graph:
+        """The architecture, for walks over layers."""
+        return dense_graph(self.weights)
 
     @property
     def num_networks(self) -> int:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from robust import networks
 from robust.evaluation.attack_batches import CHUNK_ROWS
-from robust.networks import CNN, MLP
+from robust.networks import AnyPack
 from robust.networks.linearization import Network
 from robust.train import TrainResult, train
 from robust.training.checkpoint import CheckpointFile
@@ -28,7 +28,7 @@ from sweep.datasets.values import Split
 from sweep.grid.packing import Pack
 from sweep.grid.rows import Row
 from sweep.grid.trial import Trial
-from sweep.pack import checkpoints, monitor
+from sweep.pack import checkpoints, keep, monitor
 from sweep.pack.assess import assess
 from sweep.pack.outcome import Assessment, Outcome, PackOutcome
 from sweep.pack.records import Origin
@@ -64,6 +64,7 @@ class Settings:
     device: str = "cpu"
     threads: int | None = None  # of this process; None leaves torch's choice
     checkpoint_seconds: float | None = None  # between checkpoints; None for none
+    keep_networks: bool = False  # beside the records
 
 
 def measure_within_memory(
@@ -150,6 +151,9 @@ def train_and_evaluate(
     watching = monitor.monitor(net, pack, data, settings.training)
     file = _checkpoint(pack, settings)
     result = train_pack(net, pack, data, settings, on_step, watching, file)
+    if settings.keep_networks:
+        where = store.Folder(Path(settings.results), settings.origin.experiment)
+        keep.keep(net, pack, result.diverged_step, where, settings.data)
     started = time.perf_counter()
     assessed = assess_within_memory(net, first, data, settings, rows, result.diverged_step)
     evaluation_seconds = time.perf_counter() - started
@@ -213,7 +217,7 @@ def assess_within_memory(
     return tuple(assessed)
 
 
-def initial_networks(pack: Pack, info: DatasetInfo) -> MLP | CNN:
+def initial_networks(pack: Pack, info: DatasetInfo) -> AnyPack:
     """The untrained networks of a pack, on the CPU."""
     first = pack.first
     return networks.build(

@@ -26,11 +26,16 @@ _BLOCK = 2**22  # bytes read at once: a pack of large networks must not be in me
 def seal(path: Path) -> None:
     """Put the checksum into a file that was just written with `BLANK` in its place.
 
+    The header's keys are put in order first, so that equal networks are equal files.
+
     Raises:
         ValueError: the file has no such place.
     """
     with path.open("r+b") as file:
-        place = _place(_header(file))
+        header = _in_order(_header(file))
+        file.seek(_LENGTH.size)
+        file.write(header)
+        place = _place(header)
         if place is None:
             raise ValueError(f"{path}: its header has no {KEY} of {len(BLANK)} digits")
         digest = _digest(file, place)
@@ -70,6 +75,16 @@ def metadata(path: Path) -> dict[str, str]:
     if not isinstance(texts, dict) or not all(isinstance(text, str) for text in texts.values()):
         raise ValueError("its header holds no texts")
     return texts
+
+
+def _in_order(header: bytes) -> bytes:
+    """The same header with sorted keys, padded with spaces as before; itself if it is no JSON."""
+    try:
+        found = json.loads(header)
+    except ValueError:
+        return header
+    text = json.dumps(found, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    return text.ljust(len(header)) if len(text) <= len(header) else header
 
 
 def _header(file: BinaryIO) -> bytes:

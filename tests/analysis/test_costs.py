@@ -130,7 +130,7 @@ def test_figure_of_costs_states_the_size_of_the_packs() -> None:
     canvas = pareto.draw(pareto.build(records))
     labels = [text.get_text() for text in canvas.legends[0].get_texts()]
     assert [text for text in labels if "packs of 7)" in text] == [r"PGD-$L_{\infty}$ (packs of 7)"]
-    assert canvas.axes[1].get_xlabel() == "seconds per network, packs of 77"
+    assert canvas.axes[0].get_xlabel() == "seconds per network, packs of 77"
 
 
 @pytest.mark.parametrize("seconds", [0.0, float("inf"), -1.0])

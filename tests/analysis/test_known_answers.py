@@ -71,7 +71,8 @@ def test_image_sets_are_known_however_spelt(name: str) -> None:
         rows_of("b", 0.9, 0.7, attack="pgd-l2"),
     )
     assert one(tables()["table4"].build(records))["percent"] == 80.0
-    assert one(tables()["accuracy"].build(records))["percent"] == 70.0
+    found = tables()["accuracy"].build(records)
+    assert found.set_index("dataset")["percent"].to_dict() == {name: 80.0, "iris": 70.0}
     assert records.tabular_datasets == ("iris",)
 
 
@@ -130,7 +131,7 @@ def test_marks_appear_in_every_form(tmp_path) -> None:  # type: ignore[no-untype
     markdown = (tmp_path / "table4.md").read_text()
     assert "| RUB | **90.00** |" in markdown
     assert "| aRUB-L∞ | *89.60* |" in markdown
-    assert "| COAP-L∞ | – |" in markdown
+    assert "COAP" not in markdown  # it was not run
     latex = (tmp_path / "table4.tex").read_text()
     assert r"RUB & \cellcolor{nearbest}\textbf{90.00} \\" in latex
     assert r"aRUB-$L_{\infty}$ & \cellcolor{nearbest}89.60 \\" in latex
@@ -361,7 +362,7 @@ def test_improvement_of_nothing_is_no_improvement() -> None:
     assert pd.isna(found.pop("ecoli"))
     assert found == {"iris": 0.0, "wine": 10.0, "glass": -10.0}
     figure = improvement._draw(frame, (0.01, 0.1, 1.0), "rub", "pgd-linf")
-    axes = figure.axes[1]
+    (axes,) = figure.axes  # of the radius that was run
     assert "3 of 4 data sets" in axes.get_title()
     bars = {
         (bar.get_x(), bar.get_height()): to_hex(bar.get_facecolor()).upper()

@@ -46,7 +46,7 @@ def test_balls_of_the_two_sides_are_matched_by_grid_radius() -> None:
     assert row["attack_radius"] == 0.3 * 2
     assert row["leaky_attack_radius"] == 0.3 * 5**0.5
     summary, block = leak.layout(leak.build(records))
-    assert block.columns == ("0.30",)
+    assert block.columns == ("0.3",)
     assert block.rows[0].cells[0].text == "50.0 → 75.0"
     assert [cell.text for cell in summary.rows[0].cells] == ["1", "50.00", "75.00", "+25.00"]
 

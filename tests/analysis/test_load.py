@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from analysis.health import explained, health
 from analysis.load import load
 from analysis.locate import locate
 from analysis.records import Records
@@ -197,6 +198,10 @@ def test_flags_are_counted_of_all_trials_and_explained() -> None:
         rows_of("b", 0.5, 0.6, flags="no-gradient my-own", learning_rate=1e-2),
         rows_of("c", 0.5, 0.6, learning_rate=1e-1),
     )
-    found = [line for line in notes(records) if "carry the flag" in line]
-    assert found[0] == "1 of 3 trials carry the flag my-own: unknown"
-    assert found[1].startswith("2 of 3 trials carry the flag no-gradient: at over a tenth of")
+    (found,) = (line for line in notes(records) if "flag" in line)
+    assert found.startswith("2 of 3 trials carry a health flag (my-own 1, no-gradient 2)")
+    mine, known = explained(health(records))
+    assert mine == ("my-own", 1, "unknown", "unknown")
+    assert known[:2] == ("no-gradient", 2)
+    assert known[2].startswith("at over a tenth of")
+    assert "certificates stand" in known[3]

@@ -10,6 +10,7 @@ import pytest
 
 from analysis import paper
 from analysis.artifact import tables
+from analysis.paper import agreement
 from analysis.records import Records
 from tests.analysis.made_records import records_of, rows_of
 
@@ -105,7 +106,8 @@ def test_marks_of_columns_worked_out_by_hand(
 
 
 L2_HEADS = "0.00 0.01 0.06 0.28 2.80 8.40 14.00 28.00 56.00"
-LINF_HEADS = "0.00 0.001 0.003 0.01 0.10 0.30 0.50 1.00 5.00"
+LINF_HEADS = "0.000 0.001 0.003 0.010 0.100 0.300 0.500 1.00 5.00"
+CNN_HEADS = "0.000 0.010 0.020 0.030 0.100 1.000 3.000 5.000 10.000"
 
 
 def test_printed_table_has_the_papers_columns() -> None:
@@ -116,6 +118,8 @@ def test_printed_table_has_the_papers_columns() -> None:
     assert list(heads["L2"]) == l2
     assert heads["L1"][-1] == "140.00"
     assert list(heads["L∞"]) == linf
+    (block,) = tables()["table10"].layout(tables()["table10"].build(as_records(10)))
+    assert list(block.columns) == CNN_HEADS.split()
     assert [row.label for row in blocks[0].rows][:4] == [
         "RUB",
         "aRUB-L1",
@@ -145,3 +149,77 @@ def test_kept_numbers_are_complete() -> None:
     assert len(paper.bound_rates()) == 22
     assert len(paper.throughput("tabular")) == 6
     assert len(paper.throughput("vision")) == 8
+
+
+@pytest.mark.parametrize("number", [3, 9, 12])
+def test_papers_side_is_its_whole_table_and_no_more(number: int) -> None:
+    data = DATASETS[number]
+    rows = [
+        rows_of(
+            f"{defense}-{radius}", 0.5, 0.5, defense=defense, dataset=data,
+            network="cnn" if number == 12 else "mlp-3x200", num_features=FEATURES[data],
+            attack=attack, attack_norm=norm, attack_grid_radius=radius, attack_radius=radius,
+        )
+        for defense in ("nominal", "my-own")
+        for norm in ("l2", "l1")
+        for attack in attacks_of(number, norm)
+        for radius in (0.0, 0.77)
+    ]  # fmt: skip
+    table = tables()[f"table{number}"]
+    frame = table.build(records_of(*rows))
+    assert table.compare is not None
+    theirs = table.compare(frame)
+    shown = sum(cell.text != "–" for block in theirs for row in block.rows for cell in row.cells)
+    assert shown == len(paper.accuracies(number))
+    for block in table.layout(frame):
+        assert [row.label for row in block.rows] == ["Nominal"]
+        assert block.columns in {("0.00",), ("0.000",)}
+
+
+DATASETS = {3: "fashion-mnist", 9: "cifar10", 12: "mnist"}
+
+
+def test_all_printed_accuracies_but_one_are_of_as_many_samples_as_noise_is_reckoned_with() -> None:
+    tables_of_accuracies = (3, 4, 5, 7, 8, 9, 10, 11, 12)
+    printed = pd.concat([paper.accuracies(n)["percent"] for n in tables_of_accuracies])
+    multiples = (printed * paper.SAMPLES / 100).round() * 100 / paper.SAMPLES
+    away = printed[(multiples - printed).abs() > 0.0051]
+    assert len(away) == 1
+
+
+def test_differences_beyond_noise_are_told_from_those_within() -> None:
+    frame = tables()["table8"].build(as_records(8))
+    assert not frame["beyond"].any()
+    ours, theirs = pd.Series([50.0, 50.0, 0.0]), pd.Series([53.0, 51.0, 0.0])
+    noise = paper.sampling_noise(ours, theirs, pd.Series([10000, 10000, 10000]))
+    # By hand: 1.96 sqrt(0.515 0.485 (1/10000 + 1/2560)) = 2.169 points.
+    assert noise[0] == pytest.approx(2.169, abs=0.001)
+    assert ((ours - theirs).abs() > noise).tolist() == [True, False, False]
+    assert (noise > 0).all()
+
+
+def test_paper_agrees_with_itself(fed_back: tuple[int, pd.DataFrame]) -> None:
+    found = agreement.accuracies(fed_back[1])
+    agreed, of, columns = found.winners.partition(" of ")
+    assert of
+    assert agreed == columns
+    assert found.difference == "0.0 points"
+    assert found.correlation == "1.00"
+    assert found.beyond.startswith("0 of ")
+
+
+def test_reversed_order_agrees_on_nothing() -> None:
+    frame = pd.DataFrame(
+        {"attack_norm": "l1", "radius_printed": "0", "defense": list("abc"),
+         "percent": [10.0, 20.0, 30.0], "paper_percent": [30.0, 20.0, 10.0],
+         "difference": [-20.0, 0.0, 20.0], "beyond": [True, False, True]}
+    )  # fmt: skip
+    found = agreement.accuracies(frame)
+    assert (found.winners, found.correlation, found.beyond) == ("0 of 1", "-1.00", "2 of 3")
+    assert found.difference == "13.3 points"
+
+
+def test_no_common_cell_is_no_agreement() -> None:
+    frame = tables()["table8"].build(as_records(8)).assign(paper_percent=float("nan"))
+    found = agreement.accuracies(frame)
+    assert (found.winners, found.difference, found.correlation) == ("0 of 0", "", "")

@@ -14,7 +14,10 @@ from torch import Tensor
 from robust.bounds.ball import Ball
 from robust.bounds.rounding import proves
 from robust.bounds.widened import Widened, narrowed
+from robust.layers.graph import View
 from robust.losses import with_own_class
+from robust.networks.base import rules_of
+from robust.networks.graph import GraphNetwork
 from robust.networks.linearization import Network
 from robust.norms import Norm
 from robust.registry import Registry
@@ -46,10 +49,14 @@ class ForNetworks:
     """What computes a method's bounds, for each class of packs that it knows.
 
     A new kind of network comes to an old method by `register`.
+
+    Attributes:
+        rule: of `robust.layers.base.RULES`, which every layer of a graph must own.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, rule: str | None = None) -> None:
         self._known: dict[type, Compute] = {}
+        self.rule = rule
 
     def register(self, *kinds: type) -> Callable[[C], C]:
         """Return a decorator that adds a function for packs of these classes."""
@@ -63,6 +70,9 @@ class ForNetworks:
     def find(self, net: object) -> Compute | None:
         """Return what is made for a pack, or for a class of packs; None where nothing is."""
         kind = net if isinstance(net, type) else type(net)
+        own = rules_of(net.graph.kinds) if isinstance(net, GraphNetwork) else None
+        if self.rule is not None and own is not None and self.rule not in own:
+            return None
         return next((self._known[base] for base in kind.__mro__ if base in self._known), None)
 
 
@@ -84,6 +94,23 @@ def in_float64(compute: Callable[[Any, Tensor, Tensor, Ball], tuple[Tensor, Tens
         wide = None if costs is None else costs.double()
         ball = Ball(radius.double(), norm, wide)
         return Bounds(*narrowed(*compute(Widened.of(net), x.double(), y, ball), x.dtype))
+
+    return bounds
+
+
+def on_graph(compute: Callable[..., tuple[Tensor, Tensor]]) -> Compute:
+    """Return the bounds of any graph of layers that are computed in float64.
+
+    Args:
+        compute: gives bounds and their slack, of a network, inputs, labels and balls.
+    """
+
+    def bounds(
+        net: Any, x: Tensor, y: Tensor, radius: Tensor, norm: Norm, costs: Tensor | None
+    ) -> Bounds:
+        ball = Ball(radius.double(), norm, None if costs is None else costs.double())
+        found = compute(View.in_float64(net), x.double(), y, ball)
+        return Bounds(*narrowed(*found, x.dtype))
 
     return bounds
 

@@ -11,14 +11,14 @@ from robust.bounds import rub
 from robust.bounds.methods.base import Bounds, ForNetworks, Method, register, type_name
 from robust.bounds.rounding import RoundingSlack
 from robust.bounds.widened import Stepped
-from robust.networks import CNN, MLP
+from robust.networks import CNN, MLP, GraphNetwork
 from robust.networks.linearization import Network
 from robust.norms import Norm
 
-compute = ForNetworks()
+compute = ForNetworks("rub")
 
 
-@compute.register(CNN)
+@compute.register(CNN, GraphNetwork)
 def _plain(
     net: Network, x: Tensor, y: Tensor, radius: Tensor, norm: Norm, costs: Tensor | None
 ) -> Bounds:

@@ -36,7 +36,7 @@ def corners(norm: str, features: int) -> Array:
 def largest_difference(
     net: MLP, network: int, x: Array, form: Array, radius: float, norm: str
 ) -> float:
-    """max form'z over x + radius conv(corners), in weights of corners, and h and a binary each."""
+    """max form'z over x + radius conv(corners). Variables: corner weights; h, a binary each."""
     layers = reference.unpack(net, network)
     weights = [w.detach().numpy() for w in layers[0]]
     biases = [b.detach().numpy() for b in layers[1]]

@@ -73,6 +73,26 @@ def test_checksum_is_that_of_the_file_with_zeros_in_its_place(folder: Folder) ->
     assert hashlib.sha256(blank).hexdigest() == digest
 
 
+def test_equal_networks_are_equal_files(tmp_path: Path) -> None:
+    texts = {f"key {i}": 'ä "\n\x01\x7f' * i for i in range(9)}  # in an order of chance otherwise
+    files = [
+        weights.write(Folder(tmp_path, str(i)), "pack", pack_of_ones(), ["a", "b"], texts)
+        for i in range(4)
+    ]
+    assert len({path.read_bytes() for path in files}) == 1
+    found = networks.read_metadata(files[0])
+    assert {key: found[key] for key in texts} == texts
+    assert same(weights.load(tmp_path, ["a", "b"]), pack_of_ones())
+
+
+def pack_of_ones() -> MLP | CNN:
+    net = networks.build("mlp-2x5", 16, 2, 2, 0)
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.fill_(1)
+    return net
+
+
 def test_every_flipped_bit_is_found(folder: Folder) -> None:
     path = weights.write(folder, "pack", pack(1), ["a"])
     whole = path.read_bytes()
@@ -178,6 +198,14 @@ def test_pruning_keeps_each_wanted_network_once(folder: Folder) -> None:
     assert {p: p.stat().st_mtime_ns for p in path.parent.iterdir()} == before
     assert weights.prune(folder, ()) == 3
     assert list(path.parent.iterdir()) == []
+
+
+def test_pruning_removes_what_is_half_written(folder: Folder) -> None:
+    path = weights.write(folder, "pack", pack(1), ["a"])
+    for name in (".tmpx5Yz", f".tmp-0123-{path.name}"):
+        path.with_name(name).write_bytes(b"half")
+    weights.prune(folder, {"a"})
+    assert list(path.parent.iterdir()) == [path]
 
 
 def test_pruning_sets_a_damaged_file_aside(
