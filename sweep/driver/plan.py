@@ -133,9 +133,9 @@ def make_plan(parts: Sequence[SweepConfig], unwanted: Unwanted = NOTHING) -> Pla
         config = _taking_effect(given)
         infos = _infos(config)
         check_memory(config, infos)
+        trials = list({t.trial_id: t for t in expand.expand(config, infos)}.values())
         config = with_certificates(config, infos)
         wanted = {key: wanted_rows(config.evaluation, info) for key, info in infos.items()}
-        trials = list({t.trial_id: t for t in expand.expand(config, infos)}.values())
         known |= _without_rows(known, trials, wanted, unwanted)
         missing = todo(
             ((t, wanted[t.dataset, t.split_seed]) for t in trials),
