@@ -26,6 +26,7 @@ Member = tuple[dict[str, object], Fields]  # one signature's counts and fields
 STEPS, FIELDS, SIMULATED = "steps", "fields of the defense", "simulated"
 DATA, TRAINING_RADII, ATTACK_RADII = "data", "training radii", "attack radii"
 VALIDATION_SAMPLES, TEST_SAMPLES = "validation samples", "test samples"
+RULES = "rules of measurement"
 _OF_ONE_SET = (DATA, TRAINING_RADII, VALIDATION_SAMPLES, TEST_SAMPLES)
 NAMED = 3  # data sets that a note names
 _CLOSE = 1e-4  # of two ratios of radii, relative
@@ -50,7 +51,7 @@ class Protocol:
 
 
 def tell_apart(
-    trials: pl.DataFrame, values: pl.DataFrame, cells: pl.DataFrame
+    trials: pl.DataFrame, values: pl.DataFrame, cells: pl.DataFrame, rules: pl.DataFrame
 ) -> tuple[pl.DataFrame, tuple[Protocol, ...]]:
     """Return the trials with the number of their `protocol`, and all protocols.
 
@@ -58,8 +59,9 @@ def tell_apart(
         trials: one row per trial, with `family` and a known `num_features`.
         values: rows `trial, cell, attack_radius, accuracy, num_samples, is_test`.
         cells: `cell, attack, attack_grid_radius`.
+        rules: `trial, attack, rules`: how each trial was measured.
     """
-    signed = _signatures(trials, values, cells)
+    signed = _signatures(trials, values, cells, rules)
     counts = (
         signed.signatures.join(trials.select("trial", *_GROUP, "status"), on="trial")
         .group_by(*_GROUP, "signature")
@@ -212,8 +214,12 @@ class _Signed:
         return {(kind, of): value for kind, of, value in found}
 
 
-def _signatures(trials: pl.DataFrame, values: pl.DataFrame, cells: pl.DataFrame) -> _Signed:
-    rows = pl.concat([_of_training(trials), _of_evaluation(trials, values, cells)])
+def _signatures(
+    trials: pl.DataFrame, values: pl.DataFrame, cells: pl.DataFrame, rules: pl.DataFrame
+) -> _Signed:
+    own = rules.join(trials.select("trial"), on="trial", how="semi")
+    measured = _items(own, RULES, pl.col("attack"), pl.col("rules"))
+    rows = pl.concat([_of_training(trials), _of_evaluation(trials, values, cells), measured])
     known = rows.select("kind", "of", "value").unique().sort("kind", "of", "value")
     numbered = rows.join(known.with_row_index("item"), on=["kind", "of", "value"])
     signatures = (

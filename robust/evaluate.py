@@ -25,10 +25,12 @@ from robust.checks import (
     check_radii,
     check_seed,
 )
+from robust.evaluation.accuracies import Accuracies
 from robust.evaluation.attack_batches import CHUNK_ROWS, GROUP, OnPoints, Run, attacked
 from robust.evaluation.certifier import Certifier
 from robust.evaluation.clean import correct as correct
 from robust.evaluation.clean import correct_of
+from robust.loaders import Loader, gathered, moved
 from robust.networks.linearization import Network
 
 CERTIFIED = "certified-l1"
@@ -39,24 +41,34 @@ ENGINES = ("packed", "foolbox")
 
 def evaluate(
     net: Network,
-    x: Numbers,
-    y: Numbers,
+    x: Numbers | Loader,
+    y: Numbers | None = None,
     *,
     attack: str,
     radii: Numbers,
     bounds: tuple[float, float] = UNBOUNDED,
     seed: int = 0,
     chunk: int | None = None,
-) -> Tensor:
-    """Return the accuracy of every network at every radius.
+    device: str | torch.device | None = None,
+) -> Accuracies:
+    """Return the accuracy of every network at every radius: a tensor that prints as a table.
 
-    Args and Raises are those of `survivors`.
+    Args and Raises are those of `survivors`, but for
+
+    Args:
+        x: inputs, or a DataLoader of inputs and labels, which is read once.
+        y: labels; None with a DataLoader.
+        device: move the network there first, and the tensors that are given; None: all stay.
 
     Returns:
         [P, R], float64, in [0, 1].
     """
+    if device is not None:
+        x, y = moved(net, device, x, y)
+    x, y = gathered(net, x, y)
     kept = survivors(net, x, y, attack=attack, radii=radii, bounds=bounds, seed=seed, chunk=chunk)
-    return kept.double().mean(dim=2)
+    values = torch.as_tensor(radii, dtype=torch.float64).flatten().tolist()
+    return Accuracies.of(kept.double().mean(dim=2), attack, values, kept.shape[2])
 
 
 @torch.no_grad()

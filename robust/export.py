@@ -28,7 +28,9 @@ import torch
 from torch import nn
 
 from robust import networks
-from robust.networks import CNN, MLP
+from robust.checks import check_network
+from robust.networks import AnyPack
+from robust.networks.modules import check_index
 from robust.predictor import PREPROCESSING, standalone
 from robust.preprocessing import Preprocessing
 from robust.registry import unknown
@@ -37,11 +39,11 @@ INPUT, OUTPUT = "features", "logits"
 _METADATA = "metadata.json"  # beside the program in a file of torch.export
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
-Writer = Callable[[MLP | CNN, Preprocessing | None, Mapping[str, str], Path], None]
+Writer = Callable[[AnyPack, Preprocessing | None, Mapping[str, str], Path], None]
 
 
 def export(
-    net: MLP | CNN,
+    net: AnyPack,
     path: str | Path,
     form: str = "safetensors",
     *,
@@ -66,8 +68,8 @@ def export(
     """
     if form not in FORMATS:
         raise ValueError(unknown("format", form, FORMATS))
-    if not 0 <= index < net.num_networks:
-        raise ValueError(f"index must be in 0..{net.num_networks - 1}, got {index}")
+    check_network(net)
+    check_index(index, net.num_networks)
     named = dict(metadata)
     if preprocessing is not None:
         named["classes"] = json.dumps(preprocessing.classes)
@@ -91,13 +93,13 @@ def read_program(path: str | Path) -> tuple[nn.Module, dict[str, str]]:
 
 
 def _safetensors(
-    net: MLP | CNN, rule: Preprocessing | None, metadata: Mapping[str, str], path: Path
+    net: AnyPack, rule: Preprocessing | None, metadata: Mapping[str, str], path: Path
 ) -> None:
     networks.save(net, path, metadata)
 
 
 def _torch(
-    net: MLP | CNN, rule: Preprocessing | None, metadata: Mapping[str, str], path: Path
+    net: AnyPack, rule: Preprocessing | None, metadata: Mapping[str, str], path: Path
 ) -> None:
     model = standalone(net, 0, rule)
     program = torch.export.export(model, (_example(net, rule),), dynamic_shapes=_any_rows())
@@ -105,7 +107,7 @@ def _torch(
 
 
 def _onnx(
-    net: MLP | CNN, rule: Preprocessing | None, metadata: Mapping[str, str], path: Path
+    net: AnyPack, rule: Preprocessing | None, metadata: Mapping[str, str], path: Path
 ) -> None:
     for package in ("onnx", "onnxscript"):
         if find_spec(package) is None:
@@ -140,7 +142,7 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _example(net: MLP | CNN, rule: Preprocessing | None) -> torch.Tensor:
+def _example(net: AnyPack, rule: Preprocessing | None) -> torch.Tensor:
     """Rows to trace a model with: two, since one would be taken for the only number there is."""
     dtype = torch.float32 if rule is not None else next(net.parameters()).dtype
     return torch.zeros(2, net.num_features, dtype=dtype)

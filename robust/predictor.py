@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from robust import networks
-from robust.checks import check_rows
-from robust.networks import CNN, MLP
+from robust.checks import check_network, check_rows
+from robust.frames import Frame, features_of
+from robust.networks import AnyPack
+from robust.networks.modules import check_index
 from robust.preprocessing import Preprocessing, unscaled
 
 Array = NDArray[Any]
@@ -36,8 +38,21 @@ class Images(nn.Module):
         return x.reshape(-1, *self.shape).permute(0, 3, 1, 2)
 
 
+class Alone(nn.Module):
+    """A pack of one as a model: [N, D] to [N, K]."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the logits."""
+        logits: Tensor = self.net(x)[0]
+        return logits
+
+
 def standalone(
-    net: MLP | CNN, index: int = 0, preprocessing: Preprocessing | None = None
+    net: AnyPack, index: int = 0, preprocessing: Preprocessing | None = None
 ) -> nn.Sequential:
     """Return one network of a pack as a model of torch.nn that takes raw features.
 
@@ -54,7 +69,8 @@ def standalone(
     Raises:
         ValueError: there is no such network, or the preprocessing is of other features.
     """
-    model = net.to_sequential(index)
+    check_network(net)
+    check_index(index, net.num_networks)
     rule = unscaled(net.num_features) if preprocessing is None else preprocessing
     if rule.num_features != net.num_features:
         raise ValueError(
@@ -65,9 +81,18 @@ def standalone(
         raise ValueError(f"{len(rule.classes)} names for {net.num_classes} classes")
     parameter = next(net.parameters())
     first = [] if preprocessing is None else [rule.layer(parameter.dtype).to(parameter.device)]
+    return nn.Sequential(*first, *_layers(net, index)).eval()
+
+
+def _layers(net: AnyPack, index: int) -> list[nn.Module]:
+    """The layers of one network behind the scaling; itself where it is no chain of layers."""
+    try:
+        chain = net.to_sequential(index)
+    except ValueError:
+        return [Alone(net.subset([index]))]
     shape = getattr(net, "input_shape", None)
     images = [Images(shape)] if shape is not None and len(shape) == 3 else []
-    return nn.Sequential(*first, *images, *model).eval()
+    return [*images, *chain]
 
 
 class Predictor:
@@ -88,7 +113,7 @@ class Predictor:
     """
 
     def __init__(
-        self, net: MLP | CNN, preprocessing: Preprocessing | None = None, *, index: int = 0
+        self, net: AnyPack, preprocessing: Preprocessing | None = None, *, index: int = 0
     ) -> None:
         self._model = standalone(net, index, preprocessing)
         self.net = net.subset([index])
@@ -114,11 +139,13 @@ class Predictor:
         """Return the network's inputs, [N, D], of raw features.
 
         Args:
-            raw: [N, D] numbers as an array, lists, a tensor or a data frame, whose columns are
-                taken by name where features have names; NaN where a value is missing.
+            raw: [N, D] numbers as an array, lists or a tensor; or a data frame, whose columns are
+                taken by name where features have names, categories as they were in training. NaN
+                where a value is missing.
 
         Raises:
-            ValueError: another shape, no numbers, infinite values, a column that is not there.
+            ValueError: another shape, no numbers, infinite values, a column that is not there, a
+                category that no row had in training.
         """
         found: Tensor = self._scale(self._raw(raw))
         return found
@@ -145,21 +172,17 @@ class Predictor:
         """Return the share of rows whose class is predicted; errors as for `inputs`."""
         return float((self.predict(raw) == np.asarray(labels).reshape(-1)).mean())
 
+    def _features(self, frame: Frame) -> Array:
+        """The features of a data frame: all columns in order where features have no names."""
+        if self.preprocessing is None or not self.preprocessing.features:
+            return features_of(frame, [str(column) for column in frame.columns])
+        return features_of(frame, self.preprocessing.features, self.preprocessing.categories)
+
     def _raw(self, raw: Any) -> Tensor:
-        names = None if self.feature_names_in_ is None else self.feature_names_in_.tolist()
-        if hasattr(raw, "columns") and names is not None:
-            raw = _by_name(raw, names)
+        if hasattr(raw, "columns"):
+            raw = self._features(raw)
         own = next(self.net.parameters())
         missing = self.preprocessing is not None and self.preprocessing.allows_missing
         # The scaling is computed in float64; without one the network takes what it is given.
         dtype = own.dtype if self.preprocessing is None else torch.float64
         return check_rows(raw, self.n_features_in_, dtype, missing=missing).to(own.device)
-
-
-def _by_name(frame: Any, names: Sequence[str]) -> Array:
-    """The columns of a data frame in the order of the features."""
-    columns = {str(column): column for column in frame.columns}
-    absent = [name for name in names if name not in columns]
-    if absent:
-        raise ValueError(f"no column {absent[0]!r}; columns: {', '.join(list(columns)[:12])}")
-    return np.column_stack([np.asarray(frame[columns[name]]) for name in names])

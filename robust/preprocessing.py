@@ -80,6 +80,7 @@ class Preprocessing:
         features: the D names; empty where they have none, as pixels.
         unit, centre, deviation: of rule `affine`, D numbers, or one for all features.
         bounds: (lo, hi), in which all inputs lie.
+        categories: (column, its values) of the columns of which features `column=value` were made.
     """
 
     rule: str
@@ -90,6 +91,7 @@ class Preprocessing:
     centre: Numbers = (0.0,)
     deviation: Numbers = (1.0,)
     bounds: tuple[float, float] = UNBOUNDED
+    categories: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
     def __post_init__(self) -> None:
         if self.rule not in RULES:
@@ -154,4 +156,4 @@ RULES: Mapping[str, Callable[[Preprocessing, torch.dtype], nn.Module]] = Mapping
 
 
 def _hashable(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
+    return tuple(map(_hashable, value)) if isinstance(value, list) else value

@@ -89,7 +89,7 @@ COMMANDS: Mapping[str, Command] = {
     "networks": Command("list the kept networks; export, attack or certify one", _networks),
     "publish": Command("give MLflow the selected networks as models, and the report", _publish),
     "ui": Command("serve MLflow's pages on the results, to this machine only", _ui),
-    "data": Command("verify data sets against the catalog, or audit them for leaks", _data),
+    "data": Command("check a table of your own; verify or audit data sets", _data),
 }
 
 

@@ -177,7 +177,8 @@ def rooms(package: str) -> dict[str, set[str]]:
     """Every room of a package -> the rooms that it imports, also inside functions."""
     found: dict[str, set[str]] = {}
     for path in files(package):
-        if str(path.relative_to(ROOT)) in SCRIPTS:
+        # A `__main__` is a script too: nobody imports it.
+        if str(path.relative_to(ROOT)) in SCRIPTS or path.stem == "__main__":
             continue
         own = room_of(".".join(path.relative_to(ROOT).with_suffix("").parts))
         asked = {room_of(name) for name in imported(path) if name.startswith(f"{package}.")}

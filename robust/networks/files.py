@@ -1,14 +1,14 @@
 """Packs in files: safetensors, with the architecture in the header. No pickle.
 
-    kind, input_shape   what `NetworkKind` the pack is of, and the images of a CNN (metadata)
-    weights.0, biases.0 of the first layer, [P, ...], and so on
+    kind                what `NetworkKind` the pack is of (metadata)
+    input_shape, graph  the images of a CNN; the layers of any other architecture (metadata)
+    weights.0, biases.0 of the first layer that has parameters, [P, ...], and so on
 
 Needs the package safetensors, which is imported when a file is written or read.
 """
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,16 +16,14 @@ from types import MappingProxyType
 
 from torch import Tensor
 
-from robust.networks.base import KINDS, kind_of
-from robust.networks.cnn import CNN
-from robust.networks.mlp import MLP
+from robust.networks.base import KINDS, AnyPack, kind_of
 
 FORMAT = "robust-sweep networks 1"
-KEYS = ("format", "kind", "networks", "input_shape")  # of the header, which are ours
+KEYS = ("format", "kind", "networks", "input_shape", "graph")  # of the header, which are ours
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
-def save(net: MLP | CNN, path: str | Path, metadata: Mapping[str, str] = NOTHING) -> None:
+def save(net: AnyPack, path: str | Path, metadata: Mapping[str, str] = NOTHING) -> None:
     """Write a pack to a file, which is there whole or not at all.
 
     Args:
@@ -46,27 +44,29 @@ def save(net: MLP | CNN, path: str | Path, metadata: Mapping[str, str] = NOTHING
         temporary.unlink(missing_ok=True)
 
 
-def write(net: MLP | CNN, path: Path, metadata: Mapping[str, str] = NOTHING) -> None:
+def write(net: AnyPack, path: Path, metadata: Mapping[str, str] = NOTHING) -> None:
     """Write a pack to a file straight away; arguments and errors as for `save`."""
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     header = {"format": FORMAT, "kind": kind_of(net).kind, "networks": str(net.num_networks)}
-    if isinstance(net, CNN):
-        header["input_shape"] = json.dumps(list(net.input_shape))
+    header |= net.header()
     taken = sorted(set(metadata) & set(KEYS))
     if taken:
         raise ValueError(f"metadata must not have the key {taken[0]!r}, which the format uses")
-    if not isinstance(net, MLP | CNN):
-        raise ValueError(f"{type(net).__name__} cannot be kept in a file; known: MLP, CNN")
     tensors = {
         f"{name}.{layer}": tensor.detach().cpu().contiguous()
         for name, group in (("weights", net.weights), ("biases", net.biases))
         for layer, tensor in enumerate(group)
     }
-    save_file(tensors, path, metadata={**metadata, **header})
+    try:
+        save_file(tensors, path, metadata={**metadata, **header})
+    except SafetensorError as error:  # what the operating system said is in its text
+        reason = " ".join(str(error).split())
+        raise OSError(f"{path}: cannot be written: {reason}") from None
 
 
-def load(path: str | Path) -> MLP | CNN:
+def load(path: str | Path) -> AnyPack:
     """Read a pack that `save` wrote, in its precision, on the CPU.
 
     Raises:
@@ -78,11 +78,9 @@ def load(path: str | Path) -> MLP | CNN:
         raise ValueError(f"{path}: holds no networks of this project (its format is {found})")
     try:
         weights, biases = _layers(tensors, "weights"), _layers(tensors, "biases")
-        shape = [json.loads(header["input_shape"])] if "input_shape" in header else []
-        pack = KINDS.get(header["kind"]).pack(weights, biases, *shape)
-    except (KeyError, TypeError, ValueError) as error:
+        pack: AnyPack = KINDS.get(header["kind"]).pack.from_header(header, weights, biases)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path}: its networks do not fit together: {error}") from None
-    assert isinstance(pack, MLP | CNN)  # what `write` wrote
     return pack
 
 

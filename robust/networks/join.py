@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 import torch
-from torch import Tensor, nn
 
-Pack = TypeVar("Pack", bound=nn.Module)
+from robust.networks.base import AnyPack
+
+Pack = TypeVar("Pack", bound=AnyPack)
 
 
 @torch.no_grad()
@@ -28,9 +29,9 @@ def join(packs: Sequence[Pack]) -> Pack:
     if not packs:
         raise ValueError("join needs at least one pack")
     for number, pack in enumerate(packs):
-        if _shape(pack) != _shape(packs[0]):
+        if _architecture(pack) != _architecture(packs[0]):
             raise ValueError(
-                f"pack {number} is {_shape(pack)}, and pack 0 is {_shape(packs[0])}; only "
+                f"pack {number} is {_shown(pack)}, and pack 0 is {_shown(packs[0])}; only "
                 "networks of one architecture make a pack"
             )
     whole = copy.deepcopy(packs[0])
@@ -40,11 +41,13 @@ def join(packs: Sequence[Pack]) -> Pack:
     return whole
 
 
-def _shape(pack: nn.Module) -> tuple[str, object, list[tuple[str, tuple[int, ...], str]]]:
+def _architecture(pack: AnyPack) -> tuple[object, ...]:
     """What packs have in common that can be joined."""
+    parts = [(name, p.shape[1:], p.dtype, p.device) for name, p in pack.named_parameters()]
+    return type(pack), pack.header(), parts
 
-    def of(name: str, tensor: Tensor) -> tuple[str, tuple[int, ...], str]:
-        return name, tuple(tensor.shape[1:]), str(tensor.dtype)
 
-    parts = [of(name, tensor) for name, tensor in pack.named_parameters()]
-    return type(pack).__name__, getattr(pack, "input_shape", None), parts
+def _shown(pack: AnyPack) -> str:
+    shapes = [tuple(parameter.shape[1:]) for parameter in pack.parameters()]
+    dtype = next(iter(pack.parameters())).dtype
+    return f"{type(pack).__name__} with parameters {shapes}, {dtype}"

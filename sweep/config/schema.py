@@ -11,6 +11,7 @@ from typing import Any
 from sweep import datasets
 
 RANKING = "ranking"
+RETRAIN = ("none", "changed", "all")
 KEEPS = ("all", "selected", "none")
 
 
@@ -81,8 +82,9 @@ class Evaluation:
 class Data:
     """Where the data come from."""
 
-    source: str = "bundled"
+    source: str = "bundled"  # of data sets whose entry in the catalog names none
     root: str | None = None  # a folder, for the sources that need one
+    catalog: str = "catalog"  # a folder with entries of your own data sets, if it is there
     keep_target_column: bool = False  # reproduce the leak of the released UCI files
     timeout_seconds: float = 60.0  # of a server's silence, after which a download is tried again
 
@@ -150,6 +152,9 @@ class SweepConfig:
     dry_run: bool = False  # print what would run, train nothing
     debug: bool = False  # a tiny, loud run in one process
     simulate: bool = False  # made-up records in place of training
+    # What other code than today's trained or evaluated: "none" warns and keeps it, "changed" makes
+    # it again, "all" makes everything of this grid again.
+    retrain: str = "none"
     shows: str = RANKING  # at the end: the ranking of the defenses, or a table by its name
     grid: Grid = field(default_factory=Grid)
     training: Training = field(default_factory=Training)
@@ -167,7 +172,7 @@ def data_options(config: SweepConfig) -> datasets.DataOptions:
     """The options that data sets are loaded with."""
     data = config.data
     return datasets.DataOptions(
-        data.source, data.root, data.keep_target_column, data.timeout_seconds
+        data.source, data.root, data.keep_target_column, data.timeout_seconds, data.catalog
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from robust.supports import label_of
@@ -17,9 +17,11 @@ from sweep.cost import calibration
 from sweep.cost.device import local_device, slots
 from sweep.driver import pack_log, report
 from sweep.driver.dry_run import show
+from sweep.driver.outline import curves_that_are_not_made, outline
 from sweep.driver.overhead import SlotTime
 from sweep.driver.plan import Plan, Task, learn_memory, make_plan, make_tasks
 from sweep.driver.progress import Progress
+from sweep.driver.renewal import previewed_plan, renewed_plan
 from sweep.errors import StorageError, UserError
 from sweep.grid.options import evaluated_attacks
 from sweep.pack import checkpoints, train
@@ -34,16 +36,24 @@ from sweep.uri import redacted_values
 
 @dataclass(frozen=True)
 class Ending:
-    """How a sweep ended: its folder, and how many trials were trained and failed."""
+    """How a sweep ended.
+
+    Attributes:
+        folder: of its results.
+        trained: how many trials were trained or evaluated further.
+        failed: how many of them failed.
+        unfinished: whether networks that were trained now are to be evaluated further.
+    """
 
     folder: store.Folder
     trained: int
     failed: int
+    unfinished: bool = False
 
 
 def dry_run(parts: Sequence[SweepConfig]) -> None:
     """Print what would run."""
-    plan = make_plan(parts)
+    plan = previewed_plan(parts, git_commit())
     tasks, rates = plan_tasks(plan, "unknown")
     show(plan, tasks, rates, slots(plan.config.ray))
 
@@ -75,14 +85,24 @@ def sweep(parts: Sequence[SweepConfig], overrides: Sequence[str] = ()) -> Ending
         store.consolidate(folder)
         if alone:
             weights.prune(folder, _complete(folder))
-        plan = make_plan(parts)
         commit = git_commit()
-        tasks, _ = plan_tasks(plan, commit, probe=True)
-        checkpoints.remove_stale(plan.folder, store.finished(folder.root))
-        _write_manifest(plan, commit, overrides)
-        driver = Driver(plan, tasks)
-        driver.run(_opening(plan, tasks))
-        return driver.close()
+        ending = _round(renewed_plan(parts, commit), commit, overrides)
+        while ending.unfinished and not ending.failed:
+            # What another part of the sweep trained is evaluated further.
+            further = _round(make_plan(parts), commit, overrides)
+            ending = replace(further, trained=ending.trained + further.trained)
+        return ending
+
+
+def _round(plan: Plan, commit: str, overrides: Sequence[str]) -> Ending:
+    """Run what can be run now."""
+    tasks, _ = plan_tasks(plan, commit, probe=True)
+    in_training = {trial.trial_id for part in plan.parts for trial in plan.missing(part)}
+    checkpoints.remove_stale(plan.folder, store.finished(plan.folder.root).keys() - in_training)
+    _write_manifest(plan, commit, overrides)
+    driver = Driver(plan, tasks)
+    driver.run(_opening(plan, tasks))
+    return driver.close()
 
 
 def _complete(folder: store.Folder) -> set[str]:
@@ -102,11 +122,8 @@ def plan_tasks(
 
 
 def _opening(plan: Plan, tasks: Sequence[Task]) -> str:
-    total, complete = len(plan.trials), len(plan.finished)
-    if not tasks:
-        return f"{plan.name}: all {total:,} trials are complete; nothing to train"
-    before = f", {complete:,} of {total:,} complete before" if complete else ""
-    return f"{plan.name}: {total - complete:,} trials in {len(tasks):,} packs{before}"
+    lines = [outline(plan, tasks), curves_that_are_not_made(plan)]
+    return "\n".join(line for line in lines if line is not None)
 
 
 @contextlib.contextmanager
@@ -148,9 +165,14 @@ def _write_manifest(plan: Plan, commit: str, overrides: Sequence[str]) -> None:
         trial_ids=(trial.trial_id for trial in plan.trials),
         data_hashes=hashes,
         pixel_scales=scales,
-        overrides=redacted_values(overrides),
+        overrides=redacted_values(_that_complete(overrides)),
         labels=_labels(plan),
     )
+
+
+def _that_complete(overrides: Sequence[str]) -> list[str]:
+    """The arguments that complete a sweep when given again: making it again is asked for once."""
+    return [text for text in overrides if not text.startswith("retrain=")]
 
 
 def _labels(plan: Plan) -> dict[str, str]:
@@ -232,6 +254,8 @@ class Driver:
         if summary.unwritten is not None:
             raise self._unwritten(summary.unwritten)
         self.failed += summary.failed
+        if summary.note is not None:
+            output.warn(summary.note)
         self._try("progress", self.progress.finished, job, summary)
         useful = 0.0 if summary.found else summary.train_seconds + summary.evaluation_seconds
         lost = self.slot_time.finished(job.pack.pack_id, useful)
@@ -240,7 +264,7 @@ class Driver:
             self._try("the log of packs", pack_log.append, self.plan.folder, task, summary, lost)
         if self.tracker is not None:
             self._try("MLflow", self._log_to_mlflow)
-            self._try("MLflow", self.tracker.add, self.plan.folder.records(job.pack.pack_id))
+            self._try("MLflow", self.tracker.add, self.plan.folder.records(job.name))
 
     def _unwritten(self, reason: str) -> StorageError:
         return StorageError(
@@ -280,7 +304,8 @@ class Driver:
                 "progress", print, f"MLflow lacks some of these trials; `{SYNC_COMMAND}` logs them"
             )
         self._try("the account at the end", self._tell)
-        return Ending(self.plan.folder, self.progress.trials, self.failed)
+        later = any(part.todo.later for part in self.plan.parts)
+        return Ending(self.plan.folder, self.progress.trials, self.failed, later)
 
     def _tell(self) -> None:
         if self.tasks:

@@ -11,7 +11,7 @@ import polars as pl
 import torch
 
 from robust.evaluate import correct
-from robust.networks import CNN, MLP
+from robust.networks import AnyPack
 from robust.networks.join import join
 from robust.predictor import PREPROCESSING
 from robust.preprocessing import Preprocessing
@@ -45,14 +45,14 @@ class Restored:
         source: where it comes from, as the end of a sentence.
     """
 
-    net: MLP | CNN
+    net: AnyPack
     preprocessing: Preprocessing
     rows: pl.DataFrame
     metadata: dict[str, str]
     source: str
 
 
-def networks_of(job: Job, data: Dataset, index: weights.Index) -> MLP | CNN:
+def networks_of(job: Job, data: Dataset, index: weights.Index) -> AnyPack:
     """Return the networks of a job's trials, on its device; those that are not kept are trained.
 
     Args:
@@ -173,7 +173,7 @@ def _job(folder: store.Folder, trial_id: str) -> Job:
     )
 
 
-def _difference(job: Job, net: MLP | CNN, data: Dataset, rows: pl.DataFrame) -> str:
+def _difference(job: Job, net: AnyPack, data: Dataset, rows: pl.DataFrame) -> str:
     """Say how the clean accuracy on test data compares with what is recorded."""
     recorded = rows.filter((pl.col("split") == "test") & (pl.col("attack_grid_radius") == 0))
     if recorded.is_empty():

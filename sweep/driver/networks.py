@@ -4,7 +4,8 @@
     networks export  TRIAL [format=torch|onnx|safetensors] [out=FILE]
     networks predict TRIAL ROWS.csv [out=FILE.csv]
     networks attack  TRIAL ROWS.csv [attack=NAME] [radii=0,0.1] [out=FILE.csv]
-    networks certify TRIAL ROWS.csv [radii=0,0.1] [out=FILE.csv]
+    networks certify TRIAL ROWS.csv [norm=l1|l2|linf] [method=NAME] [costs=age:inf,income:2]
+                     [radii=0,0.1] [out=FILE.csv]
     networks prune   experiment=NAME
 
 All take experiment=NAME and results=DIR; `--key value` is the same as `key=value`. A network comes
@@ -34,8 +35,8 @@ from sweep.driver.kept import Restored
 from sweep.driver.recorded import frame_of
 from sweep.driver.rows import Rows, read_features, read_rows
 from sweep.errors import UserError
+from sweep.grid.options import attack_norm
 from sweep.results import store, weights
-from sweep.results.schema import CERTIFIED
 from sweep.uri import redacted
 
 Selection = Callable[[store.Folder], Container[str]]
@@ -44,6 +45,7 @@ Options = Mapping[str, str]
 _DEFAULTS = {
     **{"experiment": "", "results": "results", "dataset": "", "defense": "", "selected": "false"},
     **{"format": "safetensors", "out": "", "attack": "pgd-linf", "radii": "", "target": ""},
+    **{"norm": "l1", "method": "", "costs": ""},
 }
 _SHOWN = ("trial_id", "status", "dataset", "network", "defense", "grid_radius", "learning_rate",
           "batch_size", "scaling", "seed", "split_seed")  # fmt: skip
@@ -87,6 +89,9 @@ def main(argv: Sequence[str], selection: Selection) -> int:
     Returns:
         0, or 2 where an argument or the records are wrong.
     """
+    if list(argv[:1]) in (["--help"], ["-h"], ["help"]):
+        print(__doc__)
+        return 0
     try:
         usage = _usage()
         command, options, words = arguments.parse(argv, list(COMMANDS), _DEFAULTS, usage)
@@ -141,6 +146,7 @@ def _export(call: _Call) -> str:
         raise ValueError(f"format={form}: {unknown('format', form, FORMATS)}")
     restored = call.restored()
     path = Path(call.options["out"] or f"{call.words[0]}{SUFFIXES[form]}")
+    path.parent.mkdir(parents=True, exist_ok=True)
     export(
         restored.net,
         path,
@@ -168,21 +174,23 @@ def _attack(call: _Call) -> str:
     attacks.get(name)
     radii = _radii(call.options)
     restored = call.restored()
-    radii = radii or on_rows.recorded_radii(restored, name)
+    radii = radii or on_rows.recorded_radii(restored, "attack", name)
     predictor = Predictor(restored.net, restored.preprocessing)
     found = on_rows.attack(restored, predictor, call.rows(predictor), name, radii)
-    what = f"under {name}, {on_rows.unit_of(name)}:"
+    what = f"under {name}, {attack_norm(name)} radii of scaled inputs:"
     return _told(call, restored, what, found.summary, found.rows)
 
 
 def _certify(call: _Call) -> str:
     """What is certified of a file's rows."""
-    radii = _radii(call.options)
+    options = call.options
+    proof = on_rows.proof_of(options["norm"], options["method"], options["costs"])
+    radii = _radii(options)
     restored = call.restored()
-    radii = radii or on_rows.recorded_radii(restored, CERTIFIED)
+    radii = radii or on_rows.recorded_radii(restored, "attack_norm", proof.norm)
     predictor = Predictor(restored.net, restored.preprocessing)
-    found = on_rows.certified(restored, predictor, call.rows(predictor), radii)
-    what = f"certified, {on_rows.unit_of(CERTIFIED)}:"
+    found = on_rows.certified(restored, predictor, call.rows(predictor), radii, proof)
+    what = f"certified by {proof.method}, {proof.norm} radii of scaled inputs:"
     return _told(call, restored, what, found.summary, found.rows)
 
 

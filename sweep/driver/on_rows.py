@@ -7,18 +7,20 @@ Legend: N rows, R radii.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import polars as pl
 import torch
 
 from robust import certify
 from robust.evaluate import survivors
+from robust.norms import ORDERS, Norm
 from robust.predictor import Predictor
+from robust.registry import unknown
 from sweep.driver.kept import Restored
 from sweep.driver.rows import Rows
-from sweep.grid.options import attack_norm
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,21 @@ class Findings:
 
     summary: pl.DataFrame
     rows: pl.DataFrame
+
+
+@dataclass(frozen=True)
+class Proof:
+    """How rows are certified.
+
+    Attributes:
+        norm: of the ball.
+        method: of `certify.methods()`.
+        costs: of moving a feature by 1, by its name; infinite: it cannot be moved.
+    """
+
+    norm: Norm
+    method: str
+    costs: Mapping[str, float]
 
 
 def attack(
@@ -60,46 +77,85 @@ def attack(
 
 
 def certified(
-    restored: Restored, predictor: Predictor, rows: Rows, radii: Sequence[float]
+    restored: Restored,
+    predictor: Predictor,
+    rows: Rows,
+    radii: Sequence[float],
+    proof: Proof,
 ) -> Findings:
-    """Certify every row: the largest L1 radius within which its class is proven (by RUB).
+    """Certify every row: the largest radius within which its class is proven.
 
     Args:
         radii: R, at which the share of rows is counted.
+        proof: norm, method and costs.
 
     Returns:
         The certified accuracies, and each row's certified radius, 0 where it is misclassified.
 
     Raises:
-        ValueError: a network without a bound.
+        ValueError: a network, norm or costs that the method is not made for.
     """
-    found = certify.certified_radius(restored.net, rows.x, rows.y)[0].double()
-    right = restored.net(rows.x)[0].argmax(dim=1) == rows.y
+    costs = _costs(proof, predictor)
+    found = certify.certified_radius(
+        restored.net, rows.x, rows.y, norm=proof.norm, method=proof.method, costs=costs
+    )[0].double()
+    with torch.no_grad():
+        right = restored.net(rows.x)[0].argmax(dim=1) == rows.y
     shares = [float((right & (found >= radius)).double().mean()) for radius in radii]
     summary = pl.DataFrame({"radius": list(radii), "certified accuracy": shares})
     columns = {"certified radius": found.tolist()}
     return Findings(summary, _per_row(restored, predictor, rows, columns))
 
 
-def recorded_radii(restored: Restored, name: str) -> list[float]:
-    """The true radii at which the trial is recorded under an attack or certificate.
+def proof_of(norm: str, method: str, costs: str) -> Proof:
+    """Return what a command's options ask for: RUB for L1, all proofs for other norms or costs.
+
+    Raises:
+        ValueError: an unknown norm or method; costs that are no numbers.
+    """
+    if norm not in ORDERS:
+        raise ValueError(f"norm={norm}: {unknown('norm', norm, ORDERS)}")
+    method = method or ("rub" if norm == "l1" and not costs else "best")
+    if method not in certify.methods():
+        raise ValueError(f"method={method}: {unknown('method', method, certify.methods())}")
+    found = {}
+    for text in costs.split(",") if costs else ():
+        name, _, number = text.rpartition(":")
+        try:
+            found[name.strip()] = float(number)
+        except ValueError:
+            raise ValueError(f"costs={costs}: must be as in age:inf,income:2") from None
+    return Proof(cast(Norm, norm), method, found)
+
+
+def _costs(proof: Proof, predictor: Predictor) -> list[float] | None:
+    """The cost of each feature, [D]; 1 where none is given."""
+    if not proof.costs:
+        return None
+    names = predictor.feature_names_in_
+    known = [] if names is None else names.tolist()
+    for name in proof.costs:
+        if name not in known:
+            raise ValueError(f"costs: {unknown('feature', name, known)}")
+    return [proof.costs.get(name, 1.0) for name in known]
+
+
+def recorded_radii(restored: Restored, column: str, value: str) -> list[float]:
+    """The true radii at which the trial is recorded.
+
+    Args:
+        column: attack or attack_norm, of which rows with this value count.
 
     Raises:
         ValueError: there are none.
     """
-    known = sorted(set(restored.rows["attack"]))
-    own = restored.rows.filter(pl.col("attack") == name)
+    own = restored.rows.filter(pl.col(column) == value)
     if own.is_empty():
+        known = ", ".join(sorted(set(restored.rows[column])))
         raise ValueError(
-            f"{name}: no radii are recorded of it, so give radii=0,0.1; recorded: "
-            f"{', '.join(known)}"
+            f"{value}: no radii are recorded of it, so give radii=0,0.1; recorded: {known}"
         )
     return sorted(set(own["attack_radius"]))
-
-
-def unit_of(name: str) -> str:
-    """What the radii of an attack or certificate are, in words."""
-    return f"{attack_norm(name)} radii of scaled inputs"
 
 
 def _per_row(

@@ -32,7 +32,9 @@ def rows_of(folders: Sequence[store.Folder], trial_id: str) -> tuple[store.Folde
         UserError: none of the experiments has a record of it, or a file is damaged.
     """
     for folder in folders:
-        for path, trials in store.scan(folder.record_files()).items():
-            if trial_id in trials:
-                return folder, frame_of(path).filter(pl.col("trial_id") == trial_id)
+        scanned = store.scan(folder.record_files())
+        paths = [path for path, trials in scanned.items() if trial_id in trials]
+        if paths:  # rows that were added later lie in files of their own
+            own = [frame_of(path).filter(pl.col("trial_id") == trial_id) for path in paths]
+            return folder, pl.concat(own)
     raise UserError(f"trial {trial_id!r}: has no record; `networks list` shows those that have")

@@ -1,8 +1,8 @@
 """Rows of raw features with labels, from a CSV file, for a network that is kept.
 
-Columns are found by the names that the features had in training, whatever their order. A feature
-`colour=red` that was made of a category is made again of a column `colour`. Features without
-names, as pixels, are all columns beside the target, in order.
+Columns are found by the names that the features had in training, whatever their order, and
+categories are encoded as they were (`robust.frames`). Features without names, as pixels, are all
+columns beside the target, in order.
 """
 
 from __future__ import annotations
@@ -11,18 +11,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from robust.predictor import Predictor
-from sweep.datasets.sources.folder import TARGETS
+from sweep.datasets.csv_files import read_csv
 from sweep.datasets.table import label_texts, shown
-from sweep.datasets.table_files import read_csv
-
-Floats = NDArray[np.float64]
+from sweep.datasets.table_files import TARGETS
 
 
 @dataclass(frozen=True)
@@ -53,17 +49,17 @@ def read_rows(path: Path, predictor: Predictor, target: str = "") -> Rows:
         ValueError: one line naming the file and the column, class or value that does not fit.
     """
     frame = _read(path)
-    column = _target(frame, _features(predictor), target, str(path))
+    column = _target(frame, predictor, target, str(path))
     labels = label_texts(frame[column])
-    raw = _raw(frame.drop(columns=column), predictor, str(path))
     try:
-        return Rows(predictor.inputs(raw), _codes(labels, predictor), tuple(labels))
+        x = predictor.inputs(frame.drop(columns=column))
+        return Rows(x, _codes(labels, predictor), tuple(labels))
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
 
 
-def read_features(path: Path, predictor: Predictor, target: str = "") -> Floats:
-    """Read the raw features of a CSV file, [N, D]; a column of labels is left out.
+def read_features(path: Path, predictor: Predictor, target: str = "") -> pd.DataFrame:
+    """Read the raw features of a CSV file; a column of labels is left out.
 
     Args and Raises are those of `read_rows`; there need be no labels.
     """
@@ -71,32 +67,18 @@ def read_features(path: Path, predictor: Predictor, target: str = "") -> Floats:
     labels = [target] if target else [n for n in frame.columns if n.casefold() in TARGETS]
     unnamed = predictor.feature_names_in_ is None
     features = frame.drop(columns=labels, errors="ignore") if unnamed else frame
-    return _raw(features, predictor, str(path))
+    try:
+        predictor.inputs(features)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    return features
 
 
 def _read(path: Path) -> pd.DataFrame:
-    frame = read_csv(path, header=True)
+    frame = read_csv(path).frame
     if frame.empty:
         raise ValueError(f"{path}: no rows")
     return frame
-
-
-def _features(predictor: Predictor) -> list[str]:
-    names = predictor.feature_names_in_
-    return [] if names is None else [str(name) for name in names]
-
-
-def _raw(frame: pd.DataFrame, predictor: Predictor, where: str) -> Floats:
-    """The features in the order of training, [N, D]."""
-    names = _features(predictor)
-    if names:
-        return np.column_stack([_feature(frame, name, where) for name in names])
-    if len(frame.columns) != predictor.n_features_in_:
-        raise ValueError(
-            f"{where}: {len(frame.columns)} columns of features, the network has "
-            f"{predictor.n_features_in_}"
-        )
-    return np.column_stack([_numbers(frame[name], where) for name in frame.columns])
 
 
 def _codes(labels: Sequence[str], predictor: Predictor) -> Tensor:
@@ -108,13 +90,15 @@ def _codes(labels: Sequence[str], predictor: Predictor) -> Tensor:
     return torch.tensor([known[label] for label in labels], dtype=torch.int64)
 
 
-def _target(frame: pd.DataFrame, features: Sequence[str], target: str, where: str) -> str:
+def _target(frame: pd.DataFrame, predictor: Predictor, target: str, where: str) -> str:
     """The column of the labels."""
-    columns = list(frame.columns)
+    columns = [str(column) for column in frame.columns]
     if target:
         if target not in columns:
             raise ValueError(f"{where}: no column target={target!r}; columns: {shown(columns)}")
         return target
+    names = predictor.feature_names_in_
+    features = [] if names is None else names.tolist()
     used = {*features, *(feature.split("=")[0] for feature in features)}
     usual = [name for name in columns if name.casefold() in TARGETS]
     others = [name for name in columns if name not in used] if features else []
@@ -123,26 +107,4 @@ def _target(frame: pd.DataFrame, features: Sequence[str], target: str, where: st
         raise ValueError(
             f"{where}: which column holds the labels? Say target=NAME; columns: {shown(columns)}"
         )
-    return str(found[0])
-
-
-def _feature(frame: pd.DataFrame, name: str, where: str) -> Floats:
-    """The values of one feature, [N]."""
-    if name in frame.columns:
-        return _numbers(frame[name], where)
-    category, _, value = name.partition("=")
-    if value and category in frame.columns:
-        column = frame[category]
-        texts = np.array(label_texts(column), dtype=object)
-        return np.where(column.isna(), np.nan, texts == value)
-    raise ValueError(f"{where}: no column {name!r}; columns: {shown(list(frame.columns))}")
-
-
-def _numbers(column: pd.Series, where: str) -> Floats:
-    numbers = pd.to_numeric(column.astype("object"), errors="coerce")
-    wrong = column[numbers.isna() & column.notna()]
-    if len(wrong):
-        raise ValueError(
-            f"{where}: column {column.name!r} holds {str(wrong.iloc[0])!r}, not a number"
-        )
-    return numbers.to_numpy(np.float64)
+    return found[0]

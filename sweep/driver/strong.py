@@ -32,9 +32,10 @@ from sweep.driver.kept import networks_of
 from sweep.driver.recorded import frame_of
 from sweep.errors import UserError
 from sweep.grid.trial import Trial
+from sweep.hashing import canonical
 from sweep.pack import assess, autoattack, train
 from sweep.pack.run import Job
-from sweep.results import schema, store, weights
+from sweep.results import identity, schema, store, weights
 from sweep.results.provenance import git_commit
 from sweep.uri import redacted
 
@@ -208,12 +209,15 @@ def _attacked(job: Job, net: Network, data: datasets.Dataset, pick: Row) -> Row:
         )
         problem = reports(check.found, 1, len(y))[0]
         flags = "certificate-refuted" if bool(check.refuted.any()) else ""
-    return pick | {
+    row = pick | {
         "attack": f"autoattack-{norm}",
+        "evaluation_options": canonical(autoattack.evaluation_options(len(y))),
         "accuracy": float(keeps.double().mean()),
         "num_samples": len(y),
+        "evaluation_fingerprint": None,
         "git_commit": job.settings.origin.git_commit,
         "device": train.device_name(device),
         "flags": flags,
         "error": problem,
     }
+    return row | {"evaluation_id": identity.evaluation_id(row)}

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from robust.networks import CNN, MLP
+from robust.networks import AnyPack
 from robust.predictor import PREPROCESSING
-from sweep import output
 from sweep.datasets import DataOptions
+from sweep.datasets.preprocessing import preprocessing
 from sweep.grid.packing import Pack
-from sweep.pack.preprocessing import preprocessing_of
 from sweep.results import weights
 from sweep.results.store import Folder
 
@@ -19,7 +18,7 @@ class UnwrittenWeightsError(OSError):
 
 
 def keep(
-    net: MLP | CNN,
+    net: AnyPack,
     pack: Pack,
     diverged_step: Sequence[int | None],
     folder: Folder,
@@ -40,9 +39,6 @@ def keep(
     sound = [p for p, step in enumerate(diverged_step) if step is None]
     if not sound:
         return
-    if not isinstance(net, MLP | CNN):
-        output.warn_once(f"networks {pack.first.network!r} are of a kind that cannot be kept")
-        return
     kept = net if len(sound) == len(pack) else net.subset(sound)
     trial_ids = [pack.trials[p].trial_id for p in sound]
     try:
@@ -54,6 +50,6 @@ def keep(
 def metadata_of(pack: Pack, options: DataOptions) -> dict[str, str]:
     """What the header of a pack's weights says of its data."""
     first = pack.first
-    rule = preprocessing_of(first.dataset, first.scaling, options, first.split_seed)
+    rule = preprocessing(first.dataset, first.scaling, options, first.split_seed)
     names = ("dataset", "dataset_hash", "scaling", "network")
     return {name: str(getattr(first, name)) for name in names} | {PREPROCESSING: rule.to_text()}

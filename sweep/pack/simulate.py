@@ -10,7 +10,8 @@ unless told otherwise.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,21 +33,67 @@ _EASE = {"linf": 1.0, "l2": 1.5, "l1": 3.0}  # radii scale with it
 _STRENGTH = {"fgsm": 0.9, "fgm": 0.8, "certified": 2.2}  # and shrink with that
 
 
+@dataclass(frozen=True)
+class _Asked:
+    """What is asked for of every trial of a pack, one entry per row.
+
+    Attributes:
+        ids: of the evaluations.
+        keys: the same as numbers, uint64.
+        counts: evaluated samples.
+        samples: the same by split.
+        grid_radii, shape, floor: grid radius, ease of the ball over strength of the attack, and
+            the accuracy that no radius goes below.
+    """
+
+    ids: tuple[str, ...]
+    keys: NDArray[np.uint64]
+    counts: NDArray[np.int64]
+    samples: Mapping[str, int]
+    grid_radii: Floats
+    shape: Floats
+    floor: Floats
+
+
+def _asked(rows: Sequence[Row], info: DatasetInfo) -> _Asked:
+    whole = {"validation": info.num_validation, "test": info.num_test}
+    limits = [json.loads(row.evaluation_options)["max_samples"] for row in rows]
+    counts = [
+        whole[row.split] if limit is None else min(limit, whole[row.split])
+        for row, limit in zip(rows, limits, strict=True)
+    ]
+    ids = tuple(row.evaluation_id for row in rows)
+    shape = [
+        _EASE[row.attack_norm] / _STRENGTH.get(row.attack.partition("-")[0], 1.0) for row in rows
+    ]
+    certified = np.array([row.attack.startswith("certified") for row in rows])
+    return _Asked(
+        ids,
+        np.array([int(one, 16) for one in ids], np.uint64),
+        np.array(counts),
+        {row.split: n for row, n in zip(rows, counts, strict=True)},
+        np.array([row.attack_grid_radius for row in rows]),
+        np.array(shape),
+        np.where(certified, 0.0, 1 / info.num_classes),
+    )
+
+
 def measure(pack: Pack, info: DatasetInfo, rows: Sequence[Row], training: Training) -> PackOutcome:
     """Make up what became of a pack; a trial's numbers depend neither on the pack nor on rows."""
-    made = tuple(_outcome(trial, len(pack), info, rows, training) for trial in pack.trials)
+    asked = _asked(rows, info)
+    made = tuple(_outcome(trial, len(pack), info, asked, training) for trial in pack.trials)
     return PackOutcome(made, "simulated")
 
 
 def _outcome(
-    trial: Trial, together: int, info: DatasetInfo, rows: Sequence[Row], training: Training
+    trial: Trial, together: int, info: DatasetInfo, asked: _Asked, training: Training
 ) -> Outcome:
     generator = np.random.default_rng(int(trial.trial_id, 16))
     lost = _diverged_step(trial)
     # So fast that a sweep's account of its time, which is real, does not notice.
     speed = _uniform(1e8, 1e9, "speed", trial.defense)
     return Outcome(
-        assessment(trial, info, rows),
+        Assessment({}, asked.samples) if lost else _assessment(trial, asked),
         diverged_step=lost,
         trained_together=together,
         steps_per_second=speed,
@@ -61,27 +108,16 @@ def _outcome(
     )
 
 
-def assessment(trial: Trial, info: DatasetInfo, rows: Sequence[Row]) -> Assessment:
+def _assessment(trial: Trial, asked: _Asked) -> Assessment:
     """The shares of so many samples that survive, by the law of the trial's accuracies."""
-    limits = [json.loads(row.evaluation_options)["max_samples"] for row in rows]
-    whole = {"validation": info.num_validation, "test": info.num_test}
-    counts = np.array(
-        [
-            whole[row.split] if limit is None else min(limit, whole[row.split])
-            for row, limit in zip(rows, limits, strict=True)
-        ]
-    )
-    law = _law(trial, info, rows)
-    noise = _noise(trial, rows) * np.sqrt(counts * law * (1 - law))
+    law, counts = _law(trial, asked), asked.counts
+    noise = _noise(trial, asked.keys) * np.sqrt(counts * law * (1 - law))
     accuracy = np.clip(np.round(counts * law + noise), 0, counts) / np.maximum(counts, 1)
-    ids = [row.evaluation_id for row in rows]
-    samples = {row.split: int(n) for row, n in zip(rows, counts, strict=True)}
-    return Assessment(dict(zip(ids, accuracy.tolist(), strict=True)), samples)
+    return Assessment(dict(zip(asked.ids, accuracy.tolist(), strict=True)), asked.samples)
 
 
-def _noise(trial: Trial, rows: Sequence[Row]) -> Floats:
+def _noise(trial: Trial, keys: NDArray[np.uint64]) -> Floats:
     """Standard normal numbers, [rows]: each its row's own, whatever the others are."""
-    keys = np.array([int(row.evaluation_id, 16) for row in rows], np.uint64)
     mixed = _mixed(keys ^ np.uint64(int(trial.trial_id, 16)))
     one, two = ((_mixed(mixed + np.uint64(i)) >> np.uint64(11)) / 2.0**53 for i in (1, 2))
     normal: Floats = np.sqrt(-2 * np.log1p(-one)) * np.cos(2 * np.pi * two)  # Box and Muller 1958
@@ -112,18 +148,13 @@ def _level(trial: Trial) -> float:
     return float(_uniform(0.7, 0.99, trial.dataset) * fit * cost)
 
 
-def _law(trial: Trial, info: DatasetInfo, rows: Sequence[Row]) -> Floats:
+def _law(trial: Trial, asked: _Asked) -> Floats:
     """The accuracy of each row, [rows]: half is lost at the defense's reach."""
-    certified = np.array([row.attack.startswith("certified") for row in rows])
-    shape = np.array(
-        [_EASE[row.attack_norm] / _STRENGTH.get(row.attack.partition("-")[0], 1.0) for row in rows]
-    )
     reach = _uniform(0.3, 0.9, trial.defense) * _uniform(0.7, 1.4, trial.dataset, trial.defense)
     reach *= 1 + trial.grid_radius / (1 + trial.grid_radius**2)
-    ratio = np.array([row.attack_grid_radius for row in rows]) / (reach * shape)
+    ratio = asked.grid_radii / (reach * asked.shape)
     decay = 1 / (1 + ratio ** _uniform(0.8, 1.7, "decay", trial.defense))
-    floor = np.where(certified, 0.0, 1 / info.num_classes)
-    law: Floats = floor + np.maximum(_level(trial) - floor, 0) * decay
+    law: Floats = asked.floor + np.maximum(_level(trial) - asked.floor, 0) * decay
     return law
 
 

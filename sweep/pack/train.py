@@ -17,7 +17,7 @@ from torch import Tensor
 
 from robust import networks
 from robust.evaluation.attack_batches import CHUNK_ROWS
-from robust.networks import CNN, MLP
+from robust.networks import AnyPack
 from robust.networks.linearization import Network
 from robust.train import TrainResult, train
 from robust.training.checkpoint import CheckpointFile
@@ -217,7 +217,7 @@ def assess_within_memory(
     return tuple(assessed)
 
 
-def initial_networks(pack: Pack, info: DatasetInfo) -> MLP | CNN:
+def initial_networks(pack: Pack, info: DatasetInfo) -> AnyPack:
     """The untrained networks of a pack, on the CPU."""
     first = pack.first
     return networks.build(

@@ -20,7 +20,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from robust import networks
-from robust.networks import CNN, MLP
+from robust.networks import AnyPack
 from robust.networks import files as network_files
 from robust.networks.join import join
 from sweep import files, output
@@ -50,10 +50,15 @@ def path_of(folder: Folder, pack_id: str) -> Path:
     return folder.path / "networks" / f"{pack_id}{SUFFIX}"
 
 
+def files_of(folder: Folder) -> list[Path]:
+    """The weights of all packs of an experiment, in a fixed order."""
+    return sorted(path_of(folder, "x").parent.glob(f"[!.]*{SUFFIX}"))
+
+
 def write(
     folder: Folder,
     pack_id: str,
-    net: MLP | CNN,
+    net: AnyPack,
     trial_ids: Sequence[str],
     metadata: Mapping[str, str] = _NOTHING,
 ) -> Path:
@@ -97,7 +102,7 @@ def find(root: Path) -> dict[str, Location]:
     return _located(sorted(root.glob(f"*/networks/[!.]*{SUFFIX}")))
 
 
-def load(where: Path | Index, trial_ids: Sequence[str]) -> MLP | CNN:
+def load(where: Path | Index, trial_ids: Sequence[str]) -> AnyPack:
     """Read trained networks as one pack, in the order asked for, on the CPU.
 
     All bytes of the files are compared with their checksums. A damaged file is set aside.
@@ -178,7 +183,8 @@ def check(path: Path) -> None:
 def prune(folder: Folder, wanted: Container[str]) -> int:
     """Keep the weights of some trials of an experiment, each once, and delete the others.
 
-    The caller holds the experiment's lock. A file of which some are kept is written anew.
+    The caller holds the experiment's lock. A file of which some are kept is written anew, and what
+    killed processes left half-written is deleted.
 
     Args:
         wanted: the trials to keep.
@@ -188,7 +194,9 @@ def prune(folder: Folder, wanted: Container[str]) -> int:
     """
     dropped = 0
     seen: set[str] = set()
-    for path in sorted(path_of(folder, "x").parent.glob(f"[!.]*{SUFFIX}")):
+    for half in path_of(folder, "x").parent.glob(".*"):  # ours, and those of safetensors itself
+        half.unlink(missing_ok=True)
+    for path in files_of(folder):
         try:
             there = trials_of(path)
             kept = [trial for trial in there if trial in wanted and trial not in seen]
@@ -232,7 +240,7 @@ def _sound_trials(path: Path) -> list[str]:
         return []
 
 
-def _sound_trials_and_pack(path: Path) -> tuple[list[str], MLP | CNN] | None:
+def _sound_trials_and_pack(path: Path) -> tuple[list[str], AnyPack] | None:
     """What a file holds; None where it is gone or damaged."""
     try:
         check(path)

@@ -219,3 +219,33 @@ def test_options_that_differ_between_data_sets_are_pointed_out() -> None:
     hinge = rows_of("c", 0.5, 0.6, dataset="wine", training_options=options_of(loss="hinge"))
     (line,) = [line for line in notes(records_of(large, hinge)) if "differ between" in line]
     assert line == "loss differ between data sets: cross-entropy on digits; hinge on wine"
+
+
+def test_trials_measured_by_other_rules_are_told_apart() -> None:
+    def measured(trial: str, engine: str, rate: float) -> Rows:
+        rules = json.dumps({"engine": engine, "max_samples": None, "nested": []})
+        return rows_of(trial, 0.5, 0.6, learning_rate=rate, evaluation_options=rules)
+
+    records = records_of(
+        measured("a", "packed", 1.0), measured("b", "packed", 0.1), measured("c", "foolbox", 0.01)
+    )
+    assert records.trials["trial_id"].sort().to_list() == ["a", "b"]
+    assert any("rules of measurement" in line and "foolbox" in line for line in notes(records))
+
+
+def test_smaller_radii_that_count_as_well_tell_no_trials_apart() -> None:
+    rows = [
+        rows_of("a", 0.5, 0.6, attack_grid_radius=radius, learning_rate=rate,
+                evaluation_options=json.dumps({"nested": smaller, "max_samples": 7}))
+        for radius, rate, smaller in ((0.1, 1.0, []), (0.2, 1.0, [0.1]))
+    ]  # fmt: skip
+    assert notes(records_of(*rows)) == []
+
+
+def test_rows_on_more_samples_count_and_the_others_are_named() -> None:
+    few = rows_of("a", 0.9, 0.9, num_samples=10)
+    many = rows_of("a", 0.5, 0.6, num_samples=500)
+    for order in ((few, many), (many, few)):
+        records = records_of(*order)
+        assert records.test["num_samples"].to_list() == [500]
+        assert any("2 rows on fewer samples are left out" in line for line in notes(records))

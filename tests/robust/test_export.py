@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from robust import networks
+from robust import attacks, certify, networks
 from robust.export import FORMATS, export, read_program
 from robust.networks import CNN, MLP
 from robust.predictor import Predictor
@@ -97,3 +98,44 @@ def test_mistakes_are_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         export(net, tmp_path / "net", "onnx")
     assert list(tmp_path.iterdir()) == []
     assert set(FORMATS) == {"torch", "onnx", "safetensors"}
+
+
+def elsewhere(kind: str) -> tuple[torch.nn.Sequential, torch.Tensor, torch.Tensor]:
+    """A model as one has it from elsewhere, images for it, and the same as rows."""
+    torch.manual_seed(0)
+    if kind == "dense":
+        images = torch.rand(6, 1, 28, 28)
+        sides = (784, 100, 100, 10)
+        layers: list[torch.nn.Module] = [torch.nn.Flatten()]
+        for rows, columns in itertools.pairwise(sides):
+            layers += [torch.nn.Linear(rows, columns), torch.nn.ReLU()]
+        return torch.nn.Sequential(*layers[:-1]).eval(), images, images.flatten(1)
+    images = torch.rand(6, 1, 12, 12)
+    model = torch.nn.Sequential(
+        *(torch.nn.Conv2d(1, 6, 5, padding=2), torch.nn.ReLU(), torch.nn.MaxPool2d(2)),
+        *(torch.nn.Conv2d(6, 16, 5, padding=2), torch.nn.ReLU(), torch.nn.MaxPool2d(2)),
+        *(torch.nn.Flatten(), torch.nn.Linear(144, 84), torch.nn.ReLU(), torch.nn.Linear(84, 10)),
+    )
+    return model.eval(), images, images.permute(0, 2, 3, 1).flatten(1)
+
+
+@pytest.mark.parametrize("kind", ["dense", "convolutional"])
+def test_model_from_elsewhere_goes_the_whole_way(kind: str, tmp_path: Path) -> None:
+    runtime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    model, images, x = elsewhere(kind)
+    wanted = model(images).detach()
+    net = networks.from_sequential(model)
+    torch.testing.assert_close(net(x)[0].detach(), wanted, rtol=1e-6, atol=1e-6)
+    y = wanted.argmax(dim=1)
+    x_adv = attacks.get("pgd-linf")(net, x, y, 0.02, bounds=(0.0, 1.0))
+    assert float((x_adv - x).abs().max()) <= 0.02 + 1e-6
+    assert certify.certified(net, x[:2], y[:2], 1e-4).all()
+    networks.save(net, tmp_path / "net.safetensors")
+    again = networks.load(tmp_path / "net.safetensors")
+    assert all(map(torch.equal, again.parameters(), net.parameters()))
+    torch.testing.assert_close(again(x), net(x), rtol=1e-6, atol=1e-6)
+    export(again, tmp_path / "net.onnx", "onnx")
+    session = runtime.InferenceSession(tmp_path / "net.onnx", providers=["CPUExecutionProvider"])
+    (found,) = session.run(None, {"features": x.numpy()})
+    np.testing.assert_allclose(found, wanted.numpy(), rtol=1e-6, atol=1e-6)

@@ -139,3 +139,19 @@ def test_images_are_flat_rows(tmp_path: Path) -> None:
     np.testing.assert_allclose(
         Predictor(net, rule).decision_function(raw), wanted, rtol=1e-5, atol=1e-6
     )
+
+
+class Knot(MLP):
+    """Networks that are no chain of layers."""
+
+    def to_sequential(self, index: int) -> torch.nn.Sequential:
+        """Refuse."""
+        raise ValueError("no chain")
+
+
+def test_network_that_is_no_chain_is_taken_whole() -> None:
+    net = pack()
+    knot = Knot(list(net.weights), list(net.biases))
+    wanted = Predictor(net, RULE, index=1).decision_function(RAW)
+    found = Predictor(knot, RULE, index=1).decision_function(RAW)
+    np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5)

@@ -65,6 +65,12 @@ def test_failed_write_leaves_the_file_before(
     assert [file.name for file in tmp_path.iterdir()] == ["net"]
 
 
+def test_folder_that_is_not_there_is_an_error_of_the_system(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="cannot be written: ") as error:
+        networks.save(PACKS["mlp"], tmp_path / "absent" / "net")
+    assert "\n" not in str(error.value)
+
+
 def test_every_cut_file_is_refused_by_name(tmp_path: Path) -> None:
     networks.save(PACKS["mlp64"], tmp_path / "whole")
     whole, path = (tmp_path / "whole").read_bytes(), tmp_path / "cut"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -14,11 +15,13 @@ import torch
 
 from robust import attacks, certify, networks
 from robust.export import read_program
+from robust.norms import Norm
 from robust.predictor import Predictor
 from robust_sweep import cli, run, selection
 from sweep import datasets
 from sweep.datasets import DataOptions
 from sweep.driver import kept
+from sweep.driver import networks as driver_networks
 from sweep.results import store, weights
 from sweep.results.lock import locked
 
@@ -225,6 +228,53 @@ def test_rows_are_certified(results: Path, rows: Path, capsys: pytest.CaptureFix
         assert share == pytest.approx(float(proven.double().mean()))
 
 
+@pytest.mark.parametrize(
+    ("given", "norm", "method"),
+    [
+        ((), "l1", "rub"),
+        (("norm=linf",), "linf", "best"),
+        (("method=vertex-crown",), "l1", "vertex-crown"),
+    ],
+)
+def test_proof_is_the_one_asked_for(
+    given: tuple[str, ...],
+    norm: Norm,
+    method: str,
+    results: Path,
+    rows: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    trial, out = max(recorded(results)), tmp_path / "out.csv"
+    where = (f"results={results}", f"out={out}", "radii=0,0.1")
+    assert called("certify", trial, str(rows), *given, *where) == 0
+    assert f"certified by {method}, {norm} radii" in capsys.readouterr().out
+    predictor, x, y = predictor_of(results, trial)
+    radii = certify.certified_radius(predictor.net, x, y, norm=norm, method=method)[0]
+    found = pl.read_csv(out)["certified radius"].to_list()
+    assert found == pytest.approx(radii.tolist(), rel=1e-5)
+
+
+def test_feature_that_cannot_be_moved_is_left_out_of_the_proof(
+    results: Path, rows: Path, tmp_path: Path
+) -> None:
+    trial = max(recorded(results))
+    predictor, x, y = predictor_of(results, trial)
+    assert predictor.feature_names_in_ is not None
+    first, second = predictor.feature_names_in_[[0, 2]].tolist()
+    found = []
+    for costs in ("", f"{first}:inf,{second}:4"):
+        out = tmp_path / f"{bool(costs)}.csv"
+        where = (f"results={results}", f"out={out}", "radii=0", f"costs={costs}", "method=best")
+        assert called("certify", trial, str(rows), *where) == 0
+        found.append(pl.read_csv(out)["certified radius"])
+    assert (found[1] >= found[0] * (1 - 1e-6)).all()
+    wanted = certify.certified_radius(
+        predictor.net, x, y, method="best", costs=[math.inf, 1, 4, 1]
+    )[0]
+    assert found[1].to_list() == pytest.approx(wanted.tolist(), rel=1e-5)
+
+
 def test_selected_networks_are_listed_and_the_others_pruned(
     copy: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -277,6 +327,12 @@ def test_pruning_waits_for_no_sweep(copy: Path, capsys: pytest.CaptureFixture[st
     assert "networks deleted" in capsys.readouterr().out
 
 
+def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert called("--help") == 0
+    said = capsys.readouterr().out
+    assert all(f"networks {name}" in said for name in driver_networks.COMMANDS)
+
+
 MISTAKES = {
     "no command": ((), "command '' is unknown; usage: robust-sweep networks"),
     "no trial": (("export",), "export takes one trial"),
@@ -286,11 +342,14 @@ MISTAKES = {
     "all pruned": (("prune",), "say of which experiment=NAME"),
     "unknown format": (("export", "a", "format=pickle"), "unknown format 'pickle'; known: torch"),
     "unknown attack": (("attack", "a", "b", "attack=none"), "unknown attack 'none'"),
+    "unknown norm": (("certify", "a", "b", "norm=l3"), "norm=l3: unknown norm 'l3'"),
+    "unknown proof": (("certify", "a", "b", "method=x"), "method=x: unknown method 'x'; known: "),
+    "costs of letters": (("certify", "a", "b", "costs=age"), "costs=age: must be as in age:inf"),
     "radii of letters": (("certify", "a", "b", "radii=x"), "radii=x: must be numbers"),
     "dashes": (("list", "--verbose"), "unknown argument '--verbose'"),
     "neither true nor false": (("list", "selected=1"), "selected=1: must be true or false"),
     "unknown trial": (("export", "0" * 16), "has no record"),
-    "unknown key": (("list", "norm=l1"), "unknown argument 'norm=l1'"),
+    "unknown key": (("list", "order=l1"), "unknown argument 'order=l1'"),
     "unknown experiment": (("list", "experiment=nope"), f"known: {NAME}"),
 }
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
@@ -13,7 +12,13 @@ from robust.predictor import Predictor
 from robust.preprocessing import Preprocessing
 from sweep.driver.rows import read_features, read_rows
 
-NAMED = Preprocessing("affine", (3,), ("bad", "good"), ("a", "colour=red", "colour=blue"))
+NAMED = Preprocessing(
+    "affine",
+    (3,),
+    ("bad", "good"),
+    ("a", "colour=red", "colour=blue"),
+    categories=(("colour", ("red", "blue", "green")),),
+)
 PIXELS = Preprocessing("affine", (2, 1, 1), ("0", "1"), unit=(255.0,))
 CODES = Preprocessing("affine", (2,), (), ("a", "b"))
 
@@ -36,8 +41,7 @@ def test_columns_are_found_by_name_and_categories_made_again(tmp_path: Path) -> 
     assert rows.y.tolist() == [1, 0, 0]
     assert rows.names == ("good", "bad", "bad")
     raw = read_features(path, predictor(NAMED))
-    np.testing.assert_array_equal(raw[:2], [[1.0, 1, 0], [2.5, 0, 1]])
-    assert np.isnan(raw[2]).all()
+    assert torch.equal(predictor(NAMED).inputs(raw), wanted)
 
 
 def test_encoded_columns_are_taken_as_they_are(tmp_path: Path) -> None:
@@ -50,7 +54,7 @@ def test_pixels_are_all_columns_beside_the_target(tmp_path: Path) -> None:
     rows = read_rows(path, predictor(PIXELS))
     torch.testing.assert_close(rows.x, torch.tensor([[1.0, 0.0], [0.2, 0.4]]))
     assert rows.y.tolist() == [1, 0]
-    assert read_features(path, predictor(PIXELS)).tolist() == [[255, 0], [51, 102]]
+    assert read_features(path, predictor(PIXELS)).to_numpy().tolist() == [[255, 0], [51, 102]]
 
 
 def test_classes_without_names_are_numbers(tmp_path: Path) -> None:
@@ -59,7 +63,10 @@ def test_classes_without_names_are_numbers(tmp_path: Path) -> None:
 
 
 def test_features_need_no_labels(tmp_path: Path) -> None:
-    assert read_features(written(tmp_path, "b,a\n1,2\n"), predictor(CODES)).tolist() == [[2, 1]]
+    features = read_features(written(tmp_path, "b,a\n1,2\n"), predictor(CODES))
+    assert predictor(CODES).inputs(features).tolist() == [[2, 1]]
+    with pytest.raises(ValueError, match=r"rows\.csv: no column 'b'; columns: a"):
+        read_features(written(tmp_path, "a\n1\n"), predictor(CODES))
 
 
 MISTAKES = {
@@ -71,10 +78,16 @@ MISTAKES = {
     ),
     "code": (CODES, "a,b,class\n1,2,x\n", "", "unknown class 'x'; known: 0, 1"),
     "absent": (NAMED, "a,target\n1,bad\n", "", "no column 'colour=red'; columns: a"),
+    "category": (
+        NAMED,
+        "a,colour,target\n1,pink,bad\n",
+        "",
+        "column 'colour' holds 'pink', which no row had in training; known: red, blue, green",
+    ),
     "text": (CODES, "a,b,class\n1,far,0\n", "", "column 'b' holds 'far', not a number"),
     "target": (CODES, "a,b,class\n1,2,0\n", "kind", "no column target='kind'; columns: a, b, cla"),
     "which": (CODES, "a,b,c,d\n1,2,0,1\n", "", "which column holds the labels? Say target=NAME"),
-    "pixels": (PIXELS, "label,p0\n1,3\n", "", "1 columns of features, the network has 2"),
+    "pixels": (PIXELS, "label,p0\n1,3\n", "", "x must have shape (N, 2), got (1, 1)"),
     "none": (CODES, "a,b,class\n", "", "no rows"),
     "infinite": (CODES, "a,b,class\n1,inf,0\n", "", "x must be finite or NaN"),
     "empty": (CODES, "", "", "the file is empty"),

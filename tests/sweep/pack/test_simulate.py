@@ -10,7 +10,6 @@ from sweep.config.schema import Training
 from sweep.grid.packing import Pack
 from sweep.grid.rows import wanted_rows
 from sweep.grid.trial import Trial
-from sweep.pack import simulate
 from sweep.pack.monitor import CHECKED_GRID_RADII, CHECKED_NORMS
 from sweep.pack.outcome import Outcome
 from sweep.pack.simulate import measure
@@ -59,11 +58,11 @@ def test_accuracies_are_counts_of_the_samples_and_fall_with_the_radius() -> None
 
 
 def test_row_is_the_same_whatever_else_is_asked_for() -> None:
-    trial = long()[0]
-    whole = simulate.assessment(trial, info(), ROWS).accuracy
+    (whole,) = made(long()[0])
     for some in (ROWS[::3], ROWS[:1]):
-        part = simulate.assessment(trial, info(), some).accuracy
-        assert part == {row.evaluation_id: whole[row.evaluation_id] for row in some}
+        (part,) = measure(Pack((long()[0],)), info(), some, TRAINING).trials
+        ids = [row.evaluation_id for row in some]
+        assert part.assessment.accuracy == {one: whole.assessment.accuracy[one] for one in ids}
 
 
 def test_curve_rises_and_ends_with_the_training() -> None:

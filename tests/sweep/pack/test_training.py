@@ -24,6 +24,7 @@ from sweep.pack import checkpoints, run
 from sweep.pack import train as training
 from sweep.pack.run import Job, run_pack
 from sweep.pack.train import out_of_memory
+from sweep.results import fingerprint
 from tests.robust.tape import TapeRecorder
 from tests.sweep.helpers import config, dataset, jobs, one_job
 
@@ -133,6 +134,15 @@ def test_checkpoint_of_other_training_options_is_ignored(tmp_path: Path) -> None
     other = replace(before.settings.training, bound_checks=1.0)
     after = replace(before, settings=replace(before.settings, training=other))
     assert run_pack(after).resumed_step == 0
+
+
+def test_checkpoint_of_other_code_is_ignored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = job(tmp_path, "nominal")
+    interrupted(begun)
+    monkeypatch.setattr(fingerprint, "of_training", lambda defense, network: "0" * 12)
+    assert run_pack(begun).resumed_step == 0
 
 
 def test_begun_packs_stay_as_they_are_when_the_rest_is_cut_anew(tmp_path: Path) -> None:

@@ -180,6 +180,14 @@ def test_pruning_keeps_each_wanted_network_once(folder: Folder) -> None:
     assert list(path.parent.iterdir()) == []
 
 
+def test_pruning_removes_what_is_half_written(folder: Folder) -> None:
+    path = weights.write(folder, "pack", pack(1), ["a"])
+    for name in (".tmpx5Yz", f".tmp-0123-{path.name}"):
+        path.with_name(name).write_bytes(b"half")
+    weights.prune(folder, {"a"})
+    assert list(path.parent.iterdir()) == [path]
+
+
 def test_pruning_sets_a_damaged_file_aside(
     folder: Folder, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -10,28 +10,28 @@ from types import MappingProxyType
 import numpy as np
 
 from robust.preprocessing import Preprocessing
-from sweep import datasets
-from sweep.datasets import DataOptions
+from sweep.datasets.loading import raw_and_split
 from sweep.datasets.scaling import scalings, statistics
-from sweep.datasets.values import Indices, RawData
+from sweep.datasets.values import DataOptions, Indices, RawData
 
 
 @lru_cache(maxsize=4)
-def preprocessing_of(
-    name: str, scaling: str, options: DataOptions, split_seed: int
-) -> Preprocessing:
+def preprocessing(name: str, scaling: str, options: DataOptions, split_seed: int) -> Preprocessing:
     """Return the rule of `datasets.load` with the same arguments, with the training statistics.
 
     Raises:
         ValueError: the source, the name or the scaling is unknown, or the data are unusable.
     """
-    raw, indices = datasets.raw_and_split(name, options, split_seed)
+    raw, indices = raw_and_split(name, options, split_seed)
     known = {key: rule for (vision, key), rule in RULES.items() if vision == raw.is_vision}
     if scaling not in known:
         raise ValueError(f"scaling={scaling!r}: not allowed for {name}; known: {', '.join(known)}")
     made = known[scaling](raw, indices)
     bounds = scalings(raw.is_vision)[scaling].bounds
-    return replace(made, classes=raw.classes, features=raw.features, bounds=bounds)
+    categories = tuple((group.column, group.values) for group in raw.groups)
+    return replace(
+        made, classes=raw.classes, features=raw.features, bounds=bounds, categories=categories
+    )
 
 
 def _standardized(raw: RawData, indices: Indices) -> Preprocessing:
