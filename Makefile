@@ -32,8 +32,8 @@ quickstart: $(STAMP)  ## Train 128 networks on four real data sets and draw the 
 	@echo
 	@echo "Browse every run: make ui   (MLflow on http://127.0.0.1:5000, this machine only)"
 
-ui: $(STAMP)  ## Open MLflow's pages on the results (localhost only)
-	$(BIN)/mlflow ui --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1 --port 5000 --workers 1
+ui: $(STAMP)  ## Serve MLflow's pages on the results (localhost only) and print their addresses
+	$(BIN)/robust-sweep ui
 
 test: $(TEST)  ## Run the whole test suite (slow and gpu ones apart)
 	$(BIN)/python -m pytest -q

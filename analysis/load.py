@@ -24,9 +24,11 @@ from analysis.recordings import (
     once,
     recordings_of,
     repetition_notes,
+    rules_of,
     values_of,
 )
 from analysis.records import Provenance, Records
+from analysis.rises import with_rises
 
 _IS_CNN = pl.col("network").str.starts_with("cnn")
 _IMAGE_SETS = [spelling for known in SPELLINGS.values() for spelling in known]
@@ -88,6 +90,7 @@ def _assemble(rows: pl.LazyFrame, strong: pl.LazyFrame, source: Source, asked: _
     )
     cells = cells_of(measured)
     values, again = once(check_values(values_of(measured, numbered, cells), numbered.trials))
+    rules = rules_of(rows, numbered)
     trials = numbered.trials.with_columns(family=_FAMILY)
     found = [
         *_absent(source, trials, asked.whole),
@@ -95,7 +98,7 @@ def _assemble(rows: pl.LazyFrame, strong: pl.LazyFrame, source: Source, asked: _
     ]
     parts = trials.partition_by("leaky") if not trials.is_empty() else [trials]
     main, *with_label = (
-        _records(part, values, cells, source, asked)
+        _records(part, values, cells, rules, source, asked)
         for part in sorted(parts, key=lambda part: part["leaky"].any())
     )
     theirs = (f"leaky trials: {note}" for side in with_label for note in side.provenance.notes)
@@ -107,6 +110,7 @@ def _records(
     trials: pl.DataFrame,
     values: pl.DataFrame,
     cells: pl.DataFrame,
+    rules: pl.DataFrame,
     source: Source,
     asked: _Asked,
 ) -> Records:
@@ -117,7 +121,8 @@ def _records(
     """
     values = _of(trials, values)
     trials = _derive(trials, values, cells)
-    told, protocols = tell_apart(trials, values, cells)
+    trials = with_rises(trials, values, cells)
+    told, protocols = tell_apart(trials, values, cells, rules)
     kept = told.filter(pl.col("protocol") == asked.protocol)
     if kept.is_empty() and asked.whole and not told.is_empty():
         most = max(p.number for p in protocols)

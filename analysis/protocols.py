@@ -8,24 +8,25 @@ was made up. It is a mapping of fields to values; two agree where no field has t
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import polars as pl
 
 from analysis.autoattack import PREFIX
 from analysis.names import image_set, label
-from sweep.results.schema import ROW_OPTIONS, compared_options
 
 Field = tuple[str, str]  # (kind, what it is of): the radii of an attack, the data of a split
 Fields = Mapping[Field, str]
 Common = frozenset[tuple[Field, str]]
 Member = tuple[dict[str, object], Fields]  # one signature's counts and fields
 
-STEPS, OPTIONS, SIMULATED = "steps", "options", "simulated"
+STEPS, FIELDS, SIMULATED = "steps", "fields of the defense", "simulated"
 DATA, TRAINING_RADII, ATTACK_RADII = "data", "training radii", "attack radii"
 VALIDATION_SAMPLES, TEST_SAMPLES = "validation samples", "test samples"
+RULES = "rules of measurement"
 _OF_ONE_SET = (DATA, TRAINING_RADII, VALIDATION_SAMPLES, TEST_SAMPLES)
 NAMED = 3  # data sets that a note names
 _CLOSE = 1e-4  # of two ratios of radii, relative
@@ -50,7 +51,7 @@ class Protocol:
 
 
 def tell_apart(
-    trials: pl.DataFrame, values: pl.DataFrame, cells: pl.DataFrame
+    trials: pl.DataFrame, values: pl.DataFrame, cells: pl.DataFrame, rules: pl.DataFrame
 ) -> tuple[pl.DataFrame, tuple[Protocol, ...]]:
     """Return the trials with the number of their `protocol`, and all protocols.
 
@@ -58,8 +59,9 @@ def tell_apart(
         trials: one row per trial, with `family` and a known `num_features`.
         values: rows `trial, cell, attack_radius, accuracy, num_samples, is_test`.
         cells: `cell, attack, attack_grid_radius`.
+        rules: `trial, attack, rules`: how each trial was measured.
     """
-    signed = _signatures(trials, values, cells)
+    signed = _signatures(trials, values, cells, rules)
     counts = (
         signed.signatures.join(trials.select("trial", *_GROUP, "status"), on="trial")
         .group_by(*_GROUP, "signature")
@@ -131,17 +133,17 @@ def without(told: pl.DataFrame, analysed: int) -> list[str]:
 
 
 def mixture(trials: pl.DataFrame) -> list[str]:
-    """Say, if so, that steps or options differ between data sets that ranks put together.
-
-    The bound on samples is left out: it is recorded only where a data set has more.
-    """
+    """Say, if so, that steps or options differ between data sets that ranks put together."""
     lines = []
-    trials = trials.with_columns(_compared(trials[OPTIONS], (*ROW_OPTIONS, "max_samples")))
-    for name in (STEPS, OPTIONS):
-        sets = trials.group_by(name).agg(pl.col("dataset").unique().sort()).sort(name)
+    steps = _items(trials, STEPS, pl.lit(""), pl.col("steps"))
+    items = pl.concat([steps, _of_options(trials).filter(pl.col("kind") != FIELDS)])
+    items = items.join(trials.select("trial", "dataset"), on="trial")
+    for (kind,), own in items.group_by("kind", maintain_order=True):
+        sets = own.group_by("value").agg(pl.col("dataset").unique().sort())
         if sets.height > 1:
-            each = (f"{value} on {_names(names)}" for value, names in sets.iter_rows())
-            lines.append(f"{name} differ between data sets: {'; '.join(each)}")
+            ordered = sets.sort(pl.col("value").cast(pl.Float64, strict=False), "value")
+            each = (f"{value} on {_names(names)}" for value, names in ordered.iter_rows())
+            lines.append(f"{kind} differ between data sets: {'; '.join(each)}")
     return lines
 
 
@@ -212,8 +214,12 @@ class _Signed:
         return {(kind, of): value for kind, of, value in found}
 
 
-def _signatures(trials: pl.DataFrame, values: pl.DataFrame, cells: pl.DataFrame) -> _Signed:
-    rows = pl.concat([_of_training(trials), _of_evaluation(trials, values, cells)])
+def _signatures(
+    trials: pl.DataFrame, values: pl.DataFrame, cells: pl.DataFrame, rules: pl.DataFrame
+) -> _Signed:
+    own = rules.join(trials.select("trial"), on="trial", how="semi")
+    measured = _items(own, RULES, pl.col("attack"), pl.col("rules"))
+    rows = pl.concat([_of_training(trials), _of_evaluation(trials, values, cells), measured])
     known = rows.select("kind", "of", "value").unique().sort("kind", "of", "value")
     numbered = rows.join(known.with_row_index("item"), on=["kind", "of", "value"])
     signatures = (
@@ -257,9 +263,7 @@ def _of_training(trials: pl.DataFrame) -> pl.DataFrame:
     return pl.concat(
         [
             _items(trials, STEPS, none, pl.col("steps")),
-            _items(
-                trials.with_columns(_compared(trials["options"])), OPTIONS, none, pl.col("options")
-            ),
+            _of_options(trials),
             _items(trials, SIMULATED, none, pl.col("simulated")),
             _items(trials, DATA, pl.col("split_seed"), pl.col("dataset_hash")),
             _items(
@@ -272,18 +276,47 @@ def _of_training(trials: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _compared(options: pl.Series, without: Sequence[str] = ROW_OPTIONS) -> pl.Series:
-    """Return the options of trials without some of them: what tells accuracies apart.
+def _of_options(trials: pl.DataFrame) -> pl.DataFrame:
+    """Return what each trial's options say, and whether they are recorded.
 
     Raises:
         ValueError: options that are no JSON mapping.
     """
-    known = options.unique().to_list()
+    rows = []
+    for text in trials["training_options"].drop_nulls().unique(maintain_order=True):
+        options = _mapping(text)
+        fields = options.pop("defense", None)
+        if fields is not None:
+            rows.append((text, FIELDS, True, _text(fields)))
+        rows += [
+            (text, key, False, value if isinstance(value, str) else _text(value))
+            for key, value in options.items()
+            if key != "keep_target_column"  # such records are marked leaky
+        ]
+    schema = {"training_options": pl.String, "kind": pl.String, "own": pl.Boolean}
+    known = pl.DataFrame(rows, schema={**schema, "value": pl.String}, orient="row")
+    of = pl.when("own").then("defense").otherwise(pl.lit(""))
+    found = (
+        trials.select("trial", "defense", "training_options")
+        .join(known, on="training_options")
+        .select("trial", "kind", of.alias("of"), "value")
+    )
+    recorded = pl.col("training_options").is_null().replace_strict({True: "no", False: "yes"})
+    return pl.concat([found, _items(trials, "options recorded:", pl.lit(""), recorded)])
+
+
+def _text(value: object) -> str:
+    return json.dumps(value, sort_keys=True)
+
+
+def _mapping(text: str) -> dict[str, object]:
     try:
-        kept = {text: compared_options(text, without) for text in known}
-    except (ValueError, AttributeError) as error:
-        raise ValueError(f"column options of the records is no JSON mapping: {error}") from error
-    return options.replace_strict(list(kept), list(kept.values()), return_dtype=pl.String)
+        options = json.loads(text)
+    except ValueError as error:
+        options = error
+    if not isinstance(options, dict):
+        raise ValueError(f"column training_options of the records is no JSON mapping: {options}")
+    return options
 
 
 def _of_evaluation(

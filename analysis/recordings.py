@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 
 import polars as pl
@@ -11,8 +12,11 @@ from analysis.names import NORMS
 from analysis.records import CELL
 from sweep.results.schema import SCHEMA_VERSION, SPLITS, STATUSES
 
-VALUE_COLUMNS = ("split", *CELL, "attack_radius", "accuracy", "num_samples")
-TRIAL_COLUMNS = tuple(name for name in RECORD_TYPES if name not in VALUE_COLUMNS)
+VALUE_COLUMNS = (
+    *("split", *CELL, "attack_radius", "accuracy", "num_samples"),
+    *("evaluation_id", "evaluation_options", "evaluation_fingerprint"),
+)
+TRIAL_COLUMNS = tuple(name for name in RECORD_TYPES if name not in (*VALUE_COLUMNS, "flags"))
 RECORDING = ("trial_id", "pack_id", "status")
 SAME = 1e-6  # accuracies closer than this are equal: some were written as float32
 NAMED = 3  # trials that a note names
@@ -35,11 +39,64 @@ class Numbered:
 
 
 def recordings_of(rows: pl.LazyFrame) -> pl.DataFrame:
-    """Return one row per recording of a trial; a trial that was run twice has two."""
-    recordings = rows.select(TRIAL_COLUMNS)
-    return collected(
-        recordings.unique([*RECORDING, "schema_version"], keep="first", maintain_order=True)
+    """Return one row per recording of a trial; a trial that was run twice has two.
+
+    Rows that were added to a network later belong to its recording. Its `flags` are those of all
+    its rows.
+    """
+    recordings = collected(
+        rows.select(TRIAL_COLUMNS).unique(
+            [*RECORDING, "schema_version"], keep="first", maintain_order=True
+        )
     )
+    flagged = rows.filter(pl.col("flags") != "").select(*RECORDING, "flags").unique()
+    flags = (
+        collected(flagged)
+        .with_columns(pl.col("flags").str.split(" "))
+        .explode("flags")
+        .group_by(RECORDING)
+        .agg(pl.col("flags").unique().sort().str.join(" "))
+    )
+    return recordings.join(flags, on=RECORDING, how="left", maintain_order="left").with_columns(
+        pl.col("flags").fill_null("")
+    )
+
+
+def rules_of(rows: pl.LazyFrame, numbered: Numbered) -> pl.DataFrame:
+    """Return how each trial was measured: `trial, attack, rules`, the rules being JSON.
+
+    Which samples counts is left out, which the number of samples tells, and so is which smaller
+    radii count as well, which is another list at every radius.
+
+    Raises:
+        ValueError: rules that are no JSON mapping.
+    """
+    measured = rows.filter(pl.col("evaluation_options").is_not_null())
+    found = collected(measured.select(*RECORDING, "attack", "evaluation_options").unique())
+    texts = found["evaluation_options"].unique().to_list()
+    rules = found.select(
+        *RECORDING,
+        "attack",
+        rules=pl.col("evaluation_options").replace_strict(
+            texts, [_without_lists(text) for text in texts], return_dtype=pl.String
+        ),
+    ).unique()
+    return (
+        rules.join(numbered.trial_of, on=RECORDING)
+        .group_by("trial", "attack")
+        .agg(pl.col("rules").unique().sort().str.join(" and "))
+    )
+
+
+def _without_lists(text: str) -> str:
+    try:
+        rules = json.loads(text)
+    except ValueError as error:
+        rules = error
+    if not isinstance(rules, dict):
+        raise ValueError(f"column evaluation_options of the records is no JSON mapping: {rules}")
+    own = {key: v for key, v in rules.items() if key not in ("max_samples", "nested")}
+    return json.dumps(own, sort_keys=True)
 
 
 def number(recordings: pl.DataFrame) -> Numbered:
@@ -139,8 +196,9 @@ def check_values(values: pl.DataFrame, trials: pl.DataFrame) -> pl.DataFrame:
 def once(values: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Return the values with one row per trial, cell and split, and the rows that were left out.
 
-    Of several the first in turn that has an accuracy counts. The rows left out have `differs`:
-    another accuracy, radius or number of samples than the row that counts.
+    Of several one that has an accuracy counts, of these one on the most samples, and of these the
+    first in turn. The rows left out have `differs`: another accuracy, radius or number of samples
+    than the row that counts.
     """
     most = values["cell"].max()
     width = 1 + (most if isinstance(most, int) else 0)
@@ -148,7 +206,8 @@ def once(values: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     if values.select(place.n_unique()).item() == values.height:
         return values.drop("turn", strict=False), values.clear().with_columns(differs=False)
     turns = ["turn"] if "turn" in values.columns else []
-    ordered = values.sort(pl.col("accuracy").is_null(), *turns, maintain_order=True)
+    samples = pl.col("num_samples")
+    ordered = values.sort(pl.col("accuracy").is_null(), -samples, *turns, maintain_order=True)
     numbers = ordered.with_columns(copy=pl.int_range(pl.len()).over(_PLACE))
     first = numbers.filter(pl.col("copy") == 0).drop("copy", *turns)
     again = numbers.filter(pl.col("copy") > 0).join(first, on=_PLACE, suffix="_first")
@@ -163,6 +222,12 @@ def once(values: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
 def repetition_notes(repeated: int, again: pl.DataFrame, trials: pl.DataFrame) -> tuple[str, ...]:
     """Say what was recorded more than once, and which trials' recordings differ."""
     notes = []
+    less = pl.col("num_samples") < pl.col("num_samples_first")
+    fewer = again.clear()
+    if again.height:
+        fewer, again = again.filter(less), again.filter(~less)
+    if fewer.height:
+        notes.append(f"{fewer.height} rows on fewer samples are left out, as others have more")
     if repeated:
         notes.append(f"{repeated} repeated recordings of a trial were left out")
     elif again.height:

@@ -1,4 +1,4 @@
-"""Certificates: what RUB's bound proves about single examples (Tables 7 to 9).
+"""Certificates: what a bound proves about single examples (RUB's are those of Tables 7 to 9).
 
 A certificate is claimed only if the bound, computed in float64, is below 0 by more than rounding
 can explain (`bounds.rounding`). It is a theorem about the function that the weights define in
@@ -17,12 +17,25 @@ import copy
 import torch
 from torch import Tensor
 
+from robust.bounds import methods as _methods
 from robust.bounds import rub, tight
+from robust.bounds.methods import Method
 from robust.bounds.rounding import RoundingSlack, round_up
-from robust.checks import Radius, check_batch, check_parameters, for_each_example, pack_radius
-from robust.evaluation.certifier import Certifier
+from robust.checks import (
+    Numbers,
+    Radius,
+    check_batch,
+    check_costs,
+    check_parameters,
+    for_each_example,
+    pack_radius,
+)
+from robust.evaluation.proofs import Prover, prover
 from robust.losses import with_own_class
 from robust.networks.linearization import Network
+from robust.norms import Norm
+
+methods = _methods.names
 
 BISECTIONS = 24
 SMALLEST_RADIUS, LARGEST_RADIUS = 2.0**-10, 2.0**100  # of the brackets that are doubled
@@ -33,11 +46,14 @@ def worst_case_differences(
     x: Tensor,
     y: Tensor,
     radius: Radius,
+    norm: Norm = "l1",
+    method: str = "rub",
+    costs: Numbers | None = None,
     *,
     dtype: torch.dtype | None = None,
     outward: bool = False,
 ) -> Tensor:
-    """Return certified upper bounds of z_k - z_y over the L1 ball (MLPs: Theorem 11, Eq. 35).
+    """Return certified upper bounds of z_k - z_y over the ball (RUB, MLPs: Theorem 11, Eq. 35).
 
     They bound the network in exact arithmetic, up to the rounding of the bounds themselves, which
     `outward` adds.
@@ -47,7 +63,11 @@ def worst_case_differences(
         x: inputs, [B, D] or [P, B, D], B >= 1, in scaled input units, of any real type; taken to
             the network's.
         y: labels in 0..K-1, [B], of any integer type.
-        radius: true L1 radius, a number or [P], finite and >= 0.
+        radius: true radius, a number or [P], finite and >= 0.
+        norm: of the ball: l1, or l2 and linf where the method is a proof for them.
+        method: one of `methods()`.
+        costs: > 0, [D], for the L1 ball sum_m c_m |delta_m| <= radius; infinite where a feature
+            cannot be moved. None is 1 for all.
         dtype: compute in this precision; None keeps the network's.
         outward: raise the bounds by what rounding can have taken from them.
 
@@ -57,15 +77,17 @@ def worst_case_differences(
 
     Raises:
         ValueError: parameters or inputs that are not finite or of another precision, shapes that
-            do not fit, labels or radii out of range, a network without a bound.
+            do not fit, labels, radii or costs out of range, an unknown method, or one that has
+            no bound for the network, the norm or costs.
     """
     x, y = _check(net, x, y)
+    chosen, weights = _method(net, method, norm, costs)
     if dtype is not None and dtype != x.dtype:
         net, x = copy.deepcopy(net).to(dtype), x.to(dtype)  # type: ignore[attr-defined]
+        weights = None if weights is None else weights.to(dtype)
         _check(net, x, y)
     radii = _outward(radius, net.num_networks, x)
-    bounds = rub.worst_case_differences(net, x, y, radii)
-    slack = RoundingSlack(net)(x, y, radii)[0]
+    bounds, slack = chosen.bounds(net, x, y, radii, norm, weights)
     return with_own_class(_unless_overflown(bounds + slack if outward else bounds, slack), y)
 
 
@@ -96,15 +118,23 @@ def worst_case_differences_tight(
     return with_own_class(_unless_overflown(torch.minimum(paper, best), slack), y)
 
 
-def certified(net: Network, x: Tensor, y: Tensor, radius: Radius) -> Tensor:
-    """Return whether no L1 perturbation of that radius changes the class from y.
+def certified(
+    net: Network,
+    x: Tensor,
+    y: Tensor,
+    radius: Radius,
+    norm: Norm = "l1",
+    method: str = "rub",
+    costs: Numbers | None = None,
+) -> Tensor:
+    """Return whether no perturbation of that radius changes the class from y.
 
     Proven for the network's weights in exact arithmetic, not for its rounding in float32; at x
     itself the network must say y in its own precision too. Strict: every bound must be below 0,
     so that a tie proves nothing, nor does a bound that is not finite.
 
     Args:
-        net, x, y, radius: as for `worst_case_differences`.
+        net, x, y, radius, norm, method, costs: as for `worst_case_differences`.
 
     Returns:
         [P, B], boolean.
@@ -113,8 +143,9 @@ def certified(net: Network, x: Tensor, y: Tensor, radius: Radius) -> Tensor:
         ValueError: as for `worst_case_differences`.
     """
     x, y = _check(net, x, y)
+    weights = _method(net, method, norm, costs)[1]
     radii = _outward(radius, net.num_networks, x)
-    return Certifier(net).certified(x, y, radii)
+    return prover(net, method, norm, weights).certified(x, y, radii)
 
 
 def certified_tight(net: Network, x: Tensor, y: Tensor, radius: Radius) -> Tensor:
@@ -127,20 +158,29 @@ def certified_tight(net: Network, x: Tensor, y: Tensor, radius: Radius) -> Tenso
     """
     x, y = _check(net, x, y)
     radii = _outward(radius, net.num_networks, x)
-    return Certifier(net).certified_tight(x, y, radii)
+    return prover(net, "rub-tight").certified(x, y, radii)
 
 
-def certified_radius(net: Network, x: Tensor, y: Tensor) -> Tensor:
-    """Return the largest certified L1 radius of each example, by bisection.
+def certified_radius(
+    net: Network,
+    x: Tensor,
+    y: Tensor,
+    norm: Norm = "l1",
+    method: str = "rub",
+    costs: Numbers | None = None,
+) -> Tensor:
+    """Return the largest certified radius of each example, by one bisection for all.
 
-    At fixed t each vertex's bound is convex in its signed step, so the bound grows with the
-    radius and what is certified at one radius is certified at every smaller one. What is proven is
-    what `certified` proves.
+    What is proven at one radius holds at every smaller one, whose ball lies within. RUB's bound
+    also grows with the radius, as each vertex's bound is convex in its signed step at fixed t; the
+    slopes of CROWN's lines change with it, so that a larger radius may be proven than the one
+    that is found. What is proven is what `certified` proves.
 
     Args:
         net: P networks.
         x: inputs, [B, D] or [P, B, D].
         y: labels in 0..K-1, [B], int64.
+        norm, method, costs: as for `worst_case_differences`.
 
     Returns:
         [P, B], finite: the largest radius that was proven. It is the lower end of the last
@@ -152,8 +192,9 @@ def certified_radius(net: Network, x: Tensor, y: Tensor) -> Tensor:
         ValueError: as for `worst_case_differences`.
     """
     x, y = _check(net, x, y)
+    weights = _method(net, method, norm, costs)[1]
     nothing = torch.zeros(net.num_networks, x.shape[-2], dtype=x.dtype, device=x.device)
-    certifier = Certifier(net)
+    certifier = prover(net, method, norm, weights)
     right = certifier.certified(x, y, nothing)
     low, high = nothing.clone(), torch.where(right, SMALLEST_RADIUS, nothing)
     some = right.any(dim=0).nonzero().squeeze(1)
@@ -163,7 +204,7 @@ def certified_radius(net: Network, x: Tensor, y: Tensor) -> Tensor:
     return torch.where(right, low, nothing)
 
 
-def _bracket(certifier: Certifier, x: Tensor, y: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
+def _bracket(certifier: Prover, x: Tensor, y: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
     """Return a certified radius of each example, and one that is not or the largest tried."""
     low, growing = torch.zeros_like(high), high > 0
     while growing.any():
@@ -176,13 +217,22 @@ def _bracket(certifier: Certifier, x: Tensor, y: Tensor, high: Tensor) -> tuple[
     return low, high
 
 
-def _bisected(certifier: Certifier, x: Tensor, y: Tensor, low: Tensor, high: Tensor) -> Tensor:
+def _bisected(certifier: Prover, x: Tensor, y: Tensor, low: Tensor, high: Tensor) -> Tensor:
     """Return the lower ends of the brackets after halving them, [P, B]."""
     for _ in range(BISECTIONS):
         middle = (low + high) / 2
         holds = certifier.certified(x, y, middle)
         low, high = torch.where(holds, middle, low), torch.where(holds, high, middle)
     return low
+
+
+def _method(
+    net: Network, name: str, norm: str, costs: Numbers | None
+) -> tuple[Method, Tensor | None]:
+    """Return a method that is made for what is asked, and the costs as a tensor."""
+    method = _methods.get(name)
+    method.check(net, norm, costs is not None)
+    return method, None if costs is None else check_costs(costs, net)
 
 
 def _unless_overflown(bounds: Tensor, slack: Tensor) -> Tensor:

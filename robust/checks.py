@@ -63,13 +63,44 @@ def check_batch(
         ValueError: another shape, type or device; no inputs; NaN or infinity in x, also after
             rounding; a label outside the range; a network that is not float32 or float64.
     """
-    _check_network(net)
+    check_network(net)
     inputs = _inputs(net, x, shared, f"{part}x")
     return inputs, _labels(y, inputs, net.num_classes, part)
 
 
-def _check_network(net: object) -> None:
-    """Refuse what is no pack of networks, and say what makes one of a module of torch.nn."""
+def check_rows(
+    raw: Numbers, num_features: int, dtype: torch.dtype, *, missing: bool = False
+) -> Tensor:
+    """Return rows of features as a tensor, [N, D], on the CPU unless they are a tensor.
+
+    Args:
+        raw: [N, D], real numbers of any type.
+        num_features: D.
+        dtype: of the result.
+        missing: NaN is allowed.
+
+    Raises:
+        ValueError: another shape; no numbers; infinite, or NaN where that is not allowed.
+    """
+    values = _real(raw, "x")
+    if values.dim() != 2 or values.shape[1] != num_features:
+        raise ValueError(f"x must have shape (N, {num_features}), got {tuple(values.shape)}")
+    values = values.to(dtype)
+    bad = torch.isinf(values) if missing else ~torch.isfinite(values)
+    if bool(bad.any()):
+        raise ValueError(
+            f"x must be finite{' or NaN' if missing else ''} in {dtype}, "
+            f"got {float(values[bad][0])} in column {int(bad.any(dim=0).nonzero()[0])}"
+        )
+    return values
+
+
+def check_network(net: object) -> None:
+    """Refuse what is no pack of networks, and say what makes one of a module of torch.nn.
+
+    Raises:
+        ValueError: it is none.
+    """
     lacking = [name for name in ("num_networks", "num_features") if not hasattr(net, name)]
     if lacking:
         raise ValueError(
@@ -142,6 +173,29 @@ def pack_rates(learning_rate: Radius, num_networks: int, like: Tensor) -> Tensor
             f"got {_first_bad(given, good)}"
         )
     return values
+
+
+def check_costs(costs: Numbers, net: Pack) -> Tensor:
+    """Return what moving each feature by 1 costs, [D], in the network's type.
+
+    Args:
+        costs: > 0, (D,); infinite where a feature cannot be moved.
+        net: P networks.
+
+    Raises:
+        ValueError: no numbers; another shape; NaN, zero or negative, or zero in that type.
+    """
+    values, like = _numbers("costs", costs), next(iter(net.parameters()))
+    if tuple(values.shape) != (net.num_features,):
+        raise ValueError(
+            f"costs must be numbers, one per feature ({net.num_features},), "
+            f"got shape {tuple(values.shape)}"
+        )
+    own = values.to(like.device, like.dtype)
+    good = own > 0
+    if not bool(good.all()):
+        raise ValueError(f"costs must be > 0 in {like.dtype}, got {_first_bad(values, good)}")
+    return own
 
 
 def check_radii(radii: Numbers, like: Tensor) -> Tensor:

@@ -1,14 +1,16 @@
 """Accuracy of a pack on a whole split: clean, under attack, certified.
 
 Every network of the pack at every radius, in fixed order and in chunks. Examples that a network
-misclassifies without attack count as errors and are not attacked.
+misclassifies without attack count as errors and are not attacked. Unless `nested` is set, what
+survives at one radius does not depend on the other radii.
 
 Legend: P networks in the pack, N examples, R radii, D input features.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -24,38 +26,69 @@ from robust.checks import (
     check_radii,
     check_seed,
 )
+from robust.evaluation.accuracies import Accuracies
 from robust.evaluation.attack_batches import CHUNK_ROWS, GROUP, OnPoints, Run, attacked
-from robust.evaluation.certifier import Certifier
 from robust.evaluation.clean import correct as correct
 from robust.evaluation.clean import correct_of
+from robust.evaluation.proofs import prover
+from robust.loaders import Loader, gathered, moved
 from robust.networks.linearization import Network
+from robust.norms import Norm
 
-CERTIFIED = "certified-l1"
+
+@dataclass(frozen=True)
+class Certificate:
+    """A row of certified accuracies: what is proven, by which method."""
+
+    method: str
+    norm: Norm
+
+
+CERTIFIED = "certified-l1"  # the paper's, RUB
 CERTIFIED_TIGHT = "certified-l1-tight"  # with t optimised
-CERTIFICATES = (CERTIFIED, CERTIFIED_TIGHT)
+BEST_CERTIFICATES = {
+    "certified-l1-best": Certificate("best", "l1"),
+    "certified-l2": Certificate("best", "l2"),
+    "certified-linf": Certificate("best", "linf"),
+}
+CERTIFICATES: Mapping[str, Certificate] = {
+    CERTIFIED: Certificate("rub", "l1"),
+    CERTIFIED_TIGHT: Certificate("rub-tight", "l1"),
+    **BEST_CERTIFICATES,
+}
 ENGINES = ("packed", "foolbox")
 
 
 def evaluate(
     net: Network,
-    x: Numbers,
-    y: Numbers,
+    x: Numbers | Loader,
+    y: Numbers | None = None,
     *,
     attack: str,
     radii: Numbers,
     bounds: tuple[float, float] = UNBOUNDED,
     seed: int = 0,
     chunk: int | None = None,
-) -> Tensor:
-    """Return the accuracy of every network at every radius.
+    device: str | torch.device | None = None,
+) -> Accuracies:
+    """Return the accuracy of every network at every radius: a tensor that prints as a table.
 
-    Args and Raises are those of `survivors`.
+    Args and Raises are those of `survivors`, but for
+
+    Args:
+        x: inputs, or a DataLoader of inputs and labels, which is read once.
+        y: labels; None with a DataLoader.
+        device: move the network there first, and the tensors that are given; None: all stay.
 
     Returns:
         [P, R], float64, in [0, 1].
     """
+    if device is not None:
+        x, y = moved(net, device, x, y)
+    x, y = gathered(net, x, y)
     kept = survivors(net, x, y, attack=attack, radii=radii, bounds=bounds, seed=seed, chunk=chunk)
-    return kept.double().mean(dim=2)
+    values = torch.as_tensor(radii, dtype=torch.float64).flatten().tolist()
+    return Accuracies.of(kept.double().mean(dim=2), attack, values, kept.shape[2])
 
 
 @torch.no_grad()
@@ -84,8 +117,7 @@ def survivors(
         net: P networks.
         x: inputs, [N, D], N >= 1, of any real type; taken to the network's.
         y: labels, [N], of any integer type.
-        attack: name of an attack; certified-l1 for certificates by RUB with the paper's t, or
-            certified-l1-tight for those with t optimised.
+        attack: name of an attack, or of a certificate: `CERTIFICATES` has what proves each.
         radii: true radii, [R], >= 0, strictly increasing.
         bounds: (lo, hi), in which all inputs lie; attacks are clipped to them.
         seed: of the attack's random starts; each radius has its own.
@@ -109,12 +141,13 @@ def survivors(
     radii = check_radii(radii, x)
     chunk = None if chunk is None else check_count("chunk", chunk)
     method = None if attack in CERTIFICATES else _method(attack, engine, restarts, record)
-    clean = correct_of(net, x, y)
     if method is None:
-        return _certified(net, x, y, radii, clean, attack == CERTIFIED_TIGHT).cpu()
+        clean = correct_of(net, x, y)
+        return _certified(net, x, y, radii, clean, CERTIFICATES[attack]).cpu()
     rows = chunk or CHUNK_ROWS.get(x.device.type, CHUNK_ROWS["cpu"])
     width = max(1, rows // min(net.num_networks, GROUP.get(x.device.type, 1)))
     run = Run(net, x, y, method, bounds, seed, width, on_points)
+    clean = torch.cat([correct_of(pack, x, y) for _, pack in run.groups])
     kept = clean.unsqueeze(1).repeat(1, len(radii), 1)
     positive = [r for r, radius in enumerate(radii.tolist()) if radius > 0]
     together = [[r] for r in positive] if nested else [positive]
@@ -144,14 +177,15 @@ def _method(attack: str, engine: str, restarts: int | None, record: bool) -> Att
 
 
 def _certified(
-    net: Network, x: Tensor, y: Tensor, radii: Tensor, clean: Tensor, tight: bool
+    net: Network, x: Tensor, y: Tensor, radii: Tensor, clean: Tensor, certificate: Certificate
 ) -> Tensor:
-    """Return what is certified, [P, R, N]: the bound grows with the radius."""
+    """Return what is certified, [P, R, N]: what holds at a radius holds at every smaller one."""
     kept = torch.zeros(net.num_networks, len(radii), x.shape[0], dtype=torch.bool)
     ladder = radii.to(x.device, torch.float64)
     for p in range(net.num_networks):
-        certifier, some = Certifier(net.subset([p])), clean[p].nonzero().squeeze(1)
-        low = certifier.largest(x[some], y[some], ladder, tight=tight)
+        some = clean[p].nonzero().squeeze(1)
+        own = prover(net.subset([p]), certificate.method, certificate.norm)
+        low = own.largest(x[some], y[some], ladder)
         levels = torch.arange(len(radii), device=x.device).unsqueeze(1)
         kept[p][:, some.cpu()] = (levels <= low).cpu()
     return kept

@@ -13,13 +13,24 @@ from typing import Final
 from torch import nn
 
 from robust import attacks, defenses, networks
-from robust.evaluate import CERTIFICATES, CERTIFIED, CERTIFIED_TIGHT
+from robust.bounds import methods
+from robust.evaluate import CERTIFICATES
+from robust.networks.base import KINDS, NetworkKind, rules_of_network
 from robust.registry import unknown
 
-# A certificate -> the kinds of networks that it is made for.
-_CERTIFICATE_KINDS: Final = {CERTIFIED: ("mlp", "cnn"), CERTIFIED_TIGHT: ("mlp",)}
-_CERTIFICATE_NORM: Final = "l1"
 _CERTIFICATE_LABEL: Final = "Certified"
+
+
+@dataclass(frozen=True)
+class _Needs:
+    """What a method is made for: its norm, kinds of networks (None: all), a rule of their layers.
+
+    A rule (`robust.layers.base.RULES`) must be owned by every layer of a network.
+    """
+
+    norm: str | None
+    kinds: tuple[str, ...] | None = None
+    rule: str | None = None
 
 
 @dataclass(frozen=True)
@@ -43,14 +54,21 @@ def supports(network: str | nn.Module, method: str, norm: str | None = None) -> 
     Raises:
         ValueError: a name is unknown.
     """
-    kinds, own = _requirements(method)
-    if norm is not None and norm != own:
-        return Support(f"is not made for norm {norm!r}; made for: {own or 'no ball'}")
-    kind = networks.kind_of(network).kind
-    if kinds is None or kind in kinds:
+    needs = _requirements(method)
+    if norm is not None and norm != needs.norm:
+        return Support(f"is not made for norm {norm!r}; made for: {needs.norm or 'no ball'}")
+    kind = networks.kind_of(network)
+    if _has(kind, rules_of_network(network), needs):
         return Support()
-    shown = repr(network) if isinstance(network, str) else kind
-    return Support(f"is not made for network {shown}; made for: {', '.join(kinds)}")
+    shown = repr(network) if isinstance(network, str) else kind.kind
+    made_for = [known.kind for known in map(KINDS.get, KINDS) if _has(known, known.rules, needs)]
+    return Support(f"is not made for network {shown}; made for: {', '.join(made_for)}")
+
+
+def _has(kind: NetworkKind, rules: frozenset[str], needs: _Needs) -> bool:
+    """Return whether networks of a kind, whose layers own these rules, have what is needed."""
+    known = needs.kinds is None or kind.kind in needs.kinds
+    return known and (needs.rule is None or needs.rule in rules)
 
 
 def takes(network: str, input_shape: Sequence[int]) -> Support:
@@ -79,16 +97,24 @@ def label_of(method: str) -> str:
     return defenses.get(method).label
 
 
-def _requirements(method: str) -> tuple[tuple[str, ...] | None, str | None]:
-    """Return the kinds of networks (None: all) and the norm that a method is made for."""
+def _requirements(method: str) -> _Needs:
+    """Return what a method is made for."""
     if method in CERTIFICATES:
-        return _CERTIFICATE_KINDS[method], _CERTIFICATE_NORM
+        rule = methods.get(CERTIFICATES[method].method).compute.rule
+        return _Needs(CERTIFICATES[method].norm, _proven_kinds(method), rule)
     if method in attacks.names():
         attack = attacks.get(method)
-        return attack.network_kinds, attack.norm
+        return _Needs(attack.norm, attack.network_kinds)
     if method.partition("(")[0] in defenses.names():
         defense = defenses.get(method)
-        return defense.network_kinds, defense.norm
+        return _Needs(defense.norm, defense.network_kinds, defense.layer_rule)
     raise ValueError(
         unknown("method", method, [*defenses.names(), *attacks.names(), *CERTIFICATES])
     )
+
+
+def _proven_kinds(certificate: str) -> tuple[str, ...]:
+    """Return the kinds of networks for which a certificate's method is a proof in its norm."""
+    what = CERTIFICATES[certificate]
+    method = methods.get(what.method)
+    return tuple(name for name in KINDS if method.why_not(KINDS.get(name).pack, what.norm) is None)

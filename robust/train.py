@@ -12,13 +12,13 @@ from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader
 
 from robust import defenses
 from robust.checks import (
     Numbers,
     Radius,
     check_batch,
-    check_bounds,
     check_count,
     check_seed,
     pack_radius,
@@ -26,12 +26,16 @@ from robust.checks import (
 )
 from robust.defenses.base import UNBOUNDED
 from robust.evaluation.clean import correct_of
+from robust.loaders import Loader, gathered, moved
 from robust.losses import LOSSES
 from robust.networks.linearization import Network
 from robust.numerics.precision import flushed_denormals, shortened_products
 from robust.numerics.recording import recorded
 from robust.seeds import derived_seed
+from robust.training.batches import minibatches as minibatches
+from robust.training.batches import source_of
 from robust.training.checkpoint import CheckpointFile, State, Stateful
+from robust.training.progress import Bar
 from robust.training.step import TrainingStep, finite_parameters
 
 Curve = list[tuple[int, tuple[float | None, ...]]]
@@ -62,24 +66,26 @@ class TrainResult:
 @flushed_denormals()
 def train(
     net: Network,
-    x: Numbers,
-    y: Numbers,
+    x: Numbers | Loader,
+    y: Numbers | None = None,
     *,
     defense: str,
     radius: Radius,
     learning_rate: Radius,
-    batch_size: int,
+    batch_size: int | None = None,
     steps: int,
     seed: int,
     bounds: tuple[float, float] = UNBOUNDED,
     loss: str = "cross-entropy",
-    validation: tuple[Numbers, Numbers] | None = None,
+    validation: tuple[Numbers, Numbers] | Loader | None = None,
     curve_every: int = 500,
     on_step: Callable[[int], None] | None = None,
     on_batch: Callable[[int, Tensor, Tensor], None] | None = None,
     checkpoint: CheckpointFile | None = None,
     record: bool = False,
     tf32: bool = False,
+    device: str | torch.device | None = None,
+    progress: bool = False,
 ) -> TrainResult:
     """Train the networks of a pack in place.
 
@@ -89,24 +95,29 @@ def train(
     Args:
         net: P networks; changed in place.
         x: training inputs, [N, D], N >= 1, of any real type; taken to the network's. Tensors
-            are on the device of `net`.
-        y: labels, [N], of any integer type.
+            are on the device of `net`. Or a DataLoader of inputs, [B, D] or images [B, C, H, W],
+            and labels: its batches, in its order, are then what is trained on.
+        y: labels, [N], of any integer type; None with a DataLoader.
         defense: name of the training method.
         radius: true radius, a number or one per network, [P], finite and >= 0.
         learning_rate: a number or one per network, [P], finite and > 0.
-        batch_size: B >= 1, capped at N.
+        batch_size: B >= 1, capped at N; None: that of the DataLoader.
         steps: optimizer updates, at least 1.
-        seed: of the order of examples and of random starts, in 0..2^64-1.
+        seed: of the order of examples and of random starts, in 0..2^64-1. A DataLoader has an
+            order of its own.
         bounds: (lo, hi), in which all inputs lie, for attacks made while training.
         loss: cross-entropy or hinge.
-        validation: (inputs, labels) for the curve, as x and y.
+        validation: (inputs, labels) for the curve, as x and y, or a DataLoader of them.
         curve_every: steps between points of the curve, at least 1; the last step always has one.
         on_step: called with the number of finished steps after each.
         on_batch: called before each step with its number and its minibatch (`training.monitor`).
         checkpoint: where to keep how far training has come, and to take it up from if a checkpoint
             of the same training is there. Callbacks that have a `state_dict` are kept with it.
+            None with a DataLoader, which cannot be taken up where it was.
         record: record a step once and replay it (`numerics.recording`), where the device can.
         tf32: let products of the steps be rounded to ten bits, where the device has TF32.
+        device: move the network there first, and the tensors that are given; None: all stay.
+        progress: show a bar on standard error.
 
     Returns:
         Divergences, time and validation curve.
@@ -114,50 +125,56 @@ def train(
     Raises:
         ValueError: an unknown defense or loss; no inputs; inputs that are not finite or lie
             outside the bounds; shapes, types or devices that do not fit; labels, radii, rates,
-            bounds, seed or counts out of range. No network is changed then.
+            bounds, seed or counts out of range; a DataLoader that does not yield such pairs, or a
+            checkpoint of one. No network is changed then, unless a later batch is refused.
     """
-    x, y = check_batch(net, x, y, shared=True)
-    bounds, seed = check_bounds(bounds, x), check_seed(seed)
+    if device is not None:
+        x, y, radius, learning_rate = moved(net, device, x, y, radius, learning_rate)
+        if isinstance(validation, tuple | list):
+            validation = tuple(moved(net, device, *validation))
+    if checkpoint is not None and isinstance(x, DataLoader):
+        raise ValueError("checkpoint must be None with a DataLoader: its order cannot be resumed")
+    seed, steps = check_seed(seed), check_count("steps", steps)
+    source = source_of(net, x, y, bounds, batch_size, steps, seed)
+    x, y, bounds, size = source.x, source.y, source.bounds, source.batch_size
     curve_every = check_count("curve_every", curve_every)
     points = None if validation is None else _checked_validation(net, validation)
     radius = pack_radius(radius, net.num_networks, x)
     rates = pack_rates(learning_rate, net.num_networks, x)
     method = replace(defenses.get(defense), loss_function=LOSSES.get(loss), bounds=bounds)
-    order = minibatches(x.shape[0], batch_size, steps, seed).to(x.device)
-    steps = len(order)
     generator = torch.Generator(x.device).manual_seed(derived_seed(seed, "training noise"))
-    update = TrainingStep(net, x, y, method, radius, rates, order.shape[1], generator)
+    update = TrainingStep(net, x, y, method, radius, rates, size, generator)
     make_step = recorded(update, generator) if record else update
-    progress = _Progress(update, [on_batch] if isinstance(on_batch, Stateful) else [])
-    given = (list(x.shape), list(order.shape), radius.tolist(), rates.tolist())
+    state_of = _Progress(update, [on_batch] if isinstance(on_batch, Stateful) else [])
+    given = (list(x.shape), [steps, size], radius.tolist(), rates.tolist())
     # A generator's state, and the rounding of every step, are those of one kind of device.
-    device = [x.device.type] if x.device.type != "cpu" else []
-    options = [*device, *(["tf32"] if tf32 else [])]
+    kind = [x.device.type] if x.device.type != "cpu" else []
+    options = [*kind, *(["tf32"] if tf32 else [])]
     call = _call_hash(net, *given, defense, loss, bounds, seed, *options)
     if checkpoint is not None and (state := checkpoint.load(call)) is not None:
-        progress.resume(state, checkpoint)
-    resumed, before = progress.step, progress.seconds
+        state_of.resume(state, checkpoint)
+    resumed, before = state_of.step, state_of.seconds
+    shown = [Bar(steps, resumed)] if progress else []
     start = time.perf_counter()
     for step in range(resumed + 1, steps + 1):
-        batch = order[step - 1]
+        source.fill(step, update.batch)
         if on_batch is not None:
-            on_batch(step, x[batch], y[batch])
-        update.batch.copy_(batch)
+            on_batch(step, x[update.batch], y[update.batch])
         with shortened_products(x.device.type, tf32):
             make_step()
-        progress.step = step
+        state_of.step = step
         if step == steps:
             update.judge_last_update(derived_seed(seed, "last update"))
         if points is not None and (step % curve_every == 0 or step == steps):
-            progress.curve.append((step, _validation_point(net, points, update.alive)))
+            state_of.curve.append((step, _validation_point(net, points, update.alive)))
         if checkpoint is not None and checkpoint.due():
-            progress.seconds = before + time.perf_counter() - start
-            checkpoint.save(call, progress.state_dict())
-        if on_step is not None:
-            on_step(step)
+            state_of.seconds = before + time.perf_counter() - start
+            checkpoint.save(call, state_of.state_dict())
+        for tell in (*shown, *((on_step,) if on_step is not None else ())):
+            tell(step)
     diverged = tuple(int(s) or None for s in update.diverged.tolist())  # waits for the device
     seconds = before + time.perf_counter() - start
-    return TrainResult(diverged, seconds, tuple(progress.curve), resumed, before)
+    return TrainResult(diverged, seconds, tuple(state_of.curve), resumed, before)
 
 
 @dataclass
@@ -201,33 +218,11 @@ def _call_hash(net: Network, *settings: object) -> str:
     return f"{derived_seed(str((shapes, *settings))):016x}"
 
 
-def minibatches(num_examples: int, batch_size: int, steps: int, seed: int) -> Tensor:
-    """Return the examples of every minibatch: one fresh permutation after another, cut up.
-
-    Args:
-        num_examples: N >= 1.
-        batch_size: B >= 1, capped at N.
-        steps: how many minibatches, at least 1.
-        seed: of the permutations.
-
-    Returns:
-        [steps, B], int64; a prefix of the result for more steps.
-
-    Raises:
-        ValueError: a count below 1, or no whole number.
-    """
-    num_examples = check_count("num_examples", num_examples)
-    steps = check_count("steps", steps)
-    size = min(check_count("batch_size", batch_size), num_examples)
-    generator = torch.Generator().manual_seed(derived_seed(seed, "minibatches"))
-    epochs = -(-steps * size // num_examples)
-    stream = [torch.randperm(num_examples, generator=generator) for _ in range(epochs)]
-    return torch.cat(stream)[: steps * size].view(steps, size)
-
-
 def _checked_validation(
-    net: Network, validation: tuple[Numbers, Numbers]
+    net: Network, validation: tuple[Numbers, Numbers] | Loader
 ) -> tuple[Tensor, Tensor]:
+    if isinstance(validation, DataLoader):
+        validation = gathered(net, validation, None)
     if len(validation) != 2:
         raise ValueError(f"validation must be a pair (x, y), got {len(validation)} values")
     return check_batch(net, *validation, shared=True, part="validation ")

@@ -6,19 +6,15 @@ called, so that `--help` takes no time and `ui` needs no PyTorch.
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from robust_sweep import __version__
 from sweep import output
 from sweep.errors import UserError, unknown
 
-DATABASE = Path("mlflow.db")
-HOST, PORT = "127.0.0.1", 5000
 _USAGE_ERROR = 2
 
 
@@ -67,40 +63,22 @@ def _data(argv: Sequence[str]) -> int:
 
 
 def _networks(argv: Sequence[str]) -> int:
+    from robust_sweep.selection import selected
     from sweep.driver.networks import main
+
+    return main(argv, selected)
+
+
+def _publish(argv: Sequence[str]) -> int:
+    from robust_sweep.publish import main
 
     return main(argv)
 
 
 def _ui(argv: Sequence[str]) -> int:
-    command = ui_command(argv, DATABASE)
-    # The server takes this process's place, so that whoever stops this stops the server.
-    os.execv(command[0], command)
+    from robust_sweep.ui import main
 
-
-def ui_command(argv: Sequence[str], database: Path) -> list[str]:
-    """Return the command that serves MLflow's pages on a database, to this machine only.
-
-    Args:
-        argv: nothing, or `port=NUMBER`.
-        database: the file that a sweep wrote.
-
-    Raises:
-        UserError: an argument is not a port, or the file is not there.
-    """
-    port = PORT
-    for text in argv:
-        key, _, value = text.partition("=")
-        if key != "port" or not value.isdecimal() or not 0 < int(value) < 65536:
-            raise UserError(f"ui: {text!r} is not understood; allowed: port=1 to port=65535")
-        port = int(value)
-    if not database.is_file():
-        raise UserError(
-            f"ui: no {database.name} in {database.resolve().parent}; "
-            "call it in the folder from which a sweep was run"
-        )
-    served = ("--backend-store-uri", f"sqlite:///{database}", "--host", HOST, "--port", str(port))
-    return [sys.executable, "-m", "mlflow", "ui", *served, "--workers", "1"]
+    return main(argv)
 
 
 COMMANDS: Mapping[str, Command] = {
@@ -108,9 +86,10 @@ COMMANDS: Mapping[str, Command] = {
     "plan": Command("print what `run` would train and what it would cost", _plan),
     "tables": Command("build tables, figures and the report from records", _tables),
     "strong": Command("run AutoAttack on the networks that selection picks", _strong),
-    "networks": Command("list recorded networks, or train one again into a file", _networks),
-    "ui": Command(f"open MLflow's pages on the results, on http://{HOST}:{PORT}", _ui),
-    "data": Command("verify data sets against the catalog, or audit them for leaks", _data),
+    "networks": Command("list the kept networks; export, attack or certify one", _networks),
+    "publish": Command("give MLflow the selected networks as models, and the report", _publish),
+    "ui": Command("serve MLflow's pages on the results, to this machine only", _ui),
+    "data": Command("check a table of your own; verify or audit data sets", _data),
 }
 
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import NoReturn
 
-from robust_sweep import shows
+from robust_sweep import selection, shows
 from sweep.cluster import start
 from sweep.config import compose
 from sweep.errors import UserError
@@ -59,6 +59,8 @@ def _do(argv: Sequence[str]) -> int:
         driver.dry_run(parts)
         return 0
     ending = driver.sweep(parts, argv)
+    if parts[0].keep.networks == "selected" and not ending.failed and not parts[0].simulate:
+        print(selection.pruned(ending.folder), flush=True)
     if ending.trained and not parts[0].simulate:
         print(f"\n{shows.text(parts[0].shows, ending.folder)}", flush=True)
     return 1 if ending.failed else 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from robust.registry import unknown as unknown
 
 
@@ -27,6 +29,19 @@ class StorageError(UserError):
 
 class DamagedError(UserError):
     """A file of records does not hold what was written to it."""
+
+
+class MissingWeightsError(UserError):
+    """Weights of trained networks are not there, or were damaged.
+
+    Args:
+        trial_ids: of the networks.
+    """
+
+    def __init__(self, trial_ids: Sequence[str]) -> None:
+        self.trial_ids = tuple(trial_ids)
+        more = f" and {len(trial_ids) - 1:,} more" if len(trial_ids) > 1 else ""
+        super().__init__(f"no weights are kept of trial {trial_ids[0]}{more}")
 
 
 class TrackingError(UserError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,24 @@ TEMPORARY = ".tmp-"
 ASIDE = ".damaged"
 # What file systems answer that cannot flush a folder.
 _NO_FOLDER_FLUSH = (errno.EINVAL, errno.ENOTSUP, errno.EACCES)
+
+# Object stores rename nothing in one step and lock nothing; some programs write s3:bucket.
+_STORES = "s3|s3a|s3n|gs|gcs|az|abfs|abfss|adl|wasb|wasbs|hdfs|dbfs|file|http|https|memory"
+_ADDRESS = re.compile(rf"[a-z][a-z0-9+.-]*:/|({_STORES}):", re.I)
+
+
+def why_no_folder(text: str) -> str | None:
+    """Return why a text cannot be the path of a folder of records, as the end of a sentence."""
+    if not text.strip() or not text.isprintable():
+        return "names no folder"
+    if _ADDRESS.match(text.strip()):
+        return (
+            "is an address, and records are kept in a folder of a file system that this machine "
+            "sees: they need its renames and locks, which an object store has not"
+        )
+    if text.startswith("~"):
+        return "is not expanded; write the folder in full"
+    return None
 
 
 @contextlib.contextmanager

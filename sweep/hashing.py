@@ -5,10 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 
+# Made once: `json.dumps` makes one at every call, and a million trials have an id.
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
+
 
 def canonical(value: object) -> str:
     """Return the value's JSON in its one canonical form."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return _ENCODER.encode(value)
 
 
 def content_hash(value: object, length: int = 16) -> str:

@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 from urllib.request import Request
 
+DATABASE = Path("mlflow.db")  # where runs are recorded unless told otherwise
 HIDDEN = "***"
 _SCHEME = r"(?!sqlite|file)[A-Za-z][A-Za-z0-9+.-]*:/{1,3}"  # these two have no credentials
 # Up to the last @: a password may hold any sign, also / and @.

@@ -69,7 +69,7 @@ def test_plan_names_and_prices_what_was_dropped_in(project: Path) -> None:
     shown = run(project, *SWEEP, *RINGS, "dry_run=true")
     assert "trades-linf(beta=1)" in shown
     assert "three-rings" in shown
-    assert "2 trials" in shown
+    assert "train 2 networks" in shown
 
 
 def test_what_a_dropped_in_network_does_not_support_is_refused(project: Path) -> None:
@@ -80,7 +80,7 @@ def test_what_a_dropped_in_network_does_not_support_is_refused(project: Path) ->
     assert done.returncode == 2
     assert done.stderr == (
         "error: evaluation.certify=true: is not made for network 'funnel-16x4'; "
-        "made for: mlp, cnn\n"
+        "made for: cnn, lenet, mlp, resmlp\n"
     )
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from itertools import product
 
 import numpy as np
 import pandas as pd
+import polars as pl
 
 from analysis.artifact import Block, Cell, Row, Table
 from analysis.names import NORMS, label, math_label, order_key
@@ -44,11 +46,27 @@ def build(records: Records) -> pd.DataFrame:
 
 def _alike(records: Records, others: Records) -> Records:
     """Return the records of those trials that have a peer among others in all but the label."""
-    alike = ["dataset", "family", *REPETITION, "steps", "options"]
-    trials = records.trials.join(
-        others.trials, on=alike, how="semi", nulls_equal=True, maintain_order="left"
+    alike = ["dataset", "family", *REPETITION, "steps", "other_options"]
+    trials, peers = (
+        frame.with_columns(other_options=_other_options(frame["training_options"]))
+        for frame in (records.trials, others.trials)
     )
+    trials = trials.join(peers, on=alike, how="semi", nulls_equal=True, maintain_order="left")
+    trials = trials.drop("other_options")
     return replace(records, trials=trials, _made={})
+
+
+def _other_options(options: pl.Series) -> pl.Series:
+    """Return the options of trials without the label's, and without those of one defense."""
+    apart = ("defense", "keep_target_column")
+    known = options.drop_nulls().unique().to_list()
+    kept = [
+        json.dumps(
+            {key: v for key, v in json.loads(text).items() if key not in apart}, sort_keys=True
+        )
+        for text in known
+    ]
+    return options.replace_strict(known, kept, default=None, return_dtype=pl.String)
 
 
 def layout(frame: pd.DataFrame) -> tuple[Block, ...]:

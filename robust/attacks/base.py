@@ -41,6 +41,8 @@ class Attack(ABC):
     Attributes:
         label: the method's name in print, without the norm.
         network_kinds: of networks that it attacks; None for every kind.
+        joint: whether what it makes of an input depends on the others that it is given with it,
+            as where it draws random numbers for all of them: one radius at a time, then.
         name: as in the registry.
         norm: of the ball.
         random: whether it starts at random.
@@ -48,6 +50,7 @@ class Attack(ABC):
 
     label: ClassVar[str]
     network_kinds: ClassVar[tuple[str, ...] | None] = None
+    joint: ClassVar[bool] = False
 
     name: str
     norm: Norm

@@ -1,4 +1,4 @@
-"""COAP: the dual network bound of Wong and Kolter (2018), exact, for multi-layer perceptrons.
+"""COAP: the dual network bound of Wong and Kolter (2018), exact.
 
 "Provable defenses against adversarial examples via the convex outer adversarial polytope". Each
 ReLU with pre-activation bounds l < 0 < u is relaxed to its convex hull; on the dual's feasible
@@ -9,7 +9,8 @@ has d = 1, one that never is d = 0, and both add nothing). From the last layer b
 nu the form's coefficients at the input, q dual to the ball's p. Without the sums and the norm, its
 excess, this is the form's value at x along all lower lines d z. Its value along the upper lines
 d (z - l), less the excess, bounds the form from below, as [-a]^+ = [a]^+ - a. The bounds l and u
-of a hidden layer are these of its units, layer by layer.
+of a hidden layer are these of its units, layer by layer. Here that is written out for multi-layer
+perceptrons; on any other graph of layers that own the rule it is `crown_walk` with equal slopes.
 
 Legend: P networks in the pack, B batch, U linear forms per example, D input features, H hidden
 units, K classes, L affine layers.
@@ -22,9 +23,14 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from robust.bounds import crown_walk
+from robust.bounds.ball import Ball
 from robust.bounds.coap_excess import Relaxation, excess_over_lower_lines
 from robust.bounds.first_order import difference_cotangents
+from robust.layers.base import LAYERS
+from robust.layers.relu import chord
 from robust.losses import class_differences
+from robust.networks.graph import GraphNetwork
 from robust.networks.linearization import Network
 from robust.networks.mlp import MLP
 
@@ -46,10 +52,17 @@ def worst_case_differences(
         differentiable in the parameters.
 
     Raises:
-        ValueError: not a multi-layer perceptron; an unknown norm.
+        ValueError: a network with a layer that has no such bound; an unknown norm.
     """
+    if isinstance(net, GraphNetwork):
+        _check_layers(net)
+        ball = Ball(radius, order)  # type: ignore[arg-type]
+        return crown_walk.worst_case_differences(net, x, y, ball, "parallel", False)
     if not isinstance(net, MLP):
-        raise ValueError(f"no COAP bound for a network of type {type(net).__name__}; known: MLP")
+        raise ValueError(
+            f"no COAP bound for a network of type {type(net).__name__}; "
+            "known: MLP, and graphs without max-pooling"
+        )
     weights, biases = list(net.weights), list(net.biases)
     hidden, last = weights[:-1], weights[-1]
     points = x.expand(net.num_networks, *x.shape[-2:])
@@ -61,6 +74,12 @@ def worst_case_differences(
     return class_differences(logits, y) + excess_over_lower_lines(
         forms, hidden, layers, radius, order
     )
+
+
+def _check_layers(net: GraphNetwork) -> None:
+    without = sorted(kind for kind in net.graph.kinds if "coap" not in LAYERS.get(kind).rules)
+    if without:
+        raise ValueError(f"no COAP bound for a network with layers of kind {without[0]!r}")
 
 
 def relaxed_layers(
@@ -96,9 +115,5 @@ def relaxed_layers(
 
 def relax(low: Tensor, high: Tensor) -> Relaxation:
     """Return the relaxed ReLU for bounds l <= z <= u; NaN where either is NaN."""
-    unknown = low.isnan() | high.isnan()  # by rounding, l may lie above u at radius 0
-    crosses = (low < 0) & (high > 0)
-    width = torch.where(crosses, high / 2 - low / 2, 0.5)  # halves, as u - l may overflow
-    fixed = (low >= 0).to(low.dtype).masked_fill(unknown, float("nan"))
-    slope = torch.where(crosses, high / 2 / width, fixed)
-    return Relaxation(low, high, slope, torch.where(crosses, -slope * low, 0.0))
+    _, slope, intercept = chord(low, high)
+    return Relaxation(low, high, slope, intercept)

@@ -7,9 +7,10 @@ and inputs by their absolute values gives a network whose output at |x|, its mas
 of the absolute products of all paths: rectifying and taking a maximum do not increase an error,
 and 0 <= t <= 1. In RUB both streams s and m are at most T in magnitude, so each layer's products
 W(s - m)/2 and |W|(s + m)/2 have together at most the mass of the next layer, and the exact
-error passes on through |W| as the mass does: with N = sum over the layers of their fan-in + 8,
-the computed bound is off by at most gamma_N T at each vertex. The vertex x +- rho e_m adds at
-most rho max_m T(e_m) (without biases; a maximum of sums is at most the sum of the maxima).
+error passes on through |W| as the mass does: with N the sum of the layers' roundings (of a dense
+layer its fan-in + 8; of the others as `robust.layers` says) the computed bound is off by at most
+gamma_N T at each vertex. The vertex x +- rho e_m adds at most rho max_m T(e_m) (without biases; a
+maximum of sums is at most the sum of the maxima).
 Screening adds such a bound once per hidden layer, each off by at most 6 gamma_N T. The factors
 below are at least twice that, for the rounding of the mass itself and of the differences c_k W.
 
@@ -29,6 +30,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from robust.layers import walk
 from robust.losses import other_classes
 
 SEARCH_FACTOR = 8.0  # a bound evaluated at a vertex
@@ -134,11 +136,9 @@ def accumulated_roundoff(net: Any) -> float:
     """Return gamma_N for all roundings between the input and the last layer; infinite if N u >= 1.
 
     Args:
-        net: P networks with `weights` [P, ..., in, out] and `biases` [P, out].
+        net: P networks.
     """
-    layers = zip(net.weights, net.biases, strict=True)
-    roundings = sum(w[0].numel() // b.shape[-1] + 8 for w, b in layers)
-    lost = roundings * unit_roundoff(net)
+    lost = walk.roundings(net) * unit_roundoff(net)
     return lost / (1 - lost) if lost < 1 else float("inf")
 
 

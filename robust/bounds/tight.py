@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from robust.bounds.rub.mlp_search import chunk_elements
-from robust.bounds.rub.streams import halves, through_last, through_relu
+from robust.layers.streams import halves, through_last, through_relu
 from robust.losses import other_classes
 from robust.networks.linearization import Network
 from robust.networks.mlp import MLP

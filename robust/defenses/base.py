@@ -63,6 +63,8 @@ class Defense(ABC):
     Attributes:
         label: the method's name in print, without the norm.
         network_kinds: of networks that it trains; None for every kind.
+        layer_rule: of `robust.layers.base.RULES` that every layer of such a network must own;
+            None where a gradient is enough.
         name: as in the registry.
         norm: of the training ball; None where there is no ball.
         loss_function: of class differences; must satisfy Assumptions 3.1 and 3.2.
@@ -71,6 +73,7 @@ class Defense(ABC):
 
     label: ClassVar[str]
     network_kinds: ClassVar[tuple[str, ...] | None] = None
+    layer_rule: ClassVar[str | None] = None
 
     name: str
     norm: Norm | None

@@ -22,7 +22,7 @@ class COAP(Defense):
     """The loss of the convex outer polytope's worst class differences."""
 
     label: ClassVar[str] = "COAP"
-    network_kinds: ClassVar[tuple[str, ...] | None] = ("mlp",)
+    layer_rule: ClassVar[str | None] = "coap"
 
     def step_cost(self, size: NetworkSize) -> StepCost:
         """The network, every hidden unit and K - 1 differences pulled back, both ways."""

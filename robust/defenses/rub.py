@@ -24,7 +24,7 @@ class RUB(Defense):
     """The loss of the certified worst class differences."""
 
     label: ClassVar[str] = "RUB"
-    network_kinds: ClassVar[tuple[str, ...] | None] = ("mlp", "cnn")
+    layer_rule: ClassVar[str | None] = "rub"
 
     def step_cost(self, size: NetworkSize) -> StepCost:
         """All 2D vertices searched, then the worst of each of K - 1 classes with gradient.

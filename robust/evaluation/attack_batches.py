@@ -1,7 +1,11 @@
 """Attack the examples of a split in chunks that fit the device.
 
+On a CPU every chunk has the same shape, filled up where there is too little to attack: the
+rounding of a product depends on its shape, so an example's result depends on nothing but the
+example, the network and the radius. What is attacked beside it does not matter, to the last bit.
+
 Legend: P networks in the pack, G networks handled together, N examples, A of them attacked,
-R radii, D input features.
+R radii, C inputs of a chunk, D input features.
 """
 
 from __future__ import annotations
@@ -22,6 +26,10 @@ from robust.seeds import derived_seed
 # Inputs (networks x examples x radii) attacked at once. On a CPU the activations of a chunk
 # should stay in the cache, on a GPU they should fill the device.
 CHUNK_ROWS = {"cpu": 2**11, "cuda": 2**18}
+# Inputs of one chunk where all have the same shape: few, so that little is filled up.
+FIXED_ROWS = {"cpu": 2**8}
+# Numbers of random starts that are drawn at once, for several radii.
+_START_NUMBERS = 2**22
 # Networks attacked together: on a CPU one, so that no row is spent on padding.
 GROUP = {"cpu": 1, "cuda": 128}
 
@@ -85,23 +93,41 @@ def attacked(run: Run, radii: Tensor, levels: list[int], active: Tensor) -> Tens
     """
     kept = torch.zeros(active.shape[0], len(levels), active.shape[1], dtype=torch.bool)
     kept = kept.to(run.x.device)
-    most = int(active.sum(dim=1).max())
-    for some, at in _chunks(len(levels), most, run.chunk):
+    together = 1 if run.attack.joint else max(1, _START_NUMBERS // max(1, run.x.numel()))
+    for first in range(0, len(levels), together):
+        some = list(range(first, min(first + together, len(levels))))
         values = radii[[levels[i] for i in some]].to(run.x)
         starts = _Starts(run, values.tolist())
         for networks, pack in run.groups:
-            index, real = _active_first(active[networks])
-            index, real = index[:, at], real[:, at].unsqueeze(1)
-            if index.shape[1]:
-                points = _attack(run, pack, values, index, starts)
-                if run.on_points is not None:
-                    here = [levels[i] for i in some]
-                    run.on_points(AttackedPoints(networks, here, index, *points))
-                survives = points[1] & real
-                rows = index.unsqueeze(1).expand(-1, len(some), -1)
-                whole = torch.zeros_like(kept[networks, some])
-                kept[networks, some] |= whole.scatter(2, rows, survives)
+            for chunk in _chunks(run, active[networks], len(some)):
+                x_adv, keeps = _attack(run, pack, values, chunk, starts)
+                for position, at in chunk.levels:
+                    index, survives = chunk.examples[:, at], keeps[:, at]
+                    if run.on_points is not None:
+                        found = x_adv[:, None, at], survives.unsqueeze(1)
+                        here = [levels[some[position]]]
+                        run.on_points(AttackedPoints(networks, here, index, *found))
+                    here_kept = kept[networks, some[position]]
+                    whole = torch.zeros_like(here_kept)
+                    here_kept |= whole.scatter(1, index, survives & chunk.real[:, at])
     return kept
+
+
+@dataclass(frozen=True)
+class _Chunk:
+    """Inputs attacked at once: examples at some radii.
+
+    Attributes:
+        examples: indices, [G, C]; each network has its own.
+        radius: position among the radii at hand, increasing, [C].
+        real: what is to be attacked, [G, C]; the others fill up the shape.
+        levels: each radius of what any network needs, and where it is.
+    """
+
+    examples: Tensor
+    radius: Tensor
+    real: Tensor
+    levels: tuple[tuple[int, slice], ...]
 
 
 class _Starts:
@@ -109,13 +135,18 @@ class _Starts:
 
     def __init__(self, run: Run, radii: list[float]) -> None:
         self.run, self.radii = run, radii
-        self.drawn: dict[int, list[Tensor]] = {}
+        self.drawn: dict[tuple[int, int], Tensor] = {}
 
-    def rows(self, index: Tensor, attempt: int) -> Tensor:
-        """Starts of some examples at every radius, [G, len(radii) * A, D]."""
-        if attempt not in self.drawn:
-            self.drawn = {attempt: [self.run.starts(r, attempt) for r in self.radii]}
-        return torch.cat([noise[index] for noise in self.drawn[attempt]], dim=1)
+    def rows(self, chunk: _Chunk, attempt: int) -> Tensor:
+        """The starts of a chunk, [G, C, D]."""
+        found = self.run.x.new_empty(*chunk.examples.shape, self.run.x.shape[1])
+        for level, at in chunk.levels:
+            if (level, attempt) not in self.drawn:
+                self.drawn[level, attempt] = self.run.starts(self.radii[level], attempt)
+            # What fills up the shape, at the end, is of the last radius.
+            here = slice(at.start, None)
+            found[:, here] = self.drawn[level, attempt][chunk.examples[:, here]]
+        return found
 
 
 def _active_first(active: Tensor) -> tuple[Tensor, Tensor]:
@@ -125,28 +156,39 @@ def _active_first(active: Tensor) -> tuple[Tensor, Tensor]:
     return ordered.indices[:, :most], ordered.values[:, :most].bool()
 
 
-def _chunks(radii: int, examples: int, chunk: int) -> Iterator[tuple[list[int], slice]]:
-    """Cut radii x examples into chunks of at most `chunk` inputs (at least one)."""
-    if not examples:
-        return
-    wide = max(1, chunk // examples)
-    tall = examples if wide > 1 else min(examples, chunk)
-    for r in range(0, radii, wide):
-        for i in range(0, examples, tall):
-            yield list(range(r, min(r + wide, radii))), slice(i, i + tall)
+def _chunks(run: Run, active: Tensor, radii: int) -> Iterator[_Chunk]:
+    """Cut the active examples of some networks, [G, N], at so many radii into chunks."""
+    index, real = _active_first(active)
+    examples = index.shape[1]
+    total = examples * radii
+    fixed = None if run.attack.joint else FIXED_ROWS.get(run.x.device.type)
+    size = run.chunk if fixed is None else min(fixed, run.chunk)
+    for first in range(0, total, size):
+        stop = min(first + size, total)
+        at = torch.arange(first, stop if fixed is None else first + size, device=index.device)
+        needed, at = at < stop, at.clamp_max(total - 1)
+        place = at % examples
+        edges = range(first // examples, (stop - 1) // examples + 1)
+        yield _Chunk(
+            index[:, place],
+            at // examples,
+            real[:, place] & needed,
+            tuple((e, _overlap(e * examples, (e + 1) * examples, first, stop)) for e in edges),
+        )
+
+
+def _overlap(start: int, end: int, first: int, stop: int) -> slice:
+    """Return where start..end lies within first..stop, counted from first."""
+    return slice(max(start, first) - first, min(end, stop) - first)
 
 
 def _attack(
-    run: Run, pack: Network, radii: Tensor, index: Tensor, starts: _Starts
+    run: Run, pack: Network, radii: Tensor, chunk: _Chunk, starts: _Starts
 ) -> tuple[Tensor, Tensor]:
-    """Return adversarial inputs, [G, len(radii), A, D], and whether each keeps its class."""
-    group, attacked = index.shape
-    inputs = run.x[index].repeat(1, len(radii), 1)
-    labels = run.y[index].repeat(1, len(radii))
-    each = radii.repeat_interleave(attacked).expand(group, -1)
+    """Return adversarial inputs, [G, C, D], and whether each keeps its class, [G, C]."""
+    inputs, labels = run.x[chunk.examples], run.y[chunk.examples]
+    each = radii[chunk.radius].expand(len(labels), -1)
     x_adv = run.attack.perturb(
-        pack, inputs, labels, each, run.bounds, lambda attempt: starts.rows(index, attempt)
+        pack, inputs, labels, each, run.bounds, lambda attempt: starts.rows(chunk, attempt)
     )
-    keeps = is_correct(pack(x_adv), labels)
-    shape = (group, len(radii), attacked)
-    return x_adv.view(*shape, -1), keeps.view(shape)
+    return x_adv, is_correct(pack(x_adv), labels)

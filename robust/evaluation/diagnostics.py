@@ -43,36 +43,15 @@ def _without_gradient(net: Network, x: Tensor, y: Tensor) -> Tensor:
 
 
 def more_survive(kept: Tensor, others: Tensor) -> Tensor:
-    """Return whether significantly more examples survive one attack than another, [P].
+    """Return whether significantly more examples survive one attack than another, [...].
 
     Both attacks see the same examples, so only those count on which they disagree (McNemar):
     b - c > 3 sqrt(b + c), with b surviving the first alone and c the second alone.
 
     Args:
-        kept: survivors of the first at each radius, [P, R, N], boolean.
-        others: survivors of the second, [P, R, N].
-
-    Returns:
-        Whether it is so at any radius.
+        kept: survivors of the first, [..., N], boolean.
+        others: survivors of the second, [..., N].
     """
-    b = (kept & ~others).sum(dim=2).double()
-    c = (others & ~kept).sum(dim=2).double()
-    return _significant(b, c).any(dim=1)
-
-
-def rises(kept: Tensor) -> Tensor:
-    """Return whether significantly more examples survive at a radius than at a smaller one, [P].
-
-    Args:
-        kept: survivors at increasing radii, [P, R, N], boolean.
-    """
-    survivors = kept.double()
-    both = survivors @ survivors.mT  # [P, R, R]
-    count = survivors.sum(dim=2)
-    at_larger_only = count.unsqueeze(1) - both  # [P, smaller, larger]
-    at_smaller_only = count.unsqueeze(2) - both
-    return _significant(at_larger_only, at_smaller_only).triu(1).flatten(1).any(dim=1)
-
-
-def _significant(b: Tensor, c: Tensor) -> Tensor:
+    b = (kept & ~others).sum(dim=-1).double()
+    c = (others & ~kept).sum(dim=-1).double()
     return b - c > SIGMAS * (b + c).sqrt()

@@ -59,6 +59,7 @@ class FoolboxAttack(Attack):
     """A foolbox attack with its default parameters."""
 
     label: ClassVar[str] = "foolbox"
+    joint: ClassVar[bool] = True
 
     def products(self, size: NetworkSize) -> float:
         """As many as our form of the attack."""

@@ -27,7 +27,7 @@ from robust.bounds.rounding import RoundingSlack
 from robust.evaluation.attack_batches import AttackedPoints
 from robust.evaluation.clean import FORWARD_ROWS
 from robust.losses import class_differences
-from robust.norms import norm
+from robust.norms import Norm, norm
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class CertificateCheck:
     """Compares the points of one attack with what is certified, as they are found.
 
     Attributes:
-        nearest: the smallest L1 radius at which a certified example was seen to lose its class in
+        nearest: the smallest radius at which a certified example was seen to lose its class in
             the network's own precision, infinite where it was not, [P, N].
         found: what float64 confirms.
     """
@@ -68,6 +68,8 @@ class CertificateCheck:
         certified: Tensor,
         attack: str,
         same_balls: bool = True,
+        balls: Tensor | None = None,
+        order: Norm = "l1",
     ) -> None:
         """Prepare the comparison.
 
@@ -75,15 +77,19 @@ class CertificateCheck:
             net: P networks.
             x: inputs, [N, D].
             y: labels, [N].
-            radii: true L1 radii, [R].
+            radii: true radii of the certificate's balls, [R].
             certified: what is certified, [P, R, N], boolean.
             attack: its name, for the report.
             same_balls: whether the attack's balls are those of `radii`. The points of others count
                 for what they are: their distance from x decides.
+            balls: true radii of the attack's balls where they are others than `radii`, in the
+                order of the attack's own.
+            order: norm of the certificate's balls.
         """
-        self.net, self.x, self.y, self.attack = net, x, y, attack
+        self.net, self.x, self.y, self.attack, self.order = net, x, y, attack, order
         self.radii = radii.to(x.device, torch.float64)
         self.certified = certified.to(x.device)
+        self.balls = self.radii if balls is None else balls.to(x.device, torch.float64)
         self.same_balls = same_balls
         self.nearest = torch.full_like(self.certified[:, 0], float("inf"), dtype=torch.float64)
         self.found: list[Contradiction] = []
@@ -96,7 +102,7 @@ class CertificateCheck:
             _, r, a = broken[broken[:, 0] == g].unbind(1)
             example, x_adv = points.examples[g, a], points.x_adv[g, r, a]
             level = torch.as_tensor(points.radii, device=r.device)[r]
-            limit = self.radii[level] if self.same_balls else None
+            limit = self.balls[level] if self.same_balls else None
             self._refute(points.networks.start + g, example, x_adv, limit)
 
     @torch.no_grad()
@@ -118,7 +124,7 @@ class CertificateCheck:
 
     def _refute(self, network: int, example: Tensor, x_adv: Tensor, limit: Tensor | None) -> None:
         """Note how near to its example a network lost each class, and confirm it in float64."""
-        near = radius_reached(self.x[example], x_adv, limit)
+        near = radius_reached(self.x[example], x_adv, limit, self.order)
         real = near.isfinite()
         example, x_adv, near = example[real], x_adv[real], near[real]
         self.nearest[network].scatter_reduce_(0, example, near, "amin")
@@ -133,7 +139,7 @@ class CertificateCheck:
         exact = copy.deepcopy(self.net.subset([network])).double()
         x = self.x[example].double()
         delta = x_adv.double() - x
-        length = norm(delta, "l1").clamp_min(1e-300)
+        length = norm(delta, self.order).clamp_min(1e-300)
         inside = x + delta * (self.radii[level] / length).clamp_max(1.0).unsqueeze(1)
         gap = error_gap(exact(inside), self.y[example])[0]
         for i in (~(gap < 0)).nonzero().squeeze(1).tolist():  # NaN keeps no class
@@ -148,8 +154,10 @@ class CertificateCheck:
             )
 
 
-def radius_reached(x: Tensor, x_adv: Tensor, limit: Tensor | None = None) -> Tensor:
-    """Return ||x_adv - x||_1, or the radius that an attack kept to but for its own rounding.
+def radius_reached(
+    x: Tensor, x_adv: Tensor, limit: Tensor | None = None, order: Norm = "l1"
+) -> Tensor:
+    """Return ||x_adv - x||_p, or the radius that an attack kept to but for its own rounding.
 
     An attack that works in precision u rounds every coordinate that it moves a few times, and its
     own length of the step, a sum of D terms.
@@ -158,12 +166,14 @@ def radius_reached(x: Tensor, x_adv: Tensor, limit: Tensor | None = None) -> Ten
         x: inputs, [N, D].
         x_adv: what the attack made of them, in its precision, [N, D].
         limit: radius of the attack's ball, float64, [N]; None leaves the distance as it is.
+        order: norm of the ball. A vector's other norms are at most its L1 norm, and so is what
+            rounding its coordinates changes of them.
 
     Returns:
         [N], float64; NaN or infinite where x_adv is.
     """
     here, there = x.double(), x_adv.double()
-    length = norm(there - here, "l1")
+    length = norm(there - here, order)
     if limit is None:
         return length
     moved = torch.maximum(here.abs(), there.abs()) * (here != there)

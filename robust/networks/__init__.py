@@ -7,11 +7,13 @@ from collections.abc import Sequence
 import torch
 
 from robust.checks import check_count, check_seed
-from robust.networks.base import KINDS, kind_of
+from robust.networks.base import KINDS, AnyPack, kind_of
 from robust.networks.cnn import CNN
 from robust.networks.files import load, read_metadata, save
+from robust.networks.graph import GraphNetwork
 from robust.networks.linearization import Linearization
 from robust.networks.mlp import MLP
+from robust.networks.modules import Residual
 from robust.networks.sequential import from_sequential
 from robust.networks.size import NetworkSize
 from robust.registry import discover
@@ -19,8 +21,11 @@ from robust.registry import discover
 __all__ = [
     "CNN",
     "MLP",
+    "AnyPack",
+    "GraphNetwork",
     "Linearization",
     "NetworkSize",
+    "Residual",
     "build",
     "check_name",
     "from_sequential",
@@ -56,19 +61,19 @@ def build(
     num_networks: int,
     seed: int,
     input_shape: Sequence[int] | None = None,
-) -> MLP | CNN:
+) -> AnyPack:
     """Make a pack of equally initialised networks: Glorot uniform weights, biases 0.1.
 
     All networks of a pack start from the same weights, drawn on the CPU from `seed`, so a
     trial starts alike on every device and in every pack.
 
     Args:
-        name: mlp-3x200, mlp-1x200, mlp-LxH, or cnn.
+        name: mlp-3x200, mlp-1x200, mlp-LxH, resmlp-LxH, cnn or lenet.
         num_features: D >= 1.
         num_classes: K >= 2.
         num_networks: P >= 1.
         seed: of the initial weights, in 0..2^64-1.
-        input_shape: (height, width, channels), which cnn needs.
+        input_shape: (height, width, channels), which cnn and lenet need.
 
     Returns:
         The pack, float32, on the CPU.
@@ -81,7 +86,7 @@ def build(
     num_classes = check_count("num_classes", num_classes, least=2)
     num_networks = check_count("num_networks", num_networks)
     generator = torch.Generator().manual_seed(check_seed(seed))
-    pack: MLP | CNN = kind_of(name).build(
+    pack: AnyPack = kind_of(name).build(
         name, num_features, num_classes, num_networks, generator, input_shape
     )
     return pack

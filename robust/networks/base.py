@@ -5,18 +5,26 @@ Legend: P networks in the pack, D input features, K classes.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from robust.checks import check_network
+from robust.layers.base import LAYERS
+from robust.networks.cnn import CNN
+from robust.networks.graph import GraphNetwork
+from robust.networks.mlp import MLP
 from robust.networks.size import NetworkSize
 from robust.registry import Registry
 
 INITIAL_BIAS = 0.1
+
+AnyPack = MLP | CNN | GraphNetwork
 
 
 @dataclass(frozen=True)
@@ -28,12 +36,20 @@ class NetworkKind(ABC):
         examples: names of such networks that a message lists first.
         pattern: what such a name looks like, for messages.
         pack: the class of its packs.
+        layers: kinds of layers that its networks have: what bounds ask for rules. None are known
+            to have none.
     """
 
     kind: str
     examples: tuple[str, ...]
     pattern: str
-    pack: type[nn.Module]
+    pack: Any
+    layers: tuple[str, ...] = ()
+
+    @property
+    def rules(self) -> frozenset[str]:
+        """What bounds may ask of every one of its layers (`robust.layers.base.RULES`)."""
+        return rules_of(self.layers)
 
     @abstractmethod
     def matches(self, name: str) -> bool:
@@ -79,6 +95,33 @@ class NetworkKind(ABC):
         """Return how large one such network is; arguments and errors as for `build`."""
 
 
+def rules_of(layers: Iterable[str]) -> frozenset[str]:
+    """Return the rules that all of some kinds of layers own; none where none is given.
+
+    Raises:
+        ValueError: a kind of layer is unknown.
+    """
+    own = [LAYERS.get(layer).rules for layer in layers]
+    return frozenset.intersection(*own) if own else frozenset()
+
+
+def rules_of_network(network: object) -> frozenset[str]:
+    """Return the rules that all layers of a network own.
+
+    Args:
+        network: its name, a pack, or a class of packs.
+
+    Raises:
+        ValueError: the name is unknown.
+    """
+    if isinstance(network, type):
+        kinds = (kind for kind in map(KINDS.get, KINDS) if kind.pack is network)
+        return next((kind.rules for kind in kinds), frozenset())
+    if isinstance(network, GraphNetwork):
+        return rules_of(network.graph.kinds)
+    return kind_of(network).rules  # type: ignore[arg-type]
+
+
 KINDS: Registry[NetworkKind] = Registry("kind of network")
 
 
@@ -106,6 +149,8 @@ def kind_of(network: str | nn.Module) -> NetworkKind:
     for kind in map(KINDS.get, KINDS):
         if kind.matches(network) if isinstance(network, str) else type(network) is kind.pack:
             return kind
+    if isinstance(network, nn.Module):
+        check_network(network)
     shown = repr(network) if isinstance(network, str) else type(network).__name__
     known = [name for kind in map(KINDS.get, KINDS) for name in kind.examples]
     patterns = [f"{kind.pattern}" for kind in map(KINDS.get, KINDS) if kind.pattern]
@@ -128,6 +173,34 @@ def dense_weights(sizes: Sequence[int], generator: torch.Generator) -> list[Tens
         glorot_uniform((fan_in, fan_out), fan_in, fan_out, generator)
         for fan_in, fan_out in zip(sizes[:-1], sizes[1:], strict=True)
     ]
+
+
+def convolution_weights(
+    side: int, maps: Sequence[int], generator: torch.Generator
+) -> list[Tensor]:
+    """Draw the kernels of convolutions between these numbers of maps, each (k, k, in, out)."""
+    # The fans count the kernel's area, as TensorFlow's Glorot initialiser does.
+    return [
+        glorot_uniform((side, side, m, n), side**2 * m, side**2 * n, generator)
+        for m, n in zip(maps[:-1], maps[1:], strict=True)
+    ]
+
+
+def image_shape(
+    name: str, input_shape: Sequence[int] | None, num_features: int
+) -> tuple[int, int, int]:
+    """Return (height, width, channels) of a network's images.
+
+    Raises:
+        ValueError: the inputs are no images of that many features.
+    """
+    shape = tuple(input_shape or (num_features,))
+    if len(shape) != 3 or math.prod(shape) != num_features:
+        raise ValueError(
+            f"network {name!r} needs images: input_shape (height, width, channels) of "
+            f"{num_features} features, got {shape}"
+        )
+    return shape
 
 
 def glorot_uniform(

@@ -10,7 +10,8 @@ M maps (channels of one network), R x S rows and columns, H hidden units.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -18,16 +19,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from robust.checks import check_parameters, parameters_of
-from robust.networks.convolution import (
-    POOL,
-    Pooling,
-    convolve,
-    convolve_transposed,
-    max_pool,
-    unpool,
-)
+from robust.layers.affine import Affine, affine
+from robust.layers.base import Layer
+from robust.layers.convolution import Convolution, convolve, convolve_transposed
+from robust.layers.flatten import Flatten, ToMaps
+from robust.layers.graph import Graph, chain
+from robust.layers.max_pool import MaxPool
+from robust.layers.relu import ReLU
+from robust.networks.convolution import POOL, Pooling, max_pool, unpool
 from robust.networks.linearization import Linearization
-from robust.networks.mlp import Array, affine, check_sizes
+from robust.networks.mlp import Array, check_sizes
 from robust.networks.modules import check_index, convolution, linear
 
 
@@ -109,6 +110,20 @@ class CNN(nn.Module):
         """K."""
         return int(self.weights[-1].shape[2])
 
+    @property
+    def graph(self) -> Graph:
+        """The architecture, for walks over layers."""
+        layers: list[Layer] = [ToMaps(self.input_shape)]
+        stages, dense = list(self.weights)[: self.num_stages], self.weights[self.num_stages :]
+        for w in stages:
+            side = int(w.shape[1])
+            maps = Convolution(int(w.shape[4]), (side, side), (1, 1), (side // 2, side // 2))
+            layers += [maps, ReLU(), MaxPool((POOL, POOL), (POOL, POOL))]
+        layers.append(Flatten())
+        for w in dense:
+            layers += [Affine(int(w.shape[2])), ReLU()]
+        return chain(self.num_features, layers[:-1])
+
     def to_sequential(self, index: int) -> nn.Sequential:
         """Return one network as a model of torch.nn, with copies of its parameters.
 
@@ -139,6 +154,21 @@ class CNN(nn.Module):
         """Return the first dense layer with its rows (M R S) in place of (R S M), [in, out]."""
         maps = weight.view(*self.shape_after(self.num_stages), -1)
         return maps.permute(2, 0, 1, 3).reshape(weight.shape)
+
+    def header(self) -> dict[str, str]:
+        """Return what a file's header needs beside the parameters."""
+        return {"input_shape": json.dumps(list(self.input_shape))}
+
+    @classmethod
+    def from_header(
+        cls, header: Mapping[str, str], weights: Sequence[Tensor], biases: Sequence[Tensor]
+    ) -> CNN:
+        """Return the pack that a file's header and parameters describe.
+
+        Raises:
+            ValueError, KeyError, TypeError: they do not fit together.
+        """
+        return cls(weights, biases, json.loads(header["input_shape"]))
 
     def subset(self, networks: Sequence[int] | Tensor) -> CNN:
         """Return a pack of copies of some of the networks, by index."""

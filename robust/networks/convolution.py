@@ -1,7 +1,4 @@
-"""Convolution and max-pooling for packs: all networks' maps side by side in one grouped call.
-
-On a CPU grouped convolution is as fast as a loop over the networks or faster, and several times
-faster than products over unfolded patches.
+"""Max-pooling for packs of `CNN`: windows of 2 x 2, all networks' maps side by side.
 
 Legend: P networks in the pack, B batch, C cotangents per example, M maps (channels of one
 network), R x S rows and columns.
@@ -9,14 +6,11 @@ network), R x S rows and columns.
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional
-
-from robust.numerics.precision import products_are_shortened
 
 POOL = 2  # side and stride of every max-pooling window
 
@@ -32,46 +26,6 @@ class Pooling:
 
     winner: Tensor
     active: Tensor
-
-
-def convolve(maps: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """Convolve with same padding, every network with its own kernels.
-
-    Args:
-        maps: [B, in, R, S], shared by all networks, or [B, P*in, R, S].
-        weight: [P, k, k, in, out].
-        bias: [P, out].
-
-    Returns:
-        [B, P*out, R, S].
-    """
-    groups = maps.shape[1] // weight.shape[3]
-    flat = None if bias is None else bias.flatten()
-    with _like_other_products():
-        return functional.conv2d(
-            maps, _kernels(weight), flat, padding=weight.shape[1] // 2, groups=groups
-        )
-
-
-def convolve_transposed(maps: Tensor, weight: Tensor) -> Tensor:
-    """Apply the transposed convolution: [B, P*out, R, S] -> [B, P*in, R, S]."""
-    with _like_other_products():
-        return functional.conv_transpose2d(
-            maps, _kernels(weight), padding=weight.shape[1] // 2, groups=weight.shape[0]
-        )
-
-
-def _like_other_products() -> AbstractContextManager[None]:
-    """Round factors where matrix products may: left to itself cuDNN does, to ten bits."""
-    flags: AbstractContextManager[None] = torch.backends.cudnn.flags(
-        enabled=torch.backends.cudnn.enabled, allow_tf32=products_are_shortened()
-    )
-    return flags
-
-
-def _kernels(weight: Tensor) -> Tensor:
-    """Return [P, k, k, in, out] as torch wants it, [P*out, in, k, k]."""
-    return weight.permute(0, 4, 3, 1, 2).flatten(0, 1)
 
 
 def max_pool(maps: Tensor) -> Tensor:

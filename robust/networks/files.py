@@ -1,14 +1,14 @@
 """Packs in files: safetensors, with the architecture in the header. No pickle.
 
-    kind, input_shape   what `NetworkKind` the pack is of, and the images of a CNN (metadata)
-    weights.0, biases.0 of the first layer, [P, ...], and so on
+    kind                what `NetworkKind` the pack is of (metadata)
+    input_shape, graph  the images of a CNN; the layers of any other architecture (metadata)
+    weights.0, biases.0 of the first layer that has parameters, [P, ...], and so on
 
 Needs the package safetensors, which is imported when a file is written or read.
 """
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,15 +16,14 @@ from types import MappingProxyType
 
 from torch import Tensor
 
-from robust.networks.base import kind_of
-from robust.networks.cnn import CNN
-from robust.networks.mlp import MLP
+from robust.networks.base import KINDS, AnyPack, kind_of
 
 FORMAT = "robust-sweep networks 1"
+KEYS = ("format", "kind", "networks", "input_shape", "graph")  # of the header, which are ours
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
-def save(net: MLP | CNN, path: str | Path, metadata: Mapping[str, str] = NOTHING) -> None:
+def save(net: AnyPack, path: str | Path, metadata: Mapping[str, str] = NOTHING) -> None:
     """Write a pack to a file, which is there whole or not at all.
 
     Args:
@@ -36,12 +35,23 @@ def save(net: MLP | CNN, path: str | Path, metadata: Mapping[str, str] = NOTHING
         ValueError: the pack is of a kind that cannot be kept, or the metadata use our own keys.
         OSError: the file cannot be written.
     """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        write(net, temporary, metadata)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write(net: AnyPack, path: Path, metadata: Mapping[str, str] = NOTHING) -> None:
+    """Write a pack to a file straight away; arguments and errors as for `save`."""
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     header = {"format": FORMAT, "kind": kind_of(net).kind, "networks": str(net.num_networks)}
-    if isinstance(net, CNN):
-        header["input_shape"] = json.dumps(list(net.input_shape))
-    taken = sorted(set(metadata) & {*header, "input_shape"})
+    header |= net.header()
+    taken = sorted(set(metadata) & set(KEYS))
     if taken:
         raise ValueError(f"metadata must not have the key {taken[0]!r}, which the format uses")
     tensors = {
@@ -49,16 +59,14 @@ def save(net: MLP | CNN, path: str | Path, metadata: Mapping[str, str] = NOTHING
         for name, group in (("weights", net.weights), ("biases", net.biases))
         for layer, tensor in enumerate(group)
     }
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        save_file(tensors, temporary, metadata={**metadata, **header})
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        save_file(tensors, path, metadata={**metadata, **header})
+    except SafetensorError as error:  # what the operating system said is in its text
+        reason = " ".join(str(error).split())
+        raise OSError(f"{path}: cannot be written: {reason}") from None
 
 
-def load(path: str | Path) -> MLP | CNN:
+def load(path: str | Path) -> AnyPack:
     """Read a pack that `save` wrote, in its precision, on the CPU.
 
     Raises:
@@ -70,13 +78,10 @@ def load(path: str | Path) -> MLP | CNN:
         raise ValueError(f"{path}: holds no networks of this project (its format is {found})")
     try:
         weights, biases = _layers(tensors, "weights"), _layers(tensors, "biases")
-        if header["kind"] == "mlp":
-            return MLP(weights, biases)
-        if header["kind"] == "cnn":
-            return CNN(weights, biases, json.loads(header["input_shape"]))
-    except (KeyError, TypeError, ValueError) as error:
+        pack: AnyPack = KINDS.get(header["kind"]).pack.from_header(header, weights, biases)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path}: its networks do not fit together: {error}") from None
-    raise ValueError(f"{path}: unknown kind of network {header['kind']!r}; known: mlp, cnn")
+    return pack
 
 
 def read_metadata(path: str | Path) -> dict[str, str]:

@@ -6,7 +6,7 @@ paper's M), H hidden units, K classes, L affine layers.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -14,29 +14,16 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from robust.checks import check_parameters, parameters_of
+from robust.layers.affine import Affine
+from robust.layers.affine import affine as affine
+from robust.layers.graph import Graph, chain
+from robust.layers.relu import ReLU
 from robust.networks.linearization import Linearization
 from robust.networks.modules import check_index, linear
 
 _VECTOR = 8  # float32 units in an AVX register; a multiple suits tensor cores too
 
 Array = NDArray[Any] | Tensor
-
-
-def affine(h: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """Return h W + b for every network of the pack.
-
-    Args:
-        h: [B, in], shared by all networks, or [P, B, in].
-        weight: [P, in, out].
-        bias: [P, out].
-
-    Returns:
-        [P, B, out].
-    """
-    if h.dim() == 2:
-        # One product for the whole pack: the networks' weights stand side by side.
-        return torch.matmul(h, weight) + bias.unsqueeze(1)
-    return torch.baddbmm(bias.unsqueeze(1), h, weight)
 
 
 def homogeneous(weight: Tensor, bias: Tensor) -> Tensor:
@@ -123,6 +110,11 @@ class MLP(nn.Module):
         """K."""
         return int(self.weights[-1].shape[2])
 
+    @property
+    def graph(self) -> Graph:
+        """The architecture, for walks over layers."""
+        return dense_graph(list(self.weights))
+
     def to_sequential(self, index: int) -> nn.Sequential:
         """Return one network as a model of torch.nn, with copies of its parameters.
 
@@ -140,6 +132,21 @@ class MLP(nn.Module):
         for weight, bias in zip(self.weights, self.biases, strict=True):
             layers += [linear(weight[index].detach(), bias[index].detach()), nn.ReLU()]
         return nn.Sequential(*layers[:-1]).eval()
+
+    def header(self) -> dict[str, str]:
+        """Return what a file's header needs beside the parameters: nothing."""
+        return {}
+
+    @classmethod
+    def from_header(
+        cls, header: Mapping[str, str], weights: Sequence[Tensor], biases: Sequence[Tensor]
+    ) -> MLP:
+        """Return the pack that a file's header and parameters describe.
+
+        Raises:
+            ValueError: they do not fit together.
+        """
+        return cls(weights, biases)
 
     def subset(self, networks: Sequence[int] | Tensor) -> MLP:
         """Return a pack of copies of some of the networks, by index."""
@@ -206,6 +213,13 @@ class MLP(nn.Module):
             return v
 
         return Linearization(logits, pullback)
+
+
+def dense_graph(weights: Sequence[Tensor]) -> Graph:
+    """Return the architecture of dense layers with a ReLU between them; weights [P, in, out]."""
+    dense = [Affine(int(w.shape[2])) for w in weights]
+    hidden = [layer for affine in dense[:-1] for layer in (affine, ReLU())]
+    return chain(int(weights[0].shape[1]), [*hidden, dense[-1]])
 
 
 def _check_shapes(weights: Sequence[Tensor], biases: Sequence[Tensor]) -> None:

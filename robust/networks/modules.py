@@ -1,12 +1,25 @@
 """Layers of torch.nn with the parameters of one network of a pack.
 
-torch.nn keeps W as (out, in) and (out, in, k, k), packs as (in, out) and (k, k, in, out).
+torch.nn keeps W as (out, in) and (out, in, k, l), packs as (in, out) and (k, l, in, out).
 """
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+
+
+class Residual(nn.Module):
+    """x + f(x), which torch.nn has no module for: f is a Sequential."""
+
+    def __init__(self, branch: nn.Sequential) -> None:
+        super().__init__()
+        self.branch = branch
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return x + f(x)."""
+        moved: Tensor = self.branch(x)
+        return x + moved
 
 
 def linear(weight: Tensor, bias: Tensor) -> nn.Linear:
@@ -17,11 +30,22 @@ def linear(weight: Tensor, bias: Tensor) -> nn.Linear:
     return layer
 
 
-def convolution(weight: Tensor, bias: Tensor) -> nn.Conv2d:
-    """Return the convolution with same padding, with copies of W, (k, k, in, out), and b."""
-    side, _, source, target = weight.shape
+def convolution(
+    weight: Tensor,
+    bias: Tensor,
+    stride: tuple[int, int] = (1, 1),
+    padding: tuple[int, int] | None = None,
+) -> nn.Conv2d:
+    """Return the convolution with copies of W, (k, l, in, out), and b; same padding by default."""
+    rows, columns, source, target = weight.shape
     layer = nn.Conv2d(
-        source, target, side, padding=side // 2, dtype=weight.dtype, device=weight.device
+        source,
+        target,
+        (rows, columns),
+        stride=stride,
+        padding=(rows // 2, columns // 2) if padding is None else padding,
+        dtype=weight.dtype,
+        device=weight.device,
     )
     _fill(layer, weight.permute(3, 2, 0, 1), bias)
     return layer

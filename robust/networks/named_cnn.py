@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
 from robust.networks.base import (
     NetworkKind,
+    convolution_weights,
     copies,
     dense_weights,
-    glorot_uniform,
+    image_shape,
     initial_biases,
     register,
 )
@@ -46,8 +46,8 @@ class MadryCNN(NetworkKind):
         input_shape: Sequence[int] | None,
     ) -> CNN:
         """Return P networks with Glorot uniform weights and biases 0.1."""
-        shape = _image_shape(name, input_shape, num_features)
-        weights = _convolution_weights(_KERNEL, [shape[2], *_MAPS], generator)
+        shape = image_shape(name, input_shape, num_features)
+        weights = convolution_weights(_KERNEL, [shape[2], *_MAPS], generator)
         flat = shape[0] * shape[1] // POOL ** (2 * len(weights)) * _MAPS[-1]
         weights += dense_weights([flat, _HIDDEN, num_classes], generator)
         return CNN(copies(weights, num_networks), initial_biases(weights, num_networks), shape)
@@ -69,7 +69,7 @@ class MadryCNN(NetworkKind):
         self, name: str, num_features: int, num_classes: int, input_shape: Sequence[int] | None
     ) -> NetworkSize:
         """Return the size of one network."""
-        height, width, channels = _image_shape(name, input_shape, num_features)
+        height, width, channels = image_shape(name, input_shape, num_features)
         pixels, area = height * width, _KERNEL**2
         first = pixels * area * channels * _MAPS[0]
         second = pixels // POOL**2 * area * _MAPS[0] * _MAPS[1]
@@ -88,26 +88,12 @@ class MadryCNN(NetworkKind):
         )
 
 
-def _image_shape(
-    name: str, input_shape: Sequence[int] | None, num_features: int
-) -> tuple[int, int, int]:
-    shape = tuple(input_shape or (num_features,))
-    if len(shape) != 3 or math.prod(shape) != num_features:
-        raise ValueError(
-            f"network {name!r} needs images: input_shape (height, width, channels) of "
-            f"{num_features} features, got {shape}"
-        )
-    return shape
-
-
-def _convolution_weights(
-    side: int, maps: Sequence[int], generator: torch.Generator
-) -> list[Tensor]:
-    # The fans count the kernel's area, as TensorFlow's Glorot initialiser does.
-    return [
-        glorot_uniform((side, side, m, n), side**2 * m, side**2 * n, generator)
-        for m, n in zip(maps[:-1], maps[1:], strict=True)
-    ]
-
-
-register(MadryCNN(kind="cnn", examples=("cnn",), pattern="", pack=CNN))
+register(
+    MadryCNN(
+        kind="cnn",
+        examples=("cnn",),
+        pattern="",
+        pack=CNN,
+        layers=("to-maps", "convolution", "relu", "max-pool", "flatten", "affine"),
+    )
+)

@@ -76,5 +76,6 @@ register(
         examples=("mlp-3x200", "mlp-1x200"),
         pattern="mlp-LxH with L hidden layers of H units",
         pack=MLP,
+        layers=("affine", "relu"),
     )
 )

@@ -9,58 +9,44 @@ Legend: P networks in the pack, N inputs, D input features, K classes.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
+from robust.layers.base import Layer, Shape
+from robust.layers.flatten import Flatten, ToMaps
+from robust.layers.graph import Graph, Node
+from robust.networks.base import AnyPack
 from robust.networks.cnn import CNN
 from robust.networks.convolution import POOL
+from robust.networks.graph import GraphNetwork
 from robust.networks.mlp import MLP
+from robust.networks.reading import SUPPORTED, Step, parametric, steps_of
 
-SUPPORTED = (
-    "Flatten, then Linear and ReLU in turn; or Conv2d (odd square kernel, same padding, stride "
-    "1), ReLU and MaxPool2d(2) in turn, Flatten, then Linear and ReLU in turn; a BatchNorm after "
-    "a Linear or Conv2d; Dropout and Identity anywhere"
-)
-_LEFT_OUT = (nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.AlphaDropout)
-_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
+LARGEST_SIDE = 512  # of square images whose shape the first Linear tells
 
 
-@dataclass
-class _Affine:
-    """A Linear or Conv2d, with what was folded into it."""
-
-    weight: Tensor  # (out, in) or (out, in, k, k)
-    bias: Tensor  # (out,)
-
-
-@dataclass(frozen=True)
-class _Parts:
-    """The affine layers of one model, convolutions first."""
-
-    layers: tuple[_Affine, ...]
-    stages: int  # of convolution and pooling
-
-
-def from_sequential(*models: nn.Sequential, input_shape: Sequence[int] | None = None) -> MLP | CNN:
+def from_sequential(*models: nn.Sequential, input_shape: Sequence[int] | None = None) -> AnyPack:
     """Return models of one shape as a pack of networks; their parameters are copied.
 
     The result in evaluation mode: dropout is left out and batch normalisation folded in, so
     models that have them must be in it (`model.eval()`).
 
     Args:
-        models: P >= 1 models of one shape. Supported: Flatten, Linear, ReLU, Dropout, Identity,
-            BatchNorm1d and BatchNorm2d behind an affine layer, Conv2d with an odd square kernel,
-            same padding and stride 1, each followed by ReLU and MaxPool2d(2).
-        input_shape: (height, width, channels) of images, for models with convolutions; None:
-            square ones, as the first Linear tells.
+        models: P >= 1 models of one shape, which end in a Linear. Supported: Linear, ReLU,
+            Flatten, Conv2d of any kernel, stride and zero padding, MaxPool2d and AvgPool2d without
+            padding, `robust.networks.Residual`, Dropout, Identity, and BatchNorm1d and
+            BatchNorm2d behind a Linear or Conv2d.
+        input_shape: (height, width, channels) of images, for models with convolutions or pooling;
+            None: square ones, as the first Linear tells.
 
     Returns:
-        The pack. An MLP takes inputs in the order in which the model's first Linear does. A CNN
-        takes images flattened as (height, width, channels): images of shape (N, channels, height,
-        width), as torch has them, become `images.permute(0, 2, 3, 1).flatten(1)`.
+        The pack: an `MLP` or `CNN` where the layers are theirs, else a `GraphNetwork`. Without
+        convolutions and pooling it takes inputs in the order in which the model's first Linear
+        does. Else it takes images flattened as (height, width, channels): images of shape
+        (N, channels, height, width), as torch has them, become
+        `images.permute(0, 2, 3, 1).flatten(1)`.
 
     Raises:
         ValueError: no model, another kind of layer or order, models of different shapes; the
@@ -68,147 +54,209 @@ def from_sequential(*models: nn.Sequential, input_shape: Sequence[int] | None = 
     """
     if not models:
         raise ValueError("from_sequential needs at least one model")
-    parts = [_parts(model) for model in models]
-    shapes = [[tuple(layer.weight.shape) for layer in part.layers] for part in parts]
-    for number, shape in enumerate(shapes):
-        if shape != shapes[0]:
-            raise ValueError(f"model {number} has layers {shape}, and model 0 has {shapes[0]}")
-    stages = parts[0].stages
-    weights = [torch.stack(w) for w in zip(*map(_weights, parts), strict=True)]
-    biases = [torch.stack(b) for b in zip(*map(_biases, parts), strict=True)]
-    if not stages:
+    steps = [steps_of(model) for model in models]
+    shapes = [[tuple(w.shape) for w in _weights(own)] for own in steps]
+    for number, own in enumerate(steps):
+        if shapes[number] != shapes[0] or _layers(own) != _layers(steps[0]):
+            raise ValueError(
+                f"model {number} has layers {shapes[number]}, and model 0 has {shapes[0]}"
+            )
+    first = steps[0]
+    _check_ends(first)
+    weights = [torch.stack(w) for w in zip(*map(_weights, steps), strict=True)]
+    biases = [torch.stack(b) for b in zip(*map(_biases, steps), strict=True)]
+    if _is_mlp(first):
         return MLP.from_arrays([w.mT for w in weights], biases)
-    shape_of_images = _image_shape(parts[0], input_shape)
-    convolutions = [w.permute(0, 3, 4, 2, 1) for w in weights[:stages]]
-    first = _in_our_order(weights[stages], shape_of_images, stages, biases[stages - 1].shape[1])
-    dense = [first, *(w.mT for w in weights[stages + 1 :])]
-    return CNN.from_arrays([*convolutions, *dense], biases, shape_of_images)
+    shape = _image_shape(first, input_shape)
+    if shape is not None and _is_cnn(first, shape):
+        turned = [_in_our_order(w, None) for w in weights]
+        stages = sum(w.dim() == 5 for w in weights)
+        maps = biases[stages - 1].shape[1], *(side // POOL**stages for side in shape[:2])
+        turned[stages] = _in_our_order(weights[stages], maps)
+        return CNN.from_arrays(turned, biases, shape)
+    graph, orders = _assembled(first, shape)
+    turned = [_in_our_order(w, order) for w, order in zip(weights, orders, strict=True)]
+    return GraphNetwork.from_arrays(graph, turned, biases)
 
 
-def _weights(parts: _Parts) -> Iterator[Tensor]:
-    return (layer.weight for layer in parts.layers)
+def _weights(steps: Sequence[Step]) -> list[Tensor]:
+    return [step.weight for step in parametric(steps) if step.weight is not None]
 
 
-def _biases(parts: _Parts) -> Iterator[Tensor]:
-    return (layer.bias for layer in parts.layers)
+def _biases(steps: Sequence[Step]) -> list[Tensor]:
+    return [step.bias for step in parametric(steps) if step.bias is not None]
 
 
-def _flat(model: nn.Module) -> Iterator[nn.Module]:
-    """Yield the layers of a model, those of Sequentials within it in their place."""
-    for layer in model.children():
-        if isinstance(layer, nn.Sequential):
-            yield from _flat(layer)
-        else:
-            yield layer
+def _layers(steps: Sequence[Step]) -> list[object]:
+    return [(step.layer, _layers(step.branch)) for step in steps]
 
 
-def _parts(model: nn.Sequential) -> _Parts:
-    """Return the affine layers of a model whose layers come in an order that is supported."""
-    if not isinstance(model, nn.Sequential):
-        raise ValueError(f"expected torch.nn.Sequential, got {type(model).__name__}")
-    affine: list[_Affine] = []
-    order = ""  # one letter a layer: Linear, Conv2d, ReLU, Pooling, Flatten
-    for number, layer in enumerate(_flat(model)):
-        name = f"layer {number} ({type(layer).__name__})"
-        if layer.training and isinstance(layer, (*_LEFT_OUT[1:], *_NORMS)):
-            raise ValueError(f"{name} is in training mode; call model.eval() first")
-        if isinstance(layer, _LEFT_OUT):
-            continue
-        if isinstance(layer, _NORMS):
-            if not affine or order[-1] not in "LC":
-                raise ValueError(f"{name} follows no Linear or Conv2d; supported: {SUPPORTED}")
-            affine[-1] = _folded(affine[-1], layer, name)
-            continue
-        order += _letter(layer, name)
-        if isinstance(layer, (nn.Linear, nn.Conv2d)):
-            affine.append(_of(layer))
-    stages = order.count("C")
-    _check_order(order.replace("CPR", "CRP"), stages)
-    return _Parts(tuple(affine), stages)
-
-
-def _check_order(order: str, stages: int) -> None:
-    dense = "L" + "RL" * (order.count("L") - 1)
-    whole = "CRP" * stages + "F" + dense if stages else dense
-    if order.count("L") < 1 + (stages == 0) or order not in (whole, "F" * (stages == 0) + whole):
-        names = {"L": "Linear", "C": "Conv2d", "R": "ReLU", "P": "MaxPool2d", "F": "Flatten"}
-        found = ", ".join(names[letter] for letter in order) or "nothing"
-        raise ValueError(f"layers in the order {found} are not supported; supported: {SUPPORTED}")
-
-
-def _letter(layer: nn.Module, name: str) -> str:
-    """Return the letter of a layer.
-
-    Raises:
-        ValueError: it is of another kind, or has settings that are not supported.
-    """
-    if isinstance(layer, nn.Linear):
-        return "L"
-    if isinstance(layer, nn.ReLU):
-        return "R"
-    if isinstance(layer, nn.Flatten) and (layer.start_dim, layer.end_dim) == (1, -1):
-        return "F"
-    if isinstance(layer, nn.MaxPool2d) and _is_ours(layer):
-        return "P"
-    if isinstance(layer, nn.Conv2d) and _is_same(layer):
-        return "C"
-    raise ValueError(f"{name}: {layer} is not supported; supported: {SUPPORTED}")
-
-
-def _is_ours(pool: nn.MaxPool2d) -> bool:
-    both = [pool.kernel_size, pool.stride]
-    sides = {side for sides in both for side in (sides if isinstance(sides, tuple) else (sides,))}
-    plain = pool.padding in (0, (0, 0)) and pool.dilation in (1, (1, 1))
-    return sides == {POOL} and plain and not pool.ceil_mode and not pool.return_indices
-
-
-def _is_same(layer: nn.Conv2d) -> bool:
-    height, width = layer.kernel_size
-    same = layer.padding in ("same", (height // 2, width // 2))
-    plain = layer.stride == (1, 1) and layer.dilation == (1, 1) and layer.groups == 1
-    return height == width and height % 2 == 1 and same and plain and layer.padding_mode == "zeros"
-
-
-def _of(layer: nn.Linear | nn.Conv2d) -> _Affine:
-    weight = layer.weight.detach()
-    bias = weight.new_zeros(weight.shape[0]) if layer.bias is None else layer.bias.detach()
-    return _Affine(weight, bias)
-
-
-def _folded(affine: _Affine, norm: nn.BatchNorm1d | nn.BatchNorm2d, name: str) -> _Affine:
-    """Return W, b with g (z - mean) / sqrt(variance + eps) + h folded into them."""
-    if norm.running_mean is None or norm.running_var is None:
-        raise ValueError(f"{name} keeps no running statistics and depends on the batch")
-    scale = (norm.running_var + norm.eps).rsqrt()
-    if norm.affine:
-        scale = scale * norm.weight.detach()
-    shift = norm.bias.detach() if norm.affine else torch.zeros_like(scale)
-    rows = scale.view(-1, *[1] * (affine.weight.dim() - 1))
-    bias = (affine.bias - norm.running_mean) * scale + shift
-    return _Affine(affine.weight * rows, bias)
-
-
-def _image_shape(parts: _Parts, input_shape: Sequence[int] | None) -> tuple[int, ...]:
-    """Return (height, width, channels), which the first Linear must fit."""
-    channels = int(parts.layers[0].weight.shape[1])
-    maps = int(parts.layers[parts.stages - 1].weight.shape[0])
-    rows = int(parts.layers[parts.stages].weight.shape[1])
-    if input_shape is None:
-        side = math.isqrt(rows // maps) * POOL**parts.stages
-        input_shape = (side, side, channels)
-    pixels = math.prod(int(side) // POOL**parts.stages for side in tuple(input_shape)[:2])
-    if len(input_shape) != 3 or input_shape[2] != channels or pixels * maps != rows:
+def _check_ends(steps: Sequence[Step]) -> None:
+    if not steps or steps[-1].layer.kind != "affine":
+        found = ", ".join(step.layer.kind for step in steps) or "nothing"
         raise ValueError(
-            f"input_shape={tuple(input_shape)} does not fit: the first Linear has {rows} inputs, "
-            f"the last Conv2d {maps} maps and the first {channels} channels; give "
+            f"layers in the order {found} are not supported: a model must end in Linear; "
+            f"supported: {SUPPORTED}"
+        )
+
+
+def _is_mlp(steps: Sequence[Step]) -> bool:
+    """Return whether the layers are a Flatten or none, then Linear and ReLU in turn."""
+    kinds = [step.layer.kind for step in steps]
+    dense = kinds[1:] if kinds[0] == "flatten" else kinds
+    return len(dense) > 1 and dense == [*["affine", "relu"] * (len(dense) // 2), "affine"]
+
+
+def _is_cnn(steps: Sequence[Step], shape: Sequence[int]) -> bool:
+    """Return whether the layers are those of `CNN`, on images that it takes."""
+    kinds = [step.layer.kind for step in steps]
+    stages = kinds.count("convolution")
+    front, rest = kinds[: 3 * stages], list(steps[3 * stages + 1 :])
+    triples = [front[i : i + 3] for i in range(0, len(front), 3)]
+    both = ["convolution", "relu", "max-pool"], ["convolution", "max-pool", "relu"]
+    if not stages or any(triple not in both for triple in triples):
+        return False
+    if kinds[3 * stages] != "flatten" or not (_is_mlp(rest) or len(rest) == 1):
+        return False
+    if any(side % POOL**stages for side in shape[:2]):
+        return False
+    return all(map(_is_of_a_stage, (step.layer for step in steps[: 3 * stages])))
+
+
+def _is_of_a_stage(layer: Layer) -> bool:
+    settings = layer.settings
+    if layer.kind == "max-pool":
+        return bool(settings["kernel"] == settings["stride"] == (POOL, POOL))
+    if layer.kind != "convolution":
+        return True
+    rows, columns = settings["kernel"]
+    same = settings["stride"] == (1, 1) and settings["padding"] == (rows // 2, columns // 2)
+    return bool(rows == columns and rows % 2 == 1 and same)
+
+
+def _image_shape(
+    steps: Sequence[Step], input_shape: Sequence[int] | None
+) -> tuple[int, int, int] | None:
+    """Return (height, width, channels), which the first Linear must fit; None for flat inputs."""
+    convolutions = [w for w in _weights(steps) if w.dim() == 4]
+    if not convolutions:
+        if any(step.layer.kind in ("max-pool", "average-pool") for step in steps):
+            raise ValueError(f"pooling without a Conv2d is not supported; supported: {SUPPORTED}")
+        return None
+    channels = int(convolutions[0].shape[1])
+    if input_shape is not None:
+        shape = tuple(int(side) for side in input_shape)
+        if len(shape) == 3 and shape[2] == channels and _fits(steps, shape):
+            return shape[0], shape[1], shape[2]
+        raise ValueError(
+            f"input_shape={tuple(input_shape)} does not fit: {_wanted(steps, channels)}; give "
             "input_shape=(height, width, channels)"
         )
-    return tuple(int(side) for side in input_shape)
+    sides = [n for n in range(1, LARGEST_SIDE + 1) if _fits(steps, (n, n, channels))]
+    if len(sides) > 1:  # a model is seldom made so that pooling leaves rows out
+        sides = [n for n in sides if _fits(steps, (n, n, channels), whole=True)] or sides
+    if len(sides) != 1:
+        found = f"those of {', '.join(map(str, sides))} do" if sides else "none does"
+        raise ValueError(
+            f"the first Linear tells no one side of square images ({found}): "
+            f"{_wanted(steps, channels)}; give input_shape=(height, width, channels)"
+        )
+    return sides[0], sides[0], channels
 
 
-def _in_our_order(weight: Tensor, shape: Sequence[int], stages: int, maps: int) -> Tensor:
-    """Return the first dense layer behind maps, [P, out, M R S] -> [P, R S M, out]."""
-    height, width = (side // POOL**stages for side in shape[:2])
-    networks, out = weight.shape[:2]
-    whole = weight.view(networks, out, maps, height, width)
-    return whole.permute(0, 3, 4, 2, 1).reshape(networks, -1, out)
+def _wanted(steps: Sequence[Step], channels: int) -> str:
+    dense = next(w for w in _weights(steps) if w.dim() == 2)
+    return f"the first Linear has {dense.shape[1]} inputs and the first Conv2d {channels} channels"
+
+
+def _fits(steps: Sequence[Step], shape: Sequence[int], whole: bool = False) -> bool:
+    """Return whether images of a shape give the first Linear as many inputs as it has.
+
+    Args:
+        steps: of the model.
+        shape: (height, width, channels).
+        whole: only where pooling leaves no row or column out.
+    """
+    try:
+        found: Shape = ToMaps((shape[0], shape[1], shape[2])).output_shape((math.prod(shape),))
+        for step in steps:
+            if step.layer.kind == "affine":
+                assert step.weight is not None
+                return math.prod(found) == step.weight.shape[1] and len(found) == 1
+            if whole and step.layer.kind.endswith("pool") and _leaves_out(step.layer, found):
+                return False
+            if step.layer.kind != "add":  # keeps its shape
+                found = step.layer.output_shape(found)
+    except ValueError:
+        return False
+    return False
+
+
+def _leaves_out(pool: Layer, shape: Shape) -> bool:
+    """Return whether rows or columns of maps lie beyond the last window."""
+    kernel, stride = pool.settings["kernel"], pool.settings["stride"]
+    sides = zip(shape[1:], kernel, stride, strict=True)
+    return any((side - k) % step for side, k, step in sides)
+
+
+def _assembled(
+    steps: Sequence[Step], shape: tuple[int, int, int] | None
+) -> tuple[Graph, list[Shape | None]]:
+    """Return the graph of a model, and for each weight the maps that it reads flattened."""
+    nodes: list[Node] = []
+    orders: list[Shape | None] = []
+    if shape is None:
+        features = _weights(steps)[0].shape[1]
+        steps = steps[1:] if steps[0].layer.kind == "flatten" else steps
+    else:
+        features = math.prod(shape)
+        nodes.append(Node(ToMaps(shape), (0,)))
+    _append(nodes, orders, steps, features)
+    return Graph(int(features), tuple(nodes)), orders
+
+
+def _append(
+    nodes: list[Node], orders: list[Shape | None], steps: Sequence[Step], features: int
+) -> None:
+    """Append a chain of layers, and those of its branches, to the nodes."""
+    flattened: Shape | None = None  # the maps whose order the next Linear's rows have
+    for step in steps:
+        here = len(nodes)
+        if step.branch:
+            if flattened is not None:
+                raise ValueError("a Residual between Flatten and Linear is not supported")
+            _append(nodes, orders, step.branch, features)
+            nodes.append(Node(step.layer, (here, len(nodes))))
+            continue
+        if isinstance(step.layer, Flatten):
+            flattened = _shape_of(nodes, features)
+        if step.weight is not None:
+            orders.append(flattened if step.weight.dim() == 2 else None)
+            flattened = None if step.weight.dim() == 2 else flattened
+        nodes.append(Node(step.layer, (here,)))
+
+
+def _shape_of(nodes: Sequence[Node], features: int) -> Shape:
+    """Return the shape of the last value that was made."""
+    shapes: list[Shape] = [(features,)]
+    for node in nodes:
+        shapes.append(node.layer.output_shape(*(shapes[at] for at in node.inputs)))
+    return shapes[-1]
+
+
+def _in_our_order(weight: Tensor, maps: Sequence[int] | None) -> Tensor:
+    """Return packed weights of torch in our order.
+
+    Args:
+        weight: [P, out, in] or [P, out, in, k, l].
+        maps: (M, R, S) of the maps that a dense layer reads flattened; None where it reads none.
+
+    Returns:
+        [P, in, out], the rows (R S M) in place of (M R S); or [P, k, l, in, out].
+    """
+    if weight.dim() == 5:
+        return weight.permute(0, 3, 4, 2, 1)
+    if maps is None:
+        return weight.mT
+    whole = weight.view(*weight.shape[:2], *maps)
+    return whole.permute(0, 3, 4, 2, 1).flatten(1, 3)

@@ -8,18 +8,19 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from robust import attacks, defenses, networks
-from robust.evaluate import CERTIFIED, CERTIFIED_TIGHT, ENGINES
+from robust.evaluate import BEST_CERTIFICATES, CERTIFIED, CERTIFIED_TIGHT, ENGINES
 from robust.losses import LOSSES
 from robust.supports import supports
-from sweep import datasets
-from sweep.config.schema import Data, Ray, SweepConfig
-from sweep.datasets.loading import check_root
+from sweep import datasets, files
+from sweep.config.schema import KEEPS, RETRAIN, Data, Ray, SweepConfig, data_options
+from sweep.datasets.loading import check_name as check_dataset
 from sweep.errors import unknown
 from sweep.limits import LARGEST, LARGEST_INT, SMALLEST, out_of_range
+from sweep.tracking import detail
 
+AUTO = "auto"  # of evaluation.certificates: those that are cheap (sweep.driver.plan)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _LONGEST_NAME = 200  # file systems allow 255 bytes
-_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/")
 
 
 def check(config: SweepConfig) -> None:
@@ -33,7 +34,10 @@ def check(config: SweepConfig) -> None:
             f"name={config.name!r}: must be letters, digits, '_', '-' or '.', at most "
             f"{_LONGEST_NAME} of them, as it names a folder"
         )
+    if config.retrain not in RETRAIN:
+        raise ValueError(f"retrain={config.retrain}: must be one of {', '.join(RETRAIN)}")
     _check_results(config)
+    _check_catalog(config.data)
     _check_names(config)
     _check_lists(config)
     for key, (values, allowed, is_allowed) in _numbers(config).items():
@@ -49,13 +53,19 @@ def check(config: SweepConfig) -> None:
 
 def _check_names(config: SweepConfig) -> None:
     checks: dict[str, tuple[Sequence[object], Callable[[str], object]]] = {
-        "grid.dataset": (config.grid.dataset, lambda name: _check_dataset(name, config.data)),
+        "grid.dataset": (
+            config.grid.dataset,
+            lambda name: check_dataset(name, data_options(config)),
+        ),
         "grid.scaling": (config.grid.scaling, _check_scaling),
         "grid.network": (config.grid.network, networks.check_name),
         "grid.defense": (config.grid.defense, defenses.get),
         "training.loss": ([config.training.loss], LOSSES.get),
         "evaluation.attacks": (config.evaluation.attacks, attacks.get),
+        "evaluation.certificates": (config.evaluation.certificates, _check_certificate),
         "evaluation.engine": ([config.evaluation.engine], _check_engine),
+        "tracking.detail": ([config.tracking.detail], detail.check),
+        "keep.networks": ([config.keep.networks], _check_keep),
     }
     for key, (values, check_name) in checks.items():
         for value in values:
@@ -85,13 +95,7 @@ def _is_name(text: str) -> bool:
 def _check_results(config: SweepConfig) -> None:
     """Records lie in a folder of this machine, or of one that all machines see."""
     results = config.paths.results
-    reason = None
-    if not results.strip() or not results.isprintable():
-        reason = "names no folder"
-    elif _ADDRESS.match(results):
-        reason = "is an address, and records are kept in a folder that this machine sees"
-    elif results.startswith("~"):
-        reason = "is not expanded; write the folder in full"
+    reason = files.why_no_folder(results)
     if reason is not None:
         raise ValueError(f"paths.results={results}: {reason}, as in paths.results=/path/to/folder")
     whole = (Path(results) / str(config.name)).absolute()
@@ -116,16 +120,28 @@ def _check_support(config: SweepConfig) -> None:
         for attack in config.evaluation.attacks:
             if not (answer := supports(network, attack)):
                 raise ValueError(f"evaluation.attacks={attack}: {answer.reason}")
+        for name in config.evaluation.certificates:
+            if name != AUTO and not (answer := supports(network, name)):
+                raise ValueError(f"evaluation.certificates={name}: {answer.reason}")
         for certificate, (key, asked) in certificates.items():
             if asked and not (answer := supports(network, certificate)):
                 raise ValueError(f"{key}=true: {answer.reason}")
 
 
-def _check_dataset(name: str, data: Data) -> None:
-    check_root(datasets.DataOptions(data.source, data.root))
-    known = datasets.names(data.source, data.root)
+def _check_catalog(data: Data) -> None:
+    """Refuse a folder of own entries that was named and is not there."""
+    folder = datasets.DataOptions(catalog=data.catalog).catalog  # with ~ expanded
+    if data.catalog != Data.catalog and not Path(str(folder)).is_dir():
+        raise ValueError(
+            f"data.catalog={data.catalog}: is not a folder; allowed: a folder with an entry for "
+            "each data set, as `robust-sweep data check` writes them"
+        )
+
+
+def _check_certificate(name: str) -> None:
+    known = (AUTO, *BEST_CERTIFICATES)
     if name not in known:
-        raise ValueError(unknown(f"data set of source {data.source!r}", name, known))
+        raise ValueError(unknown("certificate", name, known))
 
 
 def _check_scaling(name: str) -> None:
@@ -137,6 +153,11 @@ def _check_scaling(name: str) -> None:
 def _check_engine(name: str) -> None:
     if name not in ENGINES:
         raise ValueError(unknown("engine", name, ENGINES))
+
+
+def _check_keep(name: str) -> None:
+    if name not in KEEPS:
+        raise ValueError(unknown("choice", name, KEEPS))
 
 
 Number = int | float

@@ -11,6 +11,8 @@ from typing import Any
 from sweep import datasets
 
 RANKING = "ranking"
+RETRAIN = ("none", "changed", "all")
+KEEPS = ("all", "selected", "none")
 
 
 @dataclass
@@ -66,6 +68,9 @@ class Evaluation:
     scale_radii: bool = True  # times sqrt(D) for L1 and L2; false: true radii as they are
     certify: bool = True  # also the certified accuracy at the L1 radii
     certify_tight: bool = False  # also with t optimised, which takes many times longer
+    # Certificates by the best of several proofs: certified-l1-best, certified-l2, certified-linf;
+    # auto takes those that cost less than a fifth of the other rows, for every trial.
+    certificates: list[str] = field(default_factory=lambda: ["auto"])
     nested: bool = False  # do not attack again what was broken at a smaller radius
     engine: str = "packed"  # "foolbox" runs foolbox itself for its six attacks, slowly
     # sweep/strong.py attacks the selected networks at these grid radii, on so many test samples.
@@ -80,8 +85,9 @@ class Evaluation:
 class Data:
     """Where the data come from."""
 
-    source: str = "bundled"
+    source: str = "bundled"  # of data sets whose entry in the catalog names none
     root: str | None = None  # a folder, for the sources that need one
+    catalog: str = "catalog"  # a folder with entries of your own data sets, if it is there
     keep_target_column: bool = False  # reproduce the leak of the released UCI files
     timeout_seconds: float = 60.0  # of a server's silence, after which a download is tried again
 
@@ -99,6 +105,14 @@ class Checkpoint:
     """How far the training of a pack has come is saved, for when its process dies."""
 
     every_seconds: float | None = 300.0  # or longer, so that it takes 1% of the time; null: never
+
+
+@dataclass
+class Keep:
+    """What is kept of trained networks beside their records."""
+
+    # all; none; or selected: what selection on validation picks, once every trial is recorded.
+    networks: str = "all"
 
 
 @dataclass
@@ -121,6 +135,8 @@ class Tracking:
     # Passwords belong into the environment: MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD,
     # PGPASSWORD or ~/.pgpass. One that stands here is shown and recorded nowhere (sweep/uri.py).
     uri: str = "sqlite:///mlflow.db"
+    # What is logged of each network: full, summary, or auto, which is full up to 5,000 networks.
+    detail: str = "auto"
 
 
 @dataclass
@@ -139,6 +155,9 @@ class SweepConfig:
     dry_run: bool = False  # print what would run, train nothing
     debug: bool = False  # a tiny, loud run in one process
     simulate: bool = False  # made-up records in place of training
+    # What other code than today's trained or evaluated: "none" warns and keeps it, "changed" makes
+    # it again, "all" makes everything of this grid again.
+    retrain: str = "none"
     shows: str = RANKING  # at the end: the ranking of the defenses, or a table by its name
     grid: Grid = field(default_factory=Grid)
     training: Training = field(default_factory=Training)
@@ -146,6 +165,7 @@ class SweepConfig:
     data: Data = field(default_factory=Data)
     packing: Packing = field(default_factory=Packing)
     checkpoint: Checkpoint = field(default_factory=Checkpoint)
+    keep: Keep = field(default_factory=Keep)
     ray: Ray = field(default_factory=Ray)
     tracking: Tracking = field(default_factory=Tracking)
     paths: Paths = field(default_factory=Paths)
@@ -155,7 +175,7 @@ def data_options(config: SweepConfig) -> datasets.DataOptions:
     """The options that data sets are loaded with."""
     data = config.data
     return datasets.DataOptions(
-        data.source, data.root, data.keep_target_column, data.timeout_seconds
+        data.source, data.root, data.keep_target_column, data.timeout_seconds, data.catalog
     )
 
 

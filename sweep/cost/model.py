@@ -8,17 +8,21 @@ tests/sweep/cost/test_cost.py compares the model with PyTorch's own counts.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from robust import attacks as known_attacks
 from robust import defenses
+from robust.evaluate import CERTIFICATES
 from robust.networks import NetworkSize
 from sweep.results import schema
 
 _FLOAT_BYTES = 4
 # All radii of an example share a bisection, and most vertices are settled without a search.
 _CERTIFICATE_SEARCHES = 2
-_CERTIFICATES = (schema.CERTIFIED, schema.CERTIFIED_TIGHT)
+# Backward substitutions of all units, both ways, in float64, for each radius of a bisection.
+_SUBSTITUTIONS = 2 * 2 * 3
+CHEAP = 0.2  # of the rest of a trial's evaluation, below which a certificate comes with it
 _STATES = 5  # parameters, gradients, Adam's two moments, and what an update computes
 _ADAM = 6  # operations on each parameter
 
@@ -51,10 +55,29 @@ def evaluation_flops(size: NetworkSize, attacks: Sequence[str], num_radii: int, 
     return 2.0 * each * num_radii * num
 
 
+def affordable(
+    certificates: Sequence[str], size: NetworkSize, others: Sequence[str], num_radii: int
+) -> list[str]:
+    """Return the certificates that take less than a fifth of what the other rows take.
+
+    Args:
+        certificates: their names.
+        size: of the network.
+        others: names of attacks and certificates that are made in any case.
+        num_radii: at which each is made.
+    """
+    limit = CHEAP * sum(_products_per_radius(name, size, num_radii) for name in others)
+    return [c for c in certificates if _products_per_radius(c, size, num_radii) < limit]
+
+
 def _products_per_radius(attack: str, size: NetworkSize, num_radii: int) -> float:
-    if attack in _CERTIFICATES:
-        search = defenses.get("rub").step_cost(size).products
-        return _CERTIFICATE_SEARCHES * search / num_radii
+    certificate = CERTIFICATES.get(attack)
+    if certificate is not None:
+        search = defenses.get("rub").step_cost(size).products if certificate.norm == "l1" else 0.0
+        best = attack in schema.CERTIFIED_BEST
+        bisections = math.log2(num_radii + 1) if best else 0.0
+        bounds = _SUBSTITUTIONS * (size.dual + size.num_classes * size.products)
+        return (_CERTIFICATE_SEARCHES * search + bisections * bounds) / num_radii
     return known_attacks.get(attack).products(size)
 
 

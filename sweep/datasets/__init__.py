@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from sweep.datasets.loading import describe, load, names, planned
-from sweep.datasets.values import DataOptions, Dataset, DatasetInfo, Split
+from sweep.datasets.loading import describe, load, names, planned, raw_and_split
+from sweep.datasets.values import DataOptions, Dataset, DatasetInfo, OneHot, Split
 
 __all__ = [
     "DataOptions",
     "Dataset",
     "DatasetInfo",
+    "OneHot",
     "Split",
     "describe",
     "load",
     "names",
     "planned",
+    "raw_and_split",
 ]

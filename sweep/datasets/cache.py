@@ -11,19 +11,20 @@ import json
 import os
 import tempfile
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from filelock import FileLock, Timeout
 
-from sweep.datasets.values import DataOptions, DatasetInfo, RawData
+from sweep.datasets.values import DataOptions, DatasetInfo, OneHot, RawData
 from sweep.files import atomic, write_text
 from sweep.hashing import content_hash
 
 # Raised when the facts of unchanged files would change, so that old ones are not used.
-_FACTS_VERSION = 3
+_FACTS_VERSION = 4
 LOCK_TIMEOUT_SECONDS = 3600.0  # the largest download on a slow line
 
 
@@ -75,6 +76,7 @@ def save_arrays(path: Path, raw: RawData) -> None:
             features=np.array(raw.features, dtype=np.str_),
             num_test=np.array(raw.num_test),
             notes=np.array(raw.notes, dtype=np.str_),
+            groups=np.array(json.dumps([asdict(group) for group in raw.groups])),
         )
 
 
@@ -89,9 +91,15 @@ def load_arrays(path: Path) -> RawData | None:
                 features=tuple(map(str, arrays["features"])),
                 num_test=int(arrays["num_test"]),
                 notes=tuple(map(str, arrays["notes"])),
+                groups=_groups(json.loads(str(arrays["groups"])) if "groups" in arrays else []),
             )
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None
+
+
+def _groups(written: Sequence[Mapping[str, Any]]) -> tuple[OneHot, ...]:
+    """What `asdict` made of groups, as they were."""
+    return tuple(OneHot(g["column"], tuple(g["values"]), tuple(g["inputs"])) for g in written)
 
 
 def _facts_path(
@@ -125,8 +133,9 @@ def read_facts(
         return None
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
-        for key in ("input_shape", "scalings", "notes"):
+        for key in ("input_shape", "scalings", "notes", "feature_names", "class_names"):
             facts[key] = tuple(facts[key])
+        facts["groups"] = _groups(facts["groups"])
         return DatasetInfo(**facts)
     except (OSError, ValueError, KeyError, TypeError):
         return None

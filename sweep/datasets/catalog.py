@@ -2,14 +2,15 @@
 
 `rows`, `features`, `classes` and `class_sizes` describe the set that the paper used (the labels
 not counted as a feature); the `openml` part describes OpenML's copy, where it differs. A user's
-own data set is one more file, here or beside the data (source `folder`), with `file` and `target`.
+own data set is one more file in `data.catalog`, or beside the data (source `folder`), with `file`
+and `target`.
 """
 
 from __future__ import annotations
 
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import MISSING, dataclass, fields
 from functools import lru_cache
 from pathlib import Path
@@ -73,8 +74,13 @@ class CatalogEntry:
         num_test: the last rows are the published test split.
         file: path below the folder of source `folder`; default is `NAME.csv` and the like.
         target, ignore, header: how to read that file; `header: false` names columns V1, V2 ...
+        separator, decimal, missing: how to read a CSV file: comma (the default, or what its first
+            line has), semicolon, tab or bar; `.` or `,`; more texts that mean no value.
         categorical: what to do with features that are not numbers.
+        categories: columns to one-hot encode whatever they hold, as codes that are numbers.
         missing_target: what to do with rows without a label.
+        source, root: where this data set comes from, whatever `data.source` and `data.root` say;
+            root is a folder, relative to the entry.
         hashes: source -> hash of the raw arrays, where one was recorded.
     """
 
@@ -91,8 +97,14 @@ class CatalogEntry:
     target: str | None = None
     ignore: tuple[str, ...] = ()
     header: bool = True
+    separator: str | None = None
+    decimal: str = "."
+    missing: tuple[str, ...] = ()
     categorical: str = "refuse"
+    categories: tuple[str, ...] = ()
     missing_target: str = "refuse"
+    source: str | None = None
+    root: str | None = None
     hashes: Mapping[str, str] | None = None
     confidence: str = "confirmed"
     licence: str = ""
@@ -105,7 +117,9 @@ class CatalogEntry:
         return bool(self.input_shape)
 
 
-_CHOICES = {
+_CHOICES: dict[str, Collection[str]] = {
+    "separator": ("comma", "semicolon", "tab", "bar"),
+    "decimal": (".", ","),
     "categorical": CATEGORICAL,
     "missing_target": MISSING_TARGET,
     "confidence": CONFIDENCES,

@@ -53,12 +53,13 @@ def same_arrays(name: str, source: str, raw_hash: str) -> str | None:
     return None
 
 
-def catalog_differences(name: str, source: str, raw: RawData, raw_hash: str) -> list[str]:
-    """Compare a data set that was read with the catalog's facts about the paper's set.
+def catalog_differences(
+    entry: CatalogEntry | None, source: str, raw: RawData, raw_hash: str
+) -> list[str]:
+    """Compare a data set that was read with the entry that describes it, if there is one.
 
     Source openml compares by itself, and bundled sets differ where their notes say so.
     """
-    entry = catalog().get(name)
     if entry is None:
         return []
     expected = (entry.hashes or {}).get(source)

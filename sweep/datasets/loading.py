@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sweep.datasets.audit import audit
 from sweep.datasets.cache import read_facts, write_facts
-from sweep.datasets.catalog import CatalogEntry, catalog
+from sweep.datasets.catalog import CatalogEntry
 from sweep.datasets.checks import catalog_differences, require_usable, same_arrays
 from sweep.datasets.fingerprint import arrays_hash, dataset_hash
+from sweep.datasets.own import entry_of, is_described, located, own_file, own_names
 from sweep.datasets.scaling import Scaling, pixel_scale, scalings
 from sweep.datasets.sources import source
 from sweep.datasets.splits import planned_sizes, split_rows
@@ -26,8 +29,10 @@ from sweep.datasets.values import (
     RawData,
     Split,
 )
+from sweep.errors import unknown
 
 logger = logging.getLogger(__name__)
+_DIFFERS = "differs from the catalog"
 
 
 def names(source_name: str, root: str | None = None) -> tuple[str, ...]:
@@ -50,14 +55,25 @@ def check_root(options: DataOptions) -> None:
 
 
 def check_name(name: str, options: DataOptions) -> None:
-    """Raise ValueError unless the source can be used and offers a data set of that name."""
+    """Raise ValueError unless its source can be used and offers a data set of that name."""
+    options = located(name, options)
     check_root(options)
+    if is_described(name, options):
+        return
     known = names(options.source, options.root)
     if name not in known:
-        raise ValueError(
-            f"data set {name!r} is unknown to data.source={options.source}; "
-            f"known: {', '.join(known)}"
-        )
+        raise ValueError(_unoffered(name, options, known))
+
+
+def _unoffered(name: str, options: DataOptions, known: Sequence[str]) -> str:
+    """Why there is no data set of that name, and what may be meant."""
+    own = own_file(name, options)
+    if own is not None:
+        return f"{own}: names no file, and source {options.source!r} has no {name!r}"
+    if Path(name).suffix and Path(name).is_file():
+        return f"data set {name!r}: `robust-sweep data check {name}` makes a data set of a file"
+    names_known = [*known, *own_names(options)]
+    return unknown(f"data set of source {options.source!r}", name, names_known)
 
 
 def _with_target_column(raw: RawData, name: str) -> RawData:
@@ -84,10 +100,10 @@ def _catalog_notes(name: str, options: DataOptions, raw: RawData, raw_hash: str)
     twin = same_arrays(name, options.source, raw_hash)
     if twin is not None:
         raise ValueError(f"data set {name}: the files hold the arrays of {twin}")
-    found = catalog_differences(name, options.source, raw, raw_hash)
+    found = catalog_differences(entry_of(name, options), options.source, raw, raw_hash)
     for difference in found:
-        logger.warning("%s differs from the catalog: %s", name, difference)
-    return [f"differs from the catalog: {difference}" for difference in found]
+        logger.warning("%s %s: %s", name, _DIFFERS, difference)
+    return [f"{_DIFFERS}: {difference}" for difference in found]
 
 
 # Two raw sets at a time: a source is read once for all the splits and scalings of a set.
@@ -99,6 +115,7 @@ def read_raw(name: str, options: DataOptions) -> tuple[RawData, str]:
         ValueError: the source or the name is unknown, or the data are unusable.
     """
     check_name(name, options)
+    options = located(name, options)
     raw: RawData = source(options.source).read(name, options)
     require_usable(raw, name)
     raw_hash = arrays_hash(raw)
@@ -115,18 +132,30 @@ def _indices(name: str, options: DataOptions, split_seed: int) -> Indices:
     return split_rows(read_raw(name, options)[0], name, split_seed)
 
 
+def raw_and_split(name: str, options: DataOptions, split_seed: int) -> tuple[RawData, Indices]:
+    """Return a data set before scaling, and its split.
+
+    Raises:
+        ValueError: the source or the name is unknown, or the data are unusable.
+    """
+    return read_raw(name, options)[0], _indices(name, options, split_seed)
+
+
 def _absent_classes(raw: RawData, indices: Indices) -> tuple[str, ...]:
     present = np.bincount(raw.y[indices.train], minlength=len(raw.classes)) > 0
     absent = [label for label, there in zip(raw.classes, present, strict=True) if not there]
     return (f"classes without a training row: {', '.join(absent)}",) if absent else ()
 
 
-def _audit_notes(name: str, raw: RawData, indices: Indices) -> tuple[str, ...]:
-    """Run the leak audit; leaks are also logged, once per load."""
+def _audit_notes(name: str, raw: RawData, indices: Indices, is_own: bool) -> tuple[str, ...]:
+    """Run the leak audit; leaks and own columns that number the rows are also logged."""
     findings = audit(raw, indices)
     for finding in findings:
         if finding.is_leak:
             logger.warning("%s: possible leak: %s", name, finding.detail)
+        elif finding.kind == "id-like" and is_own:
+            detail = f"{finding.detail}; if it is no measurement, ignore it in the entry"
+            logger.warning("%s: %s", name, detail)
     return tuple(f"audit: {finding.detail}" for finding in findings)
 
 
@@ -134,13 +163,14 @@ def _audit_notes(name: str, raw: RawData, indices: Indices) -> tuple[str, ...]:
 def _measured(name: str, options: DataOptions, split_seed: int) -> DatasetInfo:
     """Read, split and audit a data set, and record its facts for other processes."""
     raw, raw_hash = read_raw(name, options)
+    at = located(name, options)
     indices = _indices(name, options, split_seed)
     for chosen in scalings(raw.is_vision).values():
-        _scaled(raw, chosen, indices, name)
+        scaled_inputs(raw, chosen, indices, name)
     shape = raw.x.shape[1:]
     info = DatasetInfo(
         name=name,
-        source=options.source,
+        source=at.source,
         hash=dataset_hash(raw_hash, indices),
         num_features=int(np.prod(shape)),
         num_classes=len(raw.classes),
@@ -153,27 +183,54 @@ def _measured(name: str, options: DataOptions, split_seed: int) -> DatasetInfo:
         notes=(
             *raw.notes,
             *_absent_classes(raw, indices),
-            *_audit_notes(name, raw, indices),
+            *_audit_notes(name, raw, indices, at.source == "folder"),
         ),
         pixel_scale=pixel_scale(raw.x, indices.train) if raw.is_vision else None,
+        feature_names=raw.features,
+        class_names=raw.classes,
+        groups=raw.groups,
     )
-    write_facts(info, options, split_seed, source(options.source).files(name, options))
+    write_facts(info, at, split_seed, _files(name, at))
     return info
 
 
 @lru_cache(maxsize=256)
 def _recorded(name: str, options: DataOptions, split_seed: int) -> DatasetInfo | None:
     check_name(name, options)
-    return read_facts(name, options, split_seed, source(options.source).files(name, options))
+    at = located(name, options)
+    return read_facts(name, at, split_seed, _files(name, at))
+
+
+def _files(name: str, options: DataOptions) -> tuple[Path, ...]:
+    """Return the files that a data set is read from, the user's entry among them."""
+    files: tuple[Path, ...] = source(options.source).files(name, options)
+    entry = own_file(name, options)
+    return (*files, entry) if files and entry is not None else files
 
 
 def describe(name: str, options: DataOptions, split_seed: int) -> DatasetInfo:
     """Return the facts of a data set; reads it, unless they were recorded and no file changed.
 
+    What was made of a user's own table is logged when it is first read.
+
     Raises:
         ValueError: the source or the name is unknown, or the data are unusable.
     """
-    return _recorded(name, options, split_seed) or _measured(name, options, split_seed)
+    recorded = _recorded(name, options, split_seed)
+    if recorded is not None:
+        return recorded
+    info = _measured(name, options, split_seed)
+    if info.source == "folder":
+        _tell_choices(name, options)
+    return info
+
+
+@lru_cache(maxsize=256)
+def _tell_choices(name: str, options: DataOptions) -> None:
+    """Log what was made of a user's own table, once."""
+    for note in read_raw(name, options)[0].notes:
+        if not note.startswith(_DIFFERS):  # which was logged when it was found
+            logger.warning("%s: %s", name, note)
 
 
 def planned(name: str, options: DataOptions, split_seed: int) -> DatasetInfo:
@@ -186,10 +243,11 @@ def planned(name: str, options: DataOptions, split_seed: int) -> DatasetInfo:
     Raises:
         ValueError: the source or the name is unknown, or local data are unusable.
     """
+    check_name(name, options)
+    options = located(name, options)
     if options.source != "openml":
         return describe(name, options, split_seed)
-    check_name(name, options)
-    entry = catalog()[name]
+    entry = entry_of(name, options) or CatalogEntry(name)
     recorded = _recorded(name, options, split_seed) if entry.openml is not None else None
     return recorded or _from_catalog(entry, options)
 
@@ -220,13 +278,15 @@ def _from_catalog(entry: CatalogEntry, options: DataOptions) -> DatasetInfo:
 def _told(entry: CatalogEntry, what: str, count: int | None) -> int:
     if not count:
         raise ValueError(
-            f"data set {entry.name}: conf/catalog/{entry.name}.yaml names no {what}, without "
-            "which nothing can be planned before it is downloaded"
+            f"data set {entry.name}: its catalog entry names no {what}, without which nothing can "
+            "be planned before it is downloaded"
         )
     return count
 
 
-def _scaled(raw: RawData, scaling: Scaling, indices: Indices, name: str) -> NDArray[np.float32]:
+def scaled_inputs(
+    raw: RawData, scaling: Scaling, indices: Indices, name: str
+) -> NDArray[np.float32]:
     """Return the inputs that networks see.
 
     Raises:
@@ -249,6 +309,13 @@ def _scaled(raw: RawData, scaling: Scaling, indices: Indices, name: str) -> NDAr
     return x
 
 
+def check_scaling(scaling: str, info: DatasetInfo) -> None:
+    """Raise ValueError unless the data set allows a scaling of that name."""
+    if scaling not in info.scalings:
+        allowed = ", ".join(info.scalings)
+        raise ValueError(f"scaling={scaling!r} is not allowed for {info.name}; allowed: {allowed}")
+
+
 # Four scaled sets at a time: workers take packs of one data set after another.
 @lru_cache(maxsize=4)
 def load(name: str, scaling: str, options: DataOptions, split_seed: int) -> Dataset:
@@ -262,14 +329,11 @@ def load(name: str, scaling: str, options: DataOptions, split_seed: int) -> Data
         ValueError: the source, the name or the scaling is unknown, or the data are unusable.
     """
     info = _measured(name, options, split_seed)
-    if scaling not in info.scalings:
-        raise ValueError(
-            f"scaling={scaling!r} is not allowed for {name}; allowed: {', '.join(info.scalings)}"
-        )
+    check_scaling(scaling, info)
     raw, _ = read_raw(name, options)
     indices = _indices(name, options, split_seed)
     chosen = scalings(raw.is_vision)[scaling]
-    x = _scaled(raw, chosen, indices, name)
+    x = scaled_inputs(raw, chosen, indices, name)
     train, validation, test = (
         Split(x[rows], raw.y[rows]) for rows in (indices.train, indices.validation, indices.test)
     )

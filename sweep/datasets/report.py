@@ -12,6 +12,7 @@ from sweep.datasets.audit import Finding, audit, audit_features
 from sweep.datasets.catalog import catalog
 from sweep.datasets.checks import catalog_differences
 from sweep.datasets.loading import names, read_raw
+from sweep.datasets.own import entry_of, located
 from sweep.datasets.sources import authors, folder
 from sweep.datasets.sources.folder import NoFilesError
 from sweep.datasets.splits import split_rows
@@ -158,7 +159,8 @@ def verify_table(options: DataOptions, chosen: Sequence[str]) -> Table:
             unread.append(name)
             rows.append((name, "-", "-", "-", "-", "-", str(error)))
             continue
-        found = catalog_differences(name, options.source, raw, raw_hash)
+        from_source = located(name, options).source
+        found = catalog_differences(entry_of(name, options), from_source, raw, raw_hash)
         good += not found
         leaky += [name] * any(finding.is_leak for finding in findings)
         counts = (str(len(raw.y)), str(raw.x[0].size), str(len(raw.classes)))

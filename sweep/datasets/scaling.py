@@ -28,12 +28,26 @@ class Scaling:
     bounds: tuple[float, float]
 
 
-def standardize(x: FloatArray, train: IntArray) -> NDArray[np.float32]:
-    """Return (x - mean) / standard deviation of the training rows; constant columns are zero.
+@dataclass(frozen=True)
+class Statistics:
+    """Of the training rows, by which a column x becomes (x / unit - centre) / deviation.
+
+    Attributes:
+        unit: the largest magnitude of each column, [D]; 1 where all are 0.
+        centre, deviation: mean and standard deviation in that unit, [D]; deviation 0 where the
+            column does not vary.
+    """
+
+    unit: FloatArray
+    centre: FloatArray
+    deviation: FloatArray
+
+
+def statistics(x: FloatArray, train: IntArray) -> Statistics:
+    """Return the statistics of the training rows, of the values that are not missing.
 
     Args:
-        x: [N, D] with NaN where missing; these take the training mean of their column, which is
-            zero afterwards. A column without any training value is zero.
+        x: [N, D] with NaN where missing.
         train: row numbers of the training split.
     """
     known = ~np.isnan(x[train])
@@ -48,8 +62,20 @@ def standardize(x: FloatArray, train: IntArray) -> NDArray[np.float32]:
     deviation = np.sqrt((centred**2).sum(axis=0) / counts)
     low = np.where(known, rows, np.inf).min(axis=0)
     high = np.where(known, rows, -np.inf).max(axis=0)
-    varies = (low < high) & (deviation > 0)
-    scaled = (x / largest - mean) / np.where(varies, deviation, 1.0)
+    return Statistics(largest, mean, np.where(low < high, deviation, 0.0))
+
+
+def standardize(x: FloatArray, train: IntArray) -> NDArray[np.float32]:
+    """Return (x - mean) / standard deviation of the training rows; constant columns are zero.
+
+    Args:
+        x: [N, D] with NaN where missing; these take the training mean of their column, which is
+            zero afterwards. A column without any training value is zero.
+        train: row numbers of the training split.
+    """
+    of_train = statistics(x, train)
+    varies = of_train.deviation > 0
+    scaled = (x / of_train.unit - of_train.centre) / np.where(varies, of_train.deviation, 1.0)
     return np.where(np.isnan(scaled) | ~varies, 0.0, scaled).astype(np.float32)
 
 

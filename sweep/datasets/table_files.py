@@ -1,11 +1,10 @@
-"""Reading a user's tables: CSV, Parquet and npz, with one clear line for what is wrong."""
+"""From a user's file to arrays: CSV, Parquet and npz, with one clear line for what is wrong."""
 
 from __future__ import annotations
 
-import csv
-import warnings
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from sweep.datasets.catalog import CatalogEntry
+from sweep.datasets.choices import choices
+from sweep.datasets.csv_files import CsvRules, read_csv
 from sweep.datasets.table import (
+    RowError,
     TableRules,
     check_finite,
     encode_labels,
@@ -24,64 +26,8 @@ from sweep.datasets.table import (
     unique_columns,
 )
 from sweep.datasets.values import RawData
-from sweep.errors import unreadable
 
-MISSING_MARKS = ("?",)  # beside pandas' own: empty, NA, NaN, null and the like
-
-
-def read_csv(path: Path, header: bool) -> pd.DataFrame:
-    """Read a comma-separated file; UTF-8 with or without a byte-order mark, any line ends.
-
-    Args:
-        header: whether the first line holds the column names; else they are V1, V2 ...
-
-    Raises:
-        ValueError: the file is empty, not UTF-8, has lines of different lengths or a column
-            name twice.
-    """
-    try:
-        first = _first_line(path)
-        columns = [f"V{i + 1}" for i in range(len(first))]
-        if header:
-            columns = unique_columns(first, str(path))
-        frame = _csv(path, header=0 if header else None)
-    except (pd.errors.EmptyDataError, StopIteration):
-        raise ValueError(f"{path}: the file is empty") from None
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: not UTF-8 text (byte {error.start})") from None
-    except pd.errors.ParserWarning:
-        raise ValueError(f"{path}: a line has more values than there are column names") from None
-    except (pd.errors.ParserError, csv.Error) as error:
-        raise ValueError(f"{path}: {' '.join(str(error).split())}") from None
-    except OSError as error:
-        raise ValueError(f"{path}: cannot be read ({unreadable(error)})") from None
-    frame.columns = pd.Index(columns, dtype=object)
-    return frame
-
-
-def _first_line(path: Path) -> list[str]:
-    """The cells of the first line that is not empty.
-
-    Raises:
-        StopIteration: there is none.
-    """
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        return next(row for row in csv.reader(file, skipinitialspace=True) if row)
-
-
-def _csv(path: Path, header: int | None) -> pd.DataFrame:
-    with warnings.catch_warnings():
-        # Without this a line that is longer than the header would lose its last values.
-        warnings.simplefilter("error", pd.errors.ParserWarning)
-        return pd.read_csv(
-            path,
-            header=header,
-            encoding="utf-8-sig",
-            skipinitialspace=True,
-            low_memory=False,  # a column's type is decided once, not chunk by chunk
-            index_col=False,  # never take the first column for row labels
-            na_values=list(MISSING_MARKS),
-        )
+TARGETS = ("class", "target", "label")
 
 
 def read_parquet(path: Path) -> pd.DataFrame:
@@ -97,26 +43,59 @@ def read_parquet(path: Path) -> pd.DataFrame:
         raise ValueError(f"{path}: not a readable Parquet file: {reason}") from None
 
 
-def table_with_target(
-    frame: pd.DataFrame, entry: CatalogEntry, usual_targets: Iterable[str], where: str
-) -> RawData:
-    """Turn a table into arrays by its entry, or by the usual names of a target column.
+def rules_of(entry: CatalogEntry, columns: Sequence[str], where: str) -> TableRules:
+    """Return an entry's rules, with the usual name of a target column where it names none.
 
     Raises:
         ValueError: no entry names the target and none or several columns have a usual name.
     """
     target = entry.target
     if target is None:
-        names = unique_columns(frame.columns, where)
-        found = [name for name in names if name.casefold() in tuple(usual_targets)]
+        found = [name for name in columns if name.casefold() in TARGETS]
         if len(found) != 1:
             raise ValueError(
                 f"{where}: which column is the target? Say target: in {entry.name}.yaml beside "
-                f"it; columns: {shown(names)}"
+                "it, or let `robust-sweep data check FILE target=COLUMN` write an entry; "
+                f"columns: {shown(columns)}"
             )
         target = found[0]
-    rules = TableRules(target, entry.ignore, entry.categorical, entry.missing_target)
-    return table_to_raw(frame, rules, where)
+    return TableRules(
+        target, entry.ignore, entry.categorical, entry.missing_target, entry.categories
+    )
+
+
+def csv_rules(entry: CatalogEntry) -> CsvRules:
+    """Return how an entry says that its CSV file is to be read."""
+    return CsvRules(entry.header, entry.separator, entry.decimal, entry.missing)
+
+
+def csv_to_raw(path: Path, entry: CatalogEntry) -> RawData:
+    """Read a CSV file into arrays; errors name its line.
+
+    Raises:
+        ValueError: it cannot be read, or holds what the entry does not allow.
+    """
+    table = read_csv(path, csv_rules(entry))
+    rules = rules_of(entry, [str(name) for name in table.frame.columns], str(path))
+    try:
+        raw = table_to_raw(table.frame, rules, str(path))
+    except RowError as error:
+        raise table.in_line(error) from None
+    return replace(
+        raw, notes=choices(raw), missing=table.rules.missing, decimal=table.rules.decimal
+    )
+
+
+def parquet_to_raw(path: Path, entry: CatalogEntry) -> RawData:
+    """Read a Parquet file into arrays.
+
+    Raises:
+        ValueError: it cannot be read, or holds what the entry does not allow.
+    """
+    frame = read_parquet(path)
+    columns = unique_columns(frame.columns, str(path))
+    raw = table_to_raw(frame, rules_of(entry, columns, str(path)), str(path))
+    return replace(raw, notes=choices(raw))
 
 
 def read_npz(path: Path, missing_target: str = "refuse") -> RawData:

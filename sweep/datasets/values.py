@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
+ID_SHARE = 0.95  # of rows with a value of their own, from which a column may name the rows
+ID_ROWS = 10  # of no more rows than these each may have a value of its own by chance
 UNLOADED = "unloaded"  # DatasetInfo.hash of a data set that only the catalog describes
 
 
@@ -27,6 +29,7 @@ class DataOptions:
         root: folder of the files (`authors`, `folder`) or of the cache (`openml`); made absolute.
         keep_target_column: keep the label as the last feature, to reproduce the leak in the
             authors' release; every record is then marked leaky.
+        catalog: folder of the user's own entries (`sweep.datasets.own`); made absolute.
         timeout_seconds: how long a server may say nothing before a download is tried again.
     """
 
@@ -34,13 +37,16 @@ class DataOptions:
     root: str | None = None
     keep_target_column: bool = False
     timeout_seconds: float = field(default=60.0, compare=False)  # changes no data
+    catalog: str | None = None
 
     def __post_init__(self) -> None:
         # Workers that receive this may run in another folder.
-        if self.root is not None:
-            # Of a user that is not known, ~ stays, which `folder` then names.
-            root = os.path.expanduser(self.root)  # noqa: PTH111
-            object.__setattr__(self, "root", str(Path(root).resolve()))
+        for name in ("root", "catalog"):
+            given = getattr(self, name)
+            if given is not None:
+                # Of a user that is not known, ~ stays, which `folder` then names.
+                path = os.path.expanduser(given)  # noqa: PTH111
+                object.__setattr__(self, name, str(Path(path).resolve()))
 
     def folder(self) -> Path:
         """Return `root` as a folder.
@@ -50,7 +56,8 @@ class DataOptions:
         """
         if self.root is None:
             raise ValueError(
-                f"data.root is not set: data.source={self.source} needs the folder of the files"
+                f"data.root is not set: data.source={self.source} needs the folder of the files "
+                "(or `root` in the data set's own entry)"
             )
         path = Path(self.root)
         if not path.is_dir():
@@ -68,6 +75,21 @@ class Indices:
 
 
 @dataclass(frozen=True)
+class OneHot:
+    """The inputs that one column with categories became.
+
+    Args:
+        column: its name.
+        values: its categories, in the order of the inputs; of two, the second has the one input.
+        inputs: positions of the inputs among the D, ascending.
+    """
+
+    column: str
+    values: tuple[str, ...]
+    inputs: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class RawData:
     """What a source reads: arrays before the split and the scaling.
 
@@ -80,6 +102,8 @@ class RawData:
         split: the whole split, where the source publishes it.
         leaky: the label is the last feature.
         notes: what a user should know about this data, one line each.
+        groups: the features that are one-hot encoded, by the column they come from.
+        missing, decimal: what a CSV file was read with beside the usual; new rows are read so.
     """
 
     x: NDArray[np.generic]
@@ -90,6 +114,9 @@ class RawData:
     split: Indices | None = None
     leaky: bool = False
     notes: tuple[str, ...] = ()
+    groups: tuple[OneHot, ...] = ()
+    missing: tuple[str, ...] = ()
+    decimal: str = "."
 
     @property
     def is_vision(self) -> bool:
@@ -110,6 +137,9 @@ class DatasetInfo:
         notes: doubts and findings, one line each.
         pixel_scale: of images, the mean deviation that scaling `standardized` divides by, in
             pixels from 0 to 1; None of other data, and of images that were not read yet.
+        feature_names: of the D inputs; empty for images, and for data that were not read yet.
+        class_names: the K original labels, in the order of their codes; empty if not read yet.
+        groups: the inputs that are one-hot encoded, by the column they come from.
     """
 
     name: str
@@ -125,6 +155,9 @@ class DatasetInfo:
     scalings: tuple[str, ...]
     notes: tuple[str, ...] = field(default=(), compare=False)
     pixel_scale: float | None = None
+    feature_names: tuple[str, ...] = field(default=(), compare=False, repr=False)
+    class_names: tuple[str, ...] = field(default=(), compare=False, repr=False)
+    groups: tuple[OneHot, ...] = field(default=(), compare=False, repr=False)
 
 
 @dataclass(frozen=True)

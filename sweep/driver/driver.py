@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from robust.supports import label_of
@@ -17,15 +17,17 @@ from sweep.cost import calibration
 from sweep.cost.device import local_device, slots
 from sweep.driver import pack_log, report
 from sweep.driver.dry_run import show
+from sweep.driver.outline import curves_that_are_not_made, outline
 from sweep.driver.overhead import SlotTime
 from sweep.driver.plan import Plan, Task, learn_memory, make_plan, make_tasks
 from sweep.driver.progress import Progress
+from sweep.driver.renewal import previewed_plan, renewed_plan
 from sweep.errors import StorageError, UserError
 from sweep.grid.options import evaluated_attacks
 from sweep.pack import checkpoints, train
 from sweep.pack import run as worker
 from sweep.pack.run import Job, Summary
-from sweep.results import store
+from sweep.results import store, weights
 from sweep.results.lock import locked
 from sweep.results.provenance import git_commit
 from sweep.tracking.tracker import SYNC_COMMAND, Tracker, check_uri
@@ -34,16 +36,24 @@ from sweep.uri import redacted_values
 
 @dataclass(frozen=True)
 class Ending:
-    """How a sweep ended: its folder, and how many trials were trained and failed."""
+    """How a sweep ended.
+
+    Attributes:
+        folder: of its results.
+        trained: how many trials were trained or evaluated further.
+        failed: how many of them failed.
+        unfinished: whether networks that were trained now are to be evaluated further.
+    """
 
     folder: store.Folder
     trained: int
     failed: int
+    unfinished: bool = False
 
 
 def dry_run(parts: Sequence[SweepConfig]) -> None:
     """Print what would run."""
-    plan = make_plan(parts)
+    plan = previewed_plan(parts, git_commit())
     tasks, rates = plan_tasks(plan, "unknown")
     show(plan, tasks, rates, slots(plan.config.ray))
 
@@ -73,14 +83,32 @@ def sweep(parts: Sequence[SweepConfig], overrides: Sequence[str] = ()) -> Ending
             files.remove_temporaries(folder.path)
         store.set_damaged_aside(folder)
         store.consolidate(folder)
-        plan = make_plan(parts)
+        if alone:
+            weights.prune(folder, _complete(folder))
         commit = git_commit()
-        tasks, _ = plan_tasks(plan, commit, probe=True)
-        checkpoints.remove_stale(plan.folder, store.finished(folder.root))
-        _write_manifest(plan, commit, overrides)
-        driver = Driver(plan, tasks)
-        driver.run(_opening(plan, tasks))
-        return driver.close()
+        ending = _round(renewed_plan(parts, commit), commit, overrides)
+        while ending.unfinished and not ending.failed:
+            # What another part of the sweep trained is evaluated further.
+            further = _round(make_plan(parts), commit, overrides)
+            ending = replace(further, trained=ending.trained + further.trained)
+        return ending
+
+
+def _round(plan: Plan, commit: str, overrides: Sequence[str]) -> Ending:
+    """Run what can be run now."""
+    tasks, _ = plan_tasks(plan, commit, probe=True)
+    in_training = {trial.trial_id for part in plan.parts for trial in plan.missing(part)}
+    checkpoints.remove_stale(plan.folder, store.finished(plan.folder.root).keys() - in_training)
+    _write_manifest(plan, commit, overrides)
+    driver = Driver(plan, tasks)
+    driver.run(_opening(plan, tasks))
+    return driver.close()
+
+
+def _complete(folder: store.Folder) -> set[str]:
+    """The trials that have a network and a record; weights without one were cut short."""
+    found = store.finished(folder.root)
+    return {trial for trial, status in found.items() if status == "complete"}
 
 
 def plan_tasks(
@@ -94,11 +122,8 @@ def plan_tasks(
 
 
 def _opening(plan: Plan, tasks: Sequence[Task]) -> str:
-    total, complete = len(plan.trials), len(plan.finished)
-    if not tasks:
-        return f"{plan.name}: all {total:,} trials are complete; nothing to train"
-    before = f", {complete:,} of {total:,} complete before" if complete else ""
-    return f"{plan.name}: {total - complete:,} trials in {len(tasks):,} packs{before}"
+    lines = [outline(plan, tasks), curves_that_are_not_made(plan)]
+    return "\n".join(line for line in lines if line is not None)
 
 
 @contextlib.contextmanager
@@ -140,9 +165,14 @@ def _write_manifest(plan: Plan, commit: str, overrides: Sequence[str]) -> None:
         trial_ids=(trial.trial_id for trial in plan.trials),
         data_hashes=hashes,
         pixel_scales=scales,
-        overrides=redacted_values(overrides),
+        overrides=redacted_values(_that_complete(overrides)),
         labels=_labels(plan),
     )
+
+
+def _that_complete(overrides: Sequence[str]) -> list[str]:
+    """The arguments that complete a sweep when given again: making it again is asked for once."""
+    return [text for text in overrides if not text.startswith("retrain=")]
 
 
 def _labels(plan: Plan) -> dict[str, str]:
@@ -162,7 +192,9 @@ class Driver:
         self.progress = Progress(plan.name, list(tasks), len(plan.finished), self.slots)
         self.slot_time = SlotTime(self.slots, len(tasks))
         tracking = plan.config.tracking
-        self.tracker = Tracker(plan.folder, tracking.uri) if tracking.enabled else None
+        self.tracker = (
+            Tracker(plan.folder, tracking.uri, tracking.detail) if tracking.enabled else None
+        )
         self.failed = 0  # trials
         self._missing: set[str] = set()
 
@@ -222,6 +254,8 @@ class Driver:
         if summary.unwritten is not None:
             raise self._unwritten(summary.unwritten)
         self.failed += summary.failed
+        if summary.note is not None:
+            output.warn(summary.note)
         self._try("progress", self.progress.finished, job, summary)
         useful = 0.0 if summary.found else summary.train_seconds + summary.evaluation_seconds
         lost = self.slot_time.finished(job.pack.pack_id, useful)
@@ -230,7 +264,7 @@ class Driver:
             self._try("the log of packs", pack_log.append, self.plan.folder, task, summary, lost)
         if self.tracker is not None:
             self._try("MLflow", self._log_to_mlflow)
-            self._try("MLflow", self.tracker.add, self.plan.folder.records(job.pack.pack_id))
+            self._try("MLflow", self.tracker.add, self.plan.folder.records(job.name))
 
     def _unwritten(self, reason: str) -> StorageError:
         return StorageError(
@@ -270,10 +304,12 @@ class Driver:
                 "progress", print, f"MLflow lacks some of these trials; `{SYNC_COMMAND}` logs them"
             )
         self._try("the account at the end", self._tell)
-        return Ending(self.plan.folder, self.progress.trials, self.failed)
+        later = any(part.todo.later for part in self.plan.parts)
+        return Ending(self.plan.folder, self.progress.trials, self.failed, later)
 
     def _tell(self) -> None:
         if self.tasks:
             print(report.counts(self.progress, self.slot_time))
-        lines = [*report.failures(self.plan, self.progress), *report.where(self.plan)]
+        runs = () if self.tracker is None else (self.tracker.experiment_id, self.tracker.remark)
+        lines = [*report.failures(self.plan, self.progress), *report.where(self.plan, *runs)]
         print("\n".join(lines), flush=True)

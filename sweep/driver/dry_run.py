@@ -9,10 +9,14 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from sweep.cost import model
 from sweep.cost.calibration import Rates
 from sweep.datasets.values import UNLOADED
-from sweep.driver.plan import Plan, Task, record_bytes
+from sweep.driver.outline import curves_that_are_not_made, outline
+from sweep.driver.plan import Plan, Task, network_bytes, record_bytes
 from sweep.driver.progress import duration
+from sweep.grid.trial import Trial
+from sweep.results import schema
 
 
 def show(plan: Plan, tasks: Sequence[Task], rates: Rates, slots: int) -> None:
@@ -21,12 +25,11 @@ def show(plan: Plan, tasks: Sequence[Task], rates: Rates, slots: int) -> None:
     if not console.is_terminal:
         console.width = 120
     console.print(_table(plan, tasks))
-    total = len(plan.trials)
-    complete = len(plan.finished)
-    print(
-        f"{plan.name}: {total:,} trials, {complete:,} already complete, "
-        f"{total - complete:,} to train in {len(tasks):,} packs"
-    )
+    print(outline(plan, tasks))
+    missing_curves = curves_that_are_not_made(plan)
+    if missing_curves is not None:
+        print(missing_curves)
+    show_certificates(plan)
     _show_price(plan, tasks, rates, slots)
     unloaded = sorted(
         {info.name for part in plan.parts for info in part.infos.values() if info.hash == UNLOADED}
@@ -36,7 +39,21 @@ def show(plan: Plan, tasks: Sequence[Task], rates: Rates, slots: int) -> None:
             f"data sets that are not downloaded yet: {_some(unloaded)}; "
             "their sizes are the catalog's, and what of them is complete cannot be told"
         )
-    print("dry run: nothing was trained")
+    print("dry run: nothing was trained or evaluated")
+
+
+def show_certificates(plan: Plan) -> None:
+    """Say which certificates beyond RUB's are made, and why not the others."""
+    for part in plan.parts:
+        made = part.config.evaluation.certificates
+        left = [name for name in schema.CERTIFIED_BEST if name not in made]
+        if made:
+            print(f"certificates by the best proof: {', '.join(made)}")
+        if left:
+            print(
+                f"not made: {', '.join(left)} (not for these networks, not asked for, or at least "
+                f"{model.CHEAP:.0%} of the other rows' cost; evaluation.certificates=[{left[0]}])"
+            )
 
 
 def _some(names: Sequence[str], shown: int = 8) -> str:
@@ -46,23 +63,29 @@ def _some(names: Sequence[str], shown: int = 8) -> str:
 
 
 def _table(plan: Plan, tasks: Sequence[Task]) -> Table:
-    trials = Counter((t.dataset, t.defense) for t in plan.trials)
-    complete = Counter((t.dataset, t.defense) for t in plan.trials if t.trial_id in plan.finished)
-    packs = Counter((t.job.pack.first.dataset, t.job.pack.first.defense) for t in tasks)
+    trials = Counter(_kind(t) for t in plan.trials)
+    counts = {
+        "complete": Counter(_kind(t) for t in plan.trials if t.trial_id in plan.finished),
+        "to train": Counter(_kind(t) for part in plan.parts for t in part.todo.train),
+        "to evaluate": Counter(_kind(t) for part in plan.parts for t, _ in part.todo.evaluate),
+        "packs": Counter(_kind(task.job.pack.first) for task in tasks),
+    }
     seconds: Counter[tuple[str, str]] = Counter()
     for task in tasks:
-        first = task.job.pack.first
-        seconds[first.dataset, first.defense] += round(task.seconds)
+        seconds[_kind(task.job.pack.first)] += round(task.seconds)
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("data set")
     table.add_column("defense")
-    for name in ("trials", "complete", "packs", "device time"):
+    for name in ("trials", *counts, "device time"):
         table.add_column(name, justify="right")
     for key, count in trials.items():
-        table.add_row(
-            *key, f"{count:,}", f"{complete[key]:,}", str(packs[key]), duration(seconds[key])
-        )
+        numbers = (f"{own[key]:,}" for own in counts.values())
+        table.add_row(*key, f"{count:,}", *numbers, duration(seconds[key]))
     return table
+
+
+def _kind(trial: Trial) -> tuple[str, str]:
+    return trial.dataset, trial.defense
 
 
 def _show_price(plan: Plan, tasks: Sequence[Task], rates: Rates, slots: int) -> None:
@@ -70,12 +93,18 @@ def _show_price(plan: Plan, tasks: Sequence[Task], rates: Rates, slots: int) -> 
     evaluation = sum(task.price.evaluation_flops for task in tasks)
     seconds = sum(task.seconds for task in tasks)
     longest = max((task.seconds for task in tasks), default=0.0)
-    rows = record_bytes((part.config, len(plan.missing(part))) for part in plan.parts)
+    rows = record_bytes(tasks)
+    added = sum(task.seconds for task in tasks if task.job.weights is not None)
     print(
         f"operations: {train:.2e} to train + {evaluation:.2e} to evaluate; "
         f"estimated {duration(max(seconds / slots, longest))} with {slots} packs at a time; "
-        f"records about {rows / 1e6:,.1f} MB"
+        f"records about {rows / 1e6:,.1f} MB, {_networks(plan)}"
     )
+    if added:
+        print(
+            f"of the device time {duration(seconds - added)} to train networks and evaluate them, "
+            f"{duration(added)} to evaluate kept networks further"
+        )
     if rates.packs:
         assert rates.error is not None
         print(
@@ -89,3 +118,12 @@ def _show_price(plan: Plan, tasks: Sequence[Task], rates: Rates, slots: int) -> 
         )
     else:
         print("(estimate not calibrated: no pack has run here yet)")
+
+
+def _networks(plan: Plan) -> str:
+    """What the kept networks of the missing trials take on disk."""
+    choice = plan.config.keep.networks
+    size = sum(network_bytes(part, plan.missing(part)) for part in plan.parts)
+    until = ", of which the selected ones stay" if choice == "selected" and size else ""
+    shown = f"{size / 1e9:,.1f} GB" if size >= 1e9 else f"{size / 1e6:,.1f} MB"
+    return f"networks about {shown}{until} (keep.networks={choice})"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
@@ -22,3 +23,18 @@ def frame_of(path: Path) -> pl.DataFrame:
         raise UserError(f"{error}; run the sweep again, which trains what it held") from None
     assert isinstance(table, pl.DataFrame)
     return table
+
+
+def rows_of(folders: Sequence[store.Folder], trial_id: str) -> tuple[store.Folder, pl.DataFrame]:
+    """The experiment that recorded a trial, and the trial's rows.
+
+    Raises:
+        UserError: none of the experiments has a record of it, or a file is damaged.
+    """
+    for folder in folders:
+        scanned = store.scan(folder.record_files())
+        paths = [path for path, trials in scanned.items() if trial_id in trials]
+        if paths:  # rows that were added later lie in files of their own
+            own = [frame_of(path).filter(pl.col("trial_id") == trial_id) for path in paths]
+            return folder, pl.concat(own)
+    raise UserError(f"trial {trial_id!r}: has no record; `networks list` shows those that have")

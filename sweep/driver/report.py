@@ -6,7 +6,8 @@ from sweep.driver.overhead import SlotTime
 from sweep.driver.plan import Plan
 from sweep.driver.progress import Progress, duration
 from sweep.installation import command_of
-from sweep.uri import redacted_uri
+from sweep.tracking import views
+from sweep.uri import DATABASE, database_file, redacted_uri
 
 
 def counts(progress: Progress, slot_time: SlotTime) -> str:
@@ -28,15 +29,27 @@ def failures(plan: Plan, progress: Progress) -> list[str]:
     ]
 
 
-def where(plan: Plan) -> list[str]:
-    """The paths, and the commands to look at them."""
+def where(plan: Plan, experiment_id: str = "", remark: str = "") -> list[str]:
+    """The paths, and the commands to look at them.
+
+    Args:
+        plan: of the sweep.
+        experiment_id: MLflow's, if it could be reached.
+        remark: on what MLflow lacks, if it lacks anything.
+    """
     lines = [f"records:  {plan.folder.path}"]
     if plan.config.tracking.enabled:
-        uri = redacted_uri(plan.config.tracking.uri)
-        lines.append(
-            f"runs:     {uri}"
-            if uri.startswith("http")
-            else f"runs:     mlflow ui --backend-store-uri {uri} --host 127.0.0.1"
-        )
+        lines.append(f"runs:     {_runs(redacted_uri(plan.config.tracking.uri), experiment_id)}")
+        lines += [f"          {remark}"] if remark else []
     lines.append(f"tables:   {command_of('analysis/make_tables.py')} experiment={plan.name}")
     return lines
+
+
+def _runs(uri: str, experiment_id: str) -> str:
+    """The address of the runs table, or the command that serves it."""
+    if uri.startswith("http"):
+        return views.link(uri, experiment_id) if experiment_id else uri
+    file = database_file(uri)
+    if file is None:
+        return f"mlflow ui --backend-store-uri {uri} --host 127.0.0.1"
+    return "robust-sweep ui" if file == DATABASE else f"robust-sweep ui database={file}"

@@ -1,9 +1,9 @@
 """AutoAttack on the selected networks: the command `strong`.
 
 For each data set, network family, defense, norm and radius of `evaluation.strong_grid_radii`, the
-network that has the highest validation accuracy under PGD is trained again, which gives the same
-weights, and attacked on test data. Rows `autoattack-<norm>` in the records' schema go to
-results/NAME/strong/, one file per trial, apart from the records of the sweep. Running the same
+network that has the highest validation accuracy under PGD is attacked on test data: from its kept
+weights, or where these are gone trained again. Rows `autoattack-<norm>` in the records' schema go
+to results/NAME/strong/, one file per trial, apart from the records of the sweep. Running the same
 command again attacks only what is missing: the rows of other radii stay, those of the same ball
 on another number of samples (`evaluation.strong_samples`) are replaced.
 """
@@ -28,12 +28,14 @@ from sweep.config import compose
 from sweep.cost.calibration import Rates
 from sweep.cost.device import local_device
 from sweep.driver import plan
+from sweep.driver.kept import networks_of
 from sweep.driver.recorded import frame_of
 from sweep.errors import UserError
 from sweep.grid.trial import Trial
+from sweep.hashing import canonical
 from sweep.pack import assess, autoattack, train
 from sweep.pack.run import Job
-from sweep.results import schema, store
+from sweep.results import identity, schema, store, weights
 from sweep.results.provenance import git_commit
 from sweep.uri import redacted
 
@@ -165,11 +167,10 @@ def _path(folder: store.Folder, trial_id: str) -> Path:
 
 
 def _attack_pack(job: Job, picks: Mapping[str, list[Row]], folder: store.Folder) -> Iterator[str]:
-    """Train a pack again and attack its networks; yield a line for each that cannot count."""
+    """Attack the networks of a pack; yield a line for each that cannot count."""
     pack, settings, first = job.pack, job.settings, job.pack.first
     data = datasets.load(first.dataset, first.scaling, settings.data, first.split_seed)
-    net = train.initial_networks(pack, data.info).to(settings.device)
-    train.train_pack(net, pack, data, settings)
+    net = networks_of(job, data, weights.find(folder.root))
     for index, trial in enumerate(pack.trials):
         rows = [_attacked(job, net.subset([index]), data, row) for row in picks[trial.trial_id]]
         wrong = [row["error"] for row in rows if row["error"] is not None]
@@ -208,12 +209,15 @@ def _attacked(job: Job, net: Network, data: datasets.Dataset, pick: Row) -> Row:
         )
         problem = reports(check.found, 1, len(y))[0]
         flags = "certificate-refuted" if bool(check.refuted.any()) else ""
-    return pick | {
+    row = pick | {
         "attack": f"autoattack-{norm}",
+        "evaluation_options": canonical(autoattack.evaluation_options(len(y))),
         "accuracy": float(keeps.double().mean()),
         "num_samples": len(y),
+        "evaluation_fingerprint": None,
         "git_commit": job.settings.origin.git_commit,
         "device": train.device_name(device),
         "flags": flags,
         "error": problem,
     }
+    return row | {"evaluation_id": identity.evaluation_id(row)}

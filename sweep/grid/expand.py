@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import lru_cache
 from itertools import product
 
 from robust import defenses
 from robust.supports import takes
 from sweep.config.schema import Evaluation, Grid, SweepConfig
 from sweep.datasets import DatasetInfo
-from sweep.grid.options import BOUND_CHECKS, attack_norm, evaluated_attacks, options_of
+from sweep.grid.options import attack_norm, evaluated_attacks, training_options
 from sweep.grid.trial import Trial
 from sweep.hashing import canonical
 from sweep.limits import out_of_range
@@ -58,10 +56,9 @@ def expand(config: SweepConfig, infos: Infos) -> list[Trial]:
         _check_scaling(info, scaling)
         _check_networks(info, grid.network)
         _check_attack_radii(info, config.evaluation)
-        options = options_of(config, info)
-        plain = canonical(options)
         methods = map(defenses.get, grid.defense)
         for network, method in product(grid.network, methods):
+            options = canonical(training_options(config, method))
             for grid_radius, train_radius, learning_rate, batch_size, seed in _settings(
                 grid, method.norm, info.num_features
             ):
@@ -79,7 +76,7 @@ def expand(config: SweepConfig, infos: Infos) -> list[Trial]:
                     steps=config.training.steps,
                     seed=seed,
                     split_seed=split_seed,
-                    options=plain,
+                    training_options=options,
                 )
                 chosen = _is_chosen(trial, config.training.bound_checks)
                 trials.append(with_check(trial) if chosen else trial)
@@ -88,18 +85,13 @@ def expand(config: SweepConfig, infos: Infos) -> list[Trial]:
 
 def with_check(trial: Trial) -> Trial:
     """The same trial with its bound checked while it trains."""
-    return replace(trial, options=_checked(trial.options))
-
-
-@lru_cache(maxsize=1024)
-def _checked(options: str) -> str:
-    return canonical({**json.loads(options), BOUND_CHECKS: True})
+    return replace(trial, bound_checked=True)
 
 
 def _is_chosen(trial: Trial, share: float) -> bool:
     """Whether a trial is among the share of trials whose bound is checked (Table 1).
 
-    By the id that it has without the check, so a share that grows keeps whom it had.
+    By its id, so a share that grows keeps whom it had.
     """
     return share > 0 and int(trial.trial_id, 16) < int(share * 16 ** len(trial.trial_id))
 
@@ -152,5 +144,5 @@ def _check_attack_radii(info: DatasetInfo, evaluation: Evaluation) -> None:
 
 def rows_per_trial(evaluation: Evaluation) -> int:
     """The number of records of one trial."""
-    attacks = len(evaluation.attacks) + evaluation.certify + evaluation.certify_tight
-    return len(schema.SPLITS) * attacks * len(evaluation.attack_grid_radii)
+    attacks = evaluated_attacks(evaluation)
+    return len(schema.SPLITS) * len(attacks) * len(evaluation.attack_grid_radii)

@@ -1,25 +1,29 @@
-"""The options that enter a trial's id, at the values that take effect.
+"""The options of training that enter a trial's id, at the values that take effect.
 
-Two configurations that give a trial the same records give it the same options, whatever was
-written: an option is left out where it is at its default, or where it changes nothing for this
-data set, these attacks, so many steps. A new option, off by default, so renames no trial; a
-default that is changed here renames none either, so `NUMERICS_VERSION` must then be raised.
+Two configurations that train the same network give it the same options, whatever was written.
+All are there, defaults included: a default that is changed gives new ids.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+import math
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
 from typing import Final
 
 from robust import attacks
-from robust.attacks.gradient import GradientAttack
+from robust.defenses.base import Defense
+from robust.evaluate import CERTIFICATES
+from robust.training import optimizer
 from sweep.config.schema import Evaluation, SweepConfig, Training
-from sweep.datasets import DatasetInfo
 from sweep.results import schema
 
-BOUND_CHECKS: Final = "bound_checks"  # the one option that trials of a pack may differ in
-
-_CERTIFIED_NORMS = {schema.CERTIFIED: "l1", schema.CERTIFIED_TIGHT: "l1"}
+ADAM: Final[Mapping[str, object]] = {
+    "name": "adam",
+    "beta1": optimizer.BETA1,
+    "beta2": optimizer.BETA2,
+    "eps": optimizer.EPS,
+}
 
 
 def evaluated_attacks(evaluation: Evaluation) -> tuple[str, ...]:
@@ -28,88 +32,74 @@ def evaluated_attacks(evaluation: Evaluation) -> tuple[str, ...]:
         schema.CERTIFIED: evaluation.certify,
         schema.CERTIFIED_TIGHT: evaluation.certify_tight,
     }
-    return (*evaluation.attacks, *(name for name, asked in certificates.items() if asked))
+    best = [name for name in schema.CERTIFIED_BEST if name in evaluation.certificates]
+    asked = [name for name, wanted in certificates.items() if wanted]
+    return (*evaluation.attacks, *asked, *best)
 
 
 def attack_norm(attack: str) -> str:
     """The norm of an attack's ball."""
-    known = _CERTIFIED_NORMS.get(attack)
-    return known if known is not None else str(attacks.get(attack).norm)
+    certificate = CERTIFICATES.get(attack)
+    return str(attacks.get(attack).norm if certificate is None else certificate.norm)
 
 
-def options_of(config: SweepConfig, info: DatasetInfo) -> dict[str, object]:
-    """The options that change the records of trials on a data set and are no axis of the grid.
+def training_options(config: SweepConfig, method: Defense) -> dict[str, object]:
+    """What a network's weights follow from that is no axis of the grid.
+
+    The loss stands for the defense's field of that name; its input bounds follow from the data.
 
     Args:
         config: checked by `sweep.config.checks.check`.
-        info: of the data set.
+        method: the defense, with its hyperparameters.
 
-    Returns:
-        Those that differ from what a configuration without any options comes to.
+    Raises:
+        ValueError: a hyperparameter that no record can hold.
     """
-    plain = replace(
-        config,
-        training=Training(steps=config.training.steps),
-        evaluation=Evaluation(),
-        data=replace(config.data, keep_target_column=False),
-        simulate=False,
-    )
-    usual = _effective(plain, info)
-    return {key: v for key, v in _effective(config, info).items() if v != usual[key]}
-
-
-def _effective(config: SweepConfig, info: DatasetInfo) -> dict[str, object]:
-    training, evaluation = config.training, config.evaluation
     return {
-        "loss": training.loss,
-        "attacks": sorted(set(evaluation.attacks)),
-        "attack_grid_radii": _radii(evaluation),
-        "unscaled_radii": _unscaled(evaluation, info.num_features),
-        "certify": evaluation.certify,
-        "certify_tight": evaluation.certify_tight,
-        "nested": evaluation.nested and sum(r > 0 for r in _radii(evaluation)) > 1,
-        "engine": _engine(evaluation),
-        "restarts": _restarts(evaluation),
-        "max_samples": _max_samples(evaluation, info),
+        "defense": {"norm": method.norm, **_own_fields(method, method.parameters)},
+        "loss": config.training.loss,
+        "optimizer": dict(ADAM),
+        "tf32": config.training.tf32,
         "keep_target_column": config.data.keep_target_column,
-        # The curve has a point at the last step in any case, a trace has not.
-        "curve_every": min(training.curve_every, training.steps),
-        "trace_every": training.trace_every if training.trace_every <= training.steps else 0,
-        "tf32": training.tf32,
         "simulate": config.simulate,
     }
 
 
-def _radii(evaluation: Evaluation) -> list[float]:
-    return sorted({float(radius) + 0.0 for radius in evaluation.attack_grid_radii})  # -0.0 is 0
+def curve_options(training: Training, checked: bool) -> dict[str, object]:
+    """What is measured while a network trains, at the values that take effect."""
+    return {
+        "bound_checks": checked,
+        # The curve has a point at the last step in any case, a trace has not.
+        "curve_every": min(training.curve_every, training.steps),
+        "trace_every": training.trace_every if training.trace_every <= training.steps else 0,
+    }
 
 
-def _unscaled(evaluation: Evaluation, num_features: int) -> bool:
-    """Whether radii are taken as they are where they would otherwise be scaled."""
-    scaled = any(attack_norm(name) != "linf" for name in evaluated_attacks(evaluation))
-    some = any(radius > 0 for radius in evaluation.attack_grid_radii)
-    return not evaluation.scale_radii and scaled and some and num_features > 1
+def _own_fields(plugin: object, values: Mapping[str, object]) -> dict[str, object]:
+    return {name: plain(value, f"{plugin!r}: {name}") for name, value in values.items()}
 
 
-def _engine(evaluation: Evaluation) -> str:
-    """The engine, of attacks that it has."""
-    usual = Evaluation().engine
-    if evaluation.engine == usual:
-        return usual
-    from robust.evaluation.foolbox_engine import FOOLBOX_ATTACKS  # imports foolbox
+def plain(value: object, where: str) -> object:
+    """A plug-in's field as JSON holds it.
 
-    return evaluation.engine if set(evaluation.attacks) & set(FOOLBOX_ATTACKS) else usual
+    Args:
+        value: numbers, text, and tuples, mappings and dataclasses of them.
+        where: names the field in the error.
 
-
-def _restarts(evaluation: Evaluation) -> int | None:
-    """The starts of attacks that keep the best of several, where not their own number."""
-    methods = [attacks.get(name) for name in evaluation.attacks]
-    own = {m.restarts for m in methods if isinstance(m, GradientAttack) and m.keep_best}
-    return None if own <= {evaluation.restarts} else evaluation.restarts
-
-
-def _max_samples(evaluation: Evaluation, info: DatasetInfo) -> int | None:
-    """The bound on samples, where a split has more."""
-    most = max(info.num_validation, info.num_test)
-    limit = evaluation.max_samples
-    return limit if limit is not None and limit < most else None
+    Raises:
+        ValueError: a value of another type.
+    """
+    if value is None or isinstance(value, (bool, int, str)):
+        return value
+    if isinstance(value, float):
+        return value + 0.0 if math.isfinite(value) else str(value)  # -0.0 is 0
+    if isinstance(value, (tuple, list)):
+        return [plain(one, where) for one in value]
+    if isinstance(value, Mapping):
+        return {str(key): plain(one, where) for key, one in value.items()}
+    if is_dataclass(value) and not isinstance(value, type):
+        return {f.name: plain(getattr(value, f.name), where) for f in fields(value)}
+    raise ValueError(
+        f"{where}={value!r}: is part of a trial's identity and must be a number, text, or a "
+        f"tuple, mapping or dataclass of these, not {type(value).__name__}"
+    )

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 
-from sweep.grid.options import BOUND_CHECKS
 from sweep.grid.trial import Trial
-from sweep.hashing import canonical, content_hash
+from sweep.hashing import content_hash
 
 
 @dataclass(frozen=True)
@@ -55,15 +53,9 @@ def pack_key(trial: Trial) -> Key:
         trial.steps,
         trial.seed,
         trial.split_seed,
-        _shared(trial.options),
+        trial.training_options,
         trial.numerics_version,
     )
-
-
-@lru_cache(maxsize=1024)
-def _shared(options: str) -> str:
-    """The options that a pack has in common: whether a bound is checked changes no training."""
-    return canonical({k: v for k, v in json.loads(options).items() if k != BOUND_CHECKS})
 
 
 def make_packs(

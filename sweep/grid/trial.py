@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 
-from sweep.hashing import content_hash
+from sweep.results import identity
 from sweep.results.schema import NUMERICS_VERSION
 
 
 @dataclass(frozen=True)
 class Trial:
-    """Everything that determines one network's records.
+    """Everything that determines one network's weights.
 
-    Two trials with equal fields have the same id, in whatever experiment they are asked for.
+    Two trials with equal fields have the same id, in whatever experiment they are asked for, and
+    however they are evaluated.
     """
 
     dataset: str
@@ -21,7 +22,7 @@ class Trial:
     scaling: str
     network: str
     defense: str
-    grid_radius: float
+    grid_radius: float  # in no id: it says which true radius the grid stands for
     train_radius: (
         float  # the true radius; sqrt(D) is applied by sweep/grid/expand.py and nowhere else
     )
@@ -30,13 +31,12 @@ class Trial:
     steps: int
     seed: int
     split_seed: int
-    options: (
-        str  # canonical JSON of `sweep.grid.options.options_of`, and whether bounds are checked
-    )
+    training_options: str  # canonical JSON of `sweep.grid.options.training_options`
     numerics_version: int = NUMERICS_VERSION
+    bound_checked: bool = False  # in no id: whether its bound is checked while it trains
 
     @cached_property
     def trial_id(self) -> str:
-        """The content hash of the fields."""
+        """The content hash of what the weights follow from."""
         # Not asdict, which copies every value: 45,000 trials are planned in seconds.
-        return content_hash({field.name: getattr(self, field.name) for field in fields(self)})
+        return identity.trial_id(vars(self))

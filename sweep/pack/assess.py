@@ -1,13 +1,17 @@
 """Evaluate a trained pack on both splits at once, and judge what its accuracies are worth.
 
-Legend: P trials of the pack, H of them that did not diverge, R attack radii, N samples of both
-splits, D input features.
+What a row says depends on no other row that is measured with it, so that rows may be added later
+and equal those of one evaluation of everything.
+
+Legend: P trials of the pack, H of them that did not diverge, R radii of one attack, N samples of
+both splits, D input features.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -19,6 +23,7 @@ from robust import attacks
 from robust.attacks.gradient import GradientAttack
 from robust.evaluate import CERTIFICATES, survivors
 from robust.evaluation import diagnostics
+from robust.evaluation.attack_batches import AttackedPoints, OnPoints
 from robust.evaluation.soundness import (
     CertificateCheck,
     Contradiction,
@@ -29,18 +34,37 @@ from robust.evaluation.soundness import (
 from robust.networks.linearization import Network
 from sweep.config.schema import Evaluation
 from sweep.datasets import Dataset
-from sweep.grid import options
-from sweep.grid.expand import attack_radii
+from sweep.grid.options import attack_norm, evaluated_attacks
+from sweep.grid.rows import Row, engine_of
 from sweep.grid.trial import Trial
 from sweep.hashing import content_hash
-from sweep.pack import records
-from sweep.pack.outcome import Assessment, Floats
+from sweep.pack.outcome import Assessment
 from sweep.results import schema
 
 NO_GRADIENT_SHARE: Final = 0.1
 VERTEX: Final = "vertex-l1"
 
-Kept = Mapping[str, Tensor]  # attack or certificate -> which samples survive, [H, R, N]
+Radii = tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Survivors:
+    """Which samples survive an attack, or are certified.
+
+    Attributes:
+        radii: true radii, increasing, [R].
+        kept: [H, R, N], boolean.
+    """
+
+    radii: Radii
+    kept: Tensor
+
+    def at(self, radius: float) -> Tensor:
+        """Those at one radius, [H, N]."""
+        return self.kept[:, self.radii.index(radius)]
+
+
+Found = Mapping[str, Survivors]  # by attack or certificate
 
 
 @dataclass
@@ -48,13 +72,13 @@ class _Evidence:
     """What survives, and what contradicts a certificate.
 
     Attributes:
-        kept: as for `Kept`.
+        refuted: by certificate, which samples the networks lose in their own precision, [H, R, N].
+        found: as for `Found`.
         contradictions: what disproves a certificate or an attack.
-        refuted: networks that in their own precision lose a certified example, [H], boolean.
     """
 
-    refuted: Tensor
-    kept: dict[str, Tensor] = field(default_factory=dict)
+    refuted: dict[str, Survivors] = field(default_factory=dict)
+    found: dict[str, Survivors] = field(default_factory=dict)
     contradictions: list[Contradiction] = field(default_factory=list)
 
 
@@ -63,6 +87,7 @@ def assess(
     first: Trial,
     data: Dataset,
     evaluation: Evaluation,
+    rows: Sequence[Row],
     device: str,
     diverged_step: Sequence[int | None],
     chunk: int | None = None,
@@ -73,7 +98,8 @@ def assess(
         net: P trained networks.
         first: any trial of the pack.
         data: with both splits.
-        evaluation: what to do.
+        evaluation: all that is asked for of such networks.
+        rows: what of it is to be measured now.
         device: of `net`.
         diverged_step: of each network; None where it did not diverge.
         chunk: inputs attacked at once; None chooses by device. It changes no result.
@@ -81,29 +107,31 @@ def assess(
     x, y, num_samples = _samples(data, first.dataset_hash, evaluation, device)
     assessed = [Assessment(num_samples=num_samples)] * len(diverged_step)
     healthy = [p for p, step in enumerate(diverged_step) if step is None]
-    if healthy:
+    if healthy and rows:
         pack = net.subset(healthy)
-        evidence = _evidence(pack, x, y, first, data, evaluation, chunk)
-        flags = _flags(pack, x, y, evidence)
+        evidence = _evidence(pack, x, y, first, data, evaluation, rows, chunk)
         problems = reports(evidence.contradictions, len(healthy), len(y))
-        accuracy = _accuracies(evidence.kept, evaluation, num_samples)
+        accuracy = _accuracies(evidence.found, rows, num_samples)
+        flags = _flags(pack, x, y, evidence, rows)
         for h, p in enumerate(healthy):
-            own = {key: values[h] for key, values in accuracy.items()}
-            assessed[p] = Assessment(own, num_samples, flags[h], problems[h])
+            assessed[p] = Assessment(
+                {key: values[h] for key, values in accuracy.items()},
+                num_samples,
+                {key: own[h] for key, own in flags.items()},
+                problems[h],
+            )
     return tuple(assessed)
 
 
 def _accuracies(
-    kept: Kept, evaluation: Evaluation, num_samples: Mapping[str, int]
-) -> dict[tuple[str, str], Floats]:
-    """The share of each split that survives each attack, [H, R]."""
-    return {
-        (split, attack): kept[attack][:, :, _columns(split, num_samples)]
-        .double()
-        .mean(dim=2)
-        .numpy()
-        for split, attack in records.split_attacks(evaluation)
-    }
+    found: Found, rows: Sequence[Row], num_samples: Mapping[str, int]
+) -> dict[str, list[float]]:
+    """The share of a split that survives, by row, of each network, [H]."""
+    accuracy = {}
+    for row in rows:
+        kept = found[row.attack].at(row.attack_radius)[:, _columns(row.split, num_samples)]
+        accuracy[row.evaluation_id] = kept.double().mean(dim=1).tolist()
+    return accuracy
 
 
 def _samples(
@@ -152,20 +180,21 @@ def _evidence(
     first: Trial,
     data: Dataset,
     evaluation: Evaluation,
+    rows: Sequence[Row],
     chunk: int | None,
 ) -> _Evidence:
     """Certify first, so that every point of an attack is compared with what is certified."""
-    evidence = _Evidence(torch.zeros(net.num_networks, dtype=torch.bool))
-    names = options.evaluated_attacks(evaluation)
+    evidence = _Evidence()
+    ladders = with_companions(_radii_of(rows), evaluation)
     gaps, clean = clean_differences(net, x, y)
-    claims: Tensor | None = None
-    checks: list[CertificateCheck] = []
-    for attack in sorted(names, key=lambda name: name not in CERTIFICATES):
-        norm = options.attack_norm(attack)
-        radii = _true_radii(evaluation, norm, data)
-        if attack not in CERTIFICATES and claims is not None:
-            ladder, same = _true_radii(evaluation, "l1", data), norm == "l1"
-            checks.append(CertificateCheck(net, x, y, ladder, claims, attack, same))
+    checks: dict[str, list[CertificateCheck]] = {}
+    for attack in sorted(ladders, key=lambda name: name not in CERTIFICATES):
+        radii = torch.tensor(ladders[attack], dtype=torch.float64)
+        watching: list[CertificateCheck] = []
+        for name in checks if attack not in CERTIFICATES else ():
+            balls = ladders[attack] if attack_norm(attack) == attack_norm(name) else None
+            watching.append(_check(net, x, y, evidence.found[name], name, attack, balls))
+            checks[name].append(watching[-1])
         kept = survivors(
             net,
             x,
@@ -175,88 +204,161 @@ def _evidence(
             bounds=data.bounds,
             seed=_seed(first.dataset_hash, attack, first.seed),
             nested=evaluation.nested,
-            engine=_engine(attack, evaluation.engine),
+            engine=engine_of(attack, evaluation.engine),
             restarts=evaluation.restarts,
             record=evaluation.cuda_graph,
-            on_points=checks[-1] if checks else None,
+            on_points=_all_of(watching),
             chunk=chunk,
         )
-        evidence.kept[attack] = kept
+        evidence.found[attack] = Survivors(ladders[attack], kept)
         evidence.contradictions += above_clean(clean, gaps, kept, radii, attack)
         if attack in CERTIFICATES:
-            claims = kept if claims is None else claims | kept
-    if claims is not None:
-        ladder = _true_radii(evaluation, "l1", data)
-        checks.append(CertificateCheck(net, x, y, ladder, claims, "no attack"))
-        checks[-1].look_at_inputs()
-    _withdraw(evidence, checks)
+            checks[attack] = []
+    _judge_certificates(evidence, net, x, y, checks)
     return evidence
 
 
-def _withdraw(evidence: _Evidence, checks: Sequence[CertificateCheck]) -> None:
-    """Count what was refuted as not certified, and keep what was disproven."""
-    for check in checks:
-        refuted = check.refuted.cpu()
-        evidence.refuted |= refuted.flatten(1).any(dim=1)
-        evidence.contradictions += check.found
-        for name in set(CERTIFICATES) & set(evidence.kept):
-            evidence.kept[name] = evidence.kept[name] & ~refuted
+def _radii_of(rows: Sequence[Row]) -> dict[str, set[float]]:
+    """The radii at which each attack must be made for some rows, by attack."""
+    radii: dict[str, set[float]] = {}
+    for row in rows:
+        smaller = json.loads(row.evaluation_options).get("nested", ())
+        radii.setdefault(row.attack, set()).update((row.attack_radius, *smaller))
+    return radii
 
 
-def _true_radii(evaluation: Evaluation, norm: str, data: Dataset) -> Tensor:
-    """The ladder of an attack of that norm, [R], float64."""
-    values = attack_radii(evaluation, norm, data.info.num_features)
-    return torch.tensor(values, dtype=torch.float64)
+def with_companions(radii: Mapping[str, set[float]], evaluation: Evaluation) -> dict[str, Radii]:
+    """Add the attacks that rows are judged beside, where these are asked for too.
+
+    PGD is judged beside the one-step attack of its norm, and the vertex attack beside the gradient
+    attacks of the L1 ball, at the same radii. A companion is made again where its own rows are
+    recorded already, so that the flags of a row are the same in one evaluation and in several.
+    """
+    found = {name: set(own) for name, own in radii.items()}
+    one_step, many_steps = _by_steps(name for name in evaluated_attacks(evaluation))
+    for name, own in radii.items():
+        beside: Sequence[str] = ()
+        if name in many_steps:
+            beside = [other for other in one_step if attack_norm(other) == attack_norm(name)]
+        elif name == VERTEX:
+            beside = [other for other in (*one_step, *many_steps) if attack_norm(other) == "l1"]
+        for other in beside:
+            found.setdefault(other, set()).update(own)
+    return {name: tuple(sorted(own)) for name, own in found.items()}
 
 
-def _engine(attack: str, engine: str) -> str:
-    """Foolbox runs the attacks that it has; the others stay ours."""
-    if engine != "foolbox" or attack in CERTIFICATES:
-        return "packed"
-    from robust.evaluation.foolbox_engine import FOOLBOX_ATTACKS  # imports foolbox
+def _check(
+    net: Network,
+    x: Tensor,
+    y: Tensor,
+    claim: Survivors,
+    certificate: str,
+    attack: str,
+    balls: Radii | None = None,
+) -> CertificateCheck:
+    """Compare what is certified with the points of an attack; in its own balls if given."""
+    radii = torch.tensor(claim.radii, dtype=torch.float64)
+    own = None if balls is None else torch.tensor(balls, dtype=torch.float64)
+    return CertificateCheck(
+        net,
+        x,
+        y,
+        radii,
+        claim.kept,
+        attack,
+        same_balls=own is not None,
+        balls=own,
+        order=CERTIFICATES[certificate].norm,
+    )
 
-    return engine if attack in FOOLBOX_ATTACKS else "packed"
+
+def _all_of(checks: Sequence[CertificateCheck]) -> OnPoints | None:
+    """Show the points of an attack to every check; to none where there is none."""
+    if not checks:
+        return None
+
+    def look(points: AttackedPoints) -> None:
+        for check in checks:
+            check(points)
+
+    return look
 
 
-def _flags(net: Network, x: Tensor, y: Tensor, evidence: _Evidence) -> list[str]:
-    """The health flags of each network."""
-    raised = {
+def _judge_certificates(
+    evidence: _Evidence,
+    net: Network,
+    x: Tensor,
+    y: Tensor,
+    checks: Mapping[str, Sequence[CertificateCheck]],
+) -> None:
+    """Withdraw certificates of samples that are lost as they are; note what was disproven.
+
+    A certificate is proven in exact arithmetic. What an attack finds against it by rounding raises
+    a flag and leaves it: whether the attack is made with it or later must not matter.
+    """
+    for name, own in checks.items():
+        claim = evidence.found[name]
+        at_inputs = _check(net, x, y, claim, name, "no attack")
+        at_inputs.look_at_inputs()
+        evidence.contradictions += [one for check in (*own, at_inputs) for one in check.found]
+        refuted = torch.stack([check.refuted.cpu() for check in (*own, at_inputs)]).any(dim=0)
+        evidence.refuted[name] = Survivors(claim.radii, refuted)
+        evidence.found[name] = replace(claim, kept=claim.kept & ~at_inputs.refuted.cpu())
+
+
+def _flags(
+    net: Network, x: Tensor, y: Tensor, evidence: _Evidence, rows: Sequence[Row]
+) -> dict[str, list[str]]:
+    """The health flags of each row, of each network, [H]."""
+    everywhere = {
         "constant-prediction": diagnostics.constant_prediction(net, x),
         "no-gradient": diagnostics.share_without_gradient(net, x, y) > NO_GRADIENT_SHARE,
-        "certificate-refuted": evidence.refuted,
-        **accuracy_flags(evidence.kept, net.num_networks),
     }
-    assert set(raised) == set(schema.FLAGS)
-    return [
-        " ".join(name for name in schema.FLAGS if bool(raised[name][p]))
-        for p in range(net.num_networks)
-    ]
+    flags: dict[str, list[str]] = {}
+    judged: dict[tuple[str, float], list[str]] = {}
+    for row in rows:
+        at = row.attack, row.attack_radius
+        if at not in judged:
+            raised = {**everywhere, **row_flags(evidence.found, evidence.refuted, *at)}
+            judged[at] = [
+                " ".join(name for name in schema.FLAGS if name in raised and bool(raised[name][h]))
+                for h in range(net.num_networks)
+            ]
+        flags[row.evaluation_id] = judged[at]
+    return flags
 
 
-def accuracy_flags(kept: Kept, num_networks: int) -> dict[str, Tensor]:
-    """Return which flags the survivors of the attacks raise, each [H], boolean."""
-    of_attacks = {name: own for name, own in kept.items() if name not in CERTIFICATES}
-    one_step, many_steps = _by_steps(of_attacks)
-    never = torch.zeros(num_networks, dtype=torch.bool)
-    rising, weak, masked = never, never, never
-    for own in of_attacks.values():
-        rising = rising | diagnostics.rises(own)
-    for name in many_steps:
-        for other in one_step:
-            if attacks.get(name).norm == attacks.get(other).norm:
-                weak = weak | diagnostics.more_survive(kept[name], kept[other])
-    by_gradient = [kept[n] for n in (*one_step, *many_steps) if attacks.get(n).norm == "l1"]
-    if VERTEX in kept and by_gradient:
-        together = torch.stack(by_gradient).all(dim=0)
-        masked = diagnostics.more_survive(together, kept[VERTEX])
-    return {"not-decreasing": rising, "weaker-than-fgm": weak, "gradient-masking": masked}
+def row_flags(found: Found, refuted: Found, attack: str, radius: float) -> dict[str, Tensor]:
+    """Which flags an attack or certificate raises at one radius, each [H], boolean.
+
+    Args:
+        found: what survives, also of the companions.
+        refuted: what of a certificate was refuted in the networks' own precision.
+        attack: of the row.
+        radius: of the row, true.
+    """
+    if attack in refuted:
+        return {"certificate-refuted": refuted[attack].at(radius).any(dim=1)}
+    if attack in CERTIFICATES:
+        return {}
+    kept, norm = found[attack].at(radius), attack_norm(attack)
+    beside = [n for n in found if n != attack and n not in CERTIFICATES and attack_norm(n) == norm]
+    one_step, many_steps = _by_steps(n for n in beside if radius in found[n].radii)
+    flags: dict[str, Tensor] = {}
+    if attack in _by_steps([attack])[1] and one_step:
+        weaker = [diagnostics.more_survive(kept, found[n].at(radius)) for n in one_step]
+        flags["weaker-than-fgm"] = torch.stack(weaker).any(dim=0)
+    if attack == VERTEX and (one_step or many_steps):
+        together = torch.stack([found[n].at(radius) for n in (*one_step, *many_steps)]).all(dim=0)
+        flags["gradient-masking"] = diagnostics.more_survive(together, kept)
+    return flags
 
 
-def _by_steps(names: Kept) -> tuple[list[str], list[str]]:
+def _by_steps(names: Iterable[str]) -> tuple[list[str], list[str]]:
     """The gradient attacks of one step and those of many."""
     steps = {
         name: method.num_steps
         for name in names
-        if isinstance(method := attacks.get(name), GradientAttack)
+        if name not in CERTIFICATES and isinstance(method := attacks.get(name), GradientAttack)
     }
     return [n for n, s in steps.items() if s == 1], [n for n, s in steps.items() if s > 1]

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from robust.networks.linearization import Network
 from robust.norms import norm as length_of
 from sweep.errors import UserError
+from sweep.results import schema
 
 NORMS: Final = {"linf": "Linf", "l2": "L2", "l1": "L1"}
 STEPS: Final = ("apgd-ce", "apgd-t", "fab-t", "square")  # the library's standard version
@@ -38,6 +39,19 @@ def require() -> None:
     """
     if find_spec("pyautoattack") is None:
         raise UserError("AutoAttack is not installed; add it with: pip install '.[strong]'")
+
+
+def evaluation_options(num_samples: int) -> dict[str, object]:
+    """The rules that an accuracy follows from, as of other attacks (`sweep.grid.rows`).
+
+    Args:
+        num_samples: of the test split, that are attacked.
+    """
+    return {
+        "version": schema.EVALUATION_VERSION,
+        "attack": {"name": "autoattack", "steps": list(STEPS)},
+        "max_samples": num_samples,
+    }
 
 
 class _Image(nn.Module):

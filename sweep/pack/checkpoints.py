@@ -16,6 +16,7 @@ from sweep import files
 from sweep.config.schema import Training
 from sweep.grid.packing import Pack
 from sweep.hashing import content_hash
+from sweep.results import fingerprint
 from sweep.results.store import Folder
 
 _SUFFIX = ".pt"
@@ -24,10 +25,15 @@ _SUFFIX = ".pt"
 def of_pack(
     folder: Folder, pack: Pack, training: Training, every_seconds: float
 ) -> CheckpointFile:
-    """The checkpoint of a pack; its key names the trials, whose ids tell data and numerics."""
+    """The checkpoint of a pack; its key names the trials, whose ids tell data and numerics.
+
+    A training that other code began is not gone on with: the network would be of neither.
+    """
+    first = pack.first
     key = {
         "trials": [trial.trial_id for trial in pack.trials],
         "training": content_hash(asdict(training)),
+        "source": fingerprint.of_training(first.defense, first.network),
     }
     path = _path(folder) / f"{pack.pack_id}{_SUFFIX}"
     return CheckpointFile(path, json.dumps(key), every_seconds)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from typing import Final
 
@@ -16,7 +15,6 @@ from robust.training.monitor import BoundCheck, Checks, Monitor, Trace
 from sweep.config.schema import Training
 from sweep.datasets import Dataset
 from sweep.grid.expand import true_radius
-from sweep.grid.options import BOUND_CHECKS
 from sweep.grid.packing import Pack
 from sweep.grid.trial import Trial
 
@@ -26,8 +24,8 @@ CHECKED_GRID_RADII: Final = (0.0, 0.0008, 0.001, 0.0015, 0.002, 0.003, 0.01, 0.1
 
 
 def is_checked(trial: Trial) -> bool:
-    """Whether a trial is one of those whose bound is checked (Table 1); its id says so too."""
-    return bool(json.loads(trial.options).get(BOUND_CHECKS, False))
+    """Whether a trial is one of those whose bound is checked (Table 1)."""
+    return trial.bound_checked
 
 
 def monitor(net: Network, pack: Pack, data: Dataset, training: Training) -> Monitor | None:

@@ -1,20 +1,12 @@
-"""What became of a trial, as one object, and of the trials of a pack.
-
-Legend: R attack radii.
-"""
+"""What became of a trial, as one object, and of the trials of a pack."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-import numpy as np
-from numpy.typing import NDArray
-
 from robust.training.monitor import Observation
 from sweep.results import schema
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -22,15 +14,15 @@ class Assessment:
     """What the evaluation of one network gave.
 
     Attributes:
-        accuracy: by (split, attack) at each attack radius, [R]; empty where nothing was evaluated.
+        accuracy: by the `evaluation_id` of each row; empty where nothing was evaluated.
         num_samples: evaluated samples of each split.
-        flags: of `schema.FLAGS`, separated by spaces.
+        flags: likewise by row, of `schema.FLAGS`, separated by spaces.
         problem: why the accuracies cannot be believed, or why there are none, in one line.
     """
 
-    accuracy: Mapping[tuple[str, str], Floats] = field(default_factory=dict)
+    accuracy: Mapping[str, float] = field(default_factory=dict)
     num_samples: Mapping[str, int] = field(default_factory=dict)
-    flags: str = ""
+    flags: Mapping[str, str] = field(default_factory=dict)
     problem: str | None = None
 
 
@@ -46,6 +38,8 @@ class Outcome:
         train_seconds, evaluation_seconds: this trial's share.
         curve: (step, validation accuracy).
         observations: on minibatches, while it trained.
+        weights_hash: of its parameters; None where it has none that are worth keeping.
+        before: what its records say of its training, where it was trained earlier.
     """
 
     assessment: Assessment
@@ -56,6 +50,8 @@ class Outcome:
     evaluation_seconds: float | None = None
     curve: tuple[tuple[int, float | None], ...] = ()
     observations: tuple[Observation, ...] = ()
+    weights_hash: str | None = None
+    before: Mapping[str, object] | None = None
 
     @property
     def status(self) -> schema.Status:

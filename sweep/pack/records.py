@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
 
-from sweep.config.schema import Evaluation
+from sweep.config.schema import Training
 from sweep.datasets import DatasetInfo
-from sweep.grid.expand import attack_radii, rows_per_trial
-from sweep.grid.options import attack_norm, evaluated_attacks
+from sweep.grid.options import curve_options
 from sweep.grid.packing import Pack
-from sweep.pack.outcome import Floats, Outcome, PackOutcome
+from sweep.grid.rows import Row
+from sweep.grid.trial import Trial
+from sweep.hashing import canonical
+from sweep.pack.outcome import Outcome, PackOutcome
 from sweep.results import schema, store
 
 VALIDATION_ACCURACY = "validation_accuracy"
@@ -21,7 +24,16 @@ VALIDATION_ACCURACY = "validation_accuracy"
 _TRIAL_COLUMNS = (
     *("trial_id", "dataset", "dataset_hash", "network", "defense", "grid_radius", "train_radius"),
     *("learning_rate", "batch_size", "scaling", "steps", "seed", "split_seed"),
-    "options",
+    *("training_options", "numerics_version"),
+)
+# What the records of a network's training say, and those of a later evaluation repeat.
+TRAINED: Final = (
+    *("status", "diverged_step", "pack_id", "pack_size", "train_steps_per_second"),
+    *("train_seconds", "device", "curve_options", "weights_hash", "source_fingerprint"),
+)
+_ROW_COLUMNS = (
+    *("split", "attack", "attack_norm", "attack_grid_radius", "attack_radius"),
+    *("evaluation_id", "evaluation_options"),
 )
 _CURVE_TRIAL_COLUMNS = (
     *("trial_id", "dataset", "network", "defense", "grid_radius", "learning_rate"),
@@ -31,47 +43,95 @@ _CURVE_TRIAL_COLUMNS = (
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a record comes from."""
+    """Where a record comes from.
+
+    Attributes:
+        experiment: its name.
+        git_commit: of the code.
+        simulated: whether the numbers are made up.
+        source_fingerprint: of the code that trains the pack.
+        evaluation_fingerprints: of the code that evaluates, by attack or certificate.
+    """
 
     experiment: str
     git_commit: str
     simulated: bool = False
+    source_fingerprint: str | None = None
+    evaluation_fingerprints: Mapping[str, str] = field(default_factory=dict)
 
 
 def build_records(
-    pack: Pack, info: DatasetInfo, evaluation: Evaluation, origin: Origin, outcome: PackOutcome
+    pack: Pack,
+    info: DatasetInfo,
+    rows: Sequence[Row],
+    training: Training,
+    origin: Origin,
+    outcome: PackOutcome,
 ) -> pa.Table:
-    """One row per trial, split, attack and radius; null accuracies unless it is complete."""
-    where = _evaluation_columns(info, evaluation)
-    columns = _common_columns(pack, info, origin, outcome.device) | {
-        "status": [own.status for own in outcome.trials],
-        "diverged_step": [own.diverged_step for own in outcome.trials],
-        "pack_size": [own.trained_together or len(pack) for own in outcome.trials],
-        "train_steps_per_second": [own.steps_per_second for own in outcome.trials],
-        "train_seconds": [own.train_seconds for own in outcome.trials],
-        "evaluation_seconds": [own.evaluation_seconds for own in outcome.trials],
-        "flags": [own.assessment.flags for own in outcome.trials],
-        "error": [own.assessment.problem for own in outcome.trials],
+    """One record per trial and row; null accuracies unless the trial is complete.
+
+    Args:
+        pack: the trials.
+        info: of their data set.
+        rows: what was measured of each.
+        training: says what was measured while they trained.
+        origin: of the records.
+        outcome: what became of them.
+    """
+    where: dict[str, Sequence[object]] = {
+        name: [getattr(row, name) for row in rows] for name in _ROW_COLUMNS
     }
-    accuracy = np.concatenate([_accuracies(own, evaluation) for own in outcome.trials])
-    samples = [
-        own.assessment.num_samples.get(split, 0)
-        for own in outcome.trials
-        for split, _ in split_attacks(evaluation)
+    where["evaluation_fingerprint"] = [
+        origin.evaluation_fingerprints.get(row.attack) for row in rows
     ]
-    cells = {
-        "accuracy": pa.array(accuracy, mask=~np.isfinite(accuracy)),
-        "num_samples": pa.array(np.repeat(samples, len(evaluation.attack_grid_radii))),
+    trained = [
+        _trained(pack, trial, training, origin, own, outcome.device)
+        for trial, own in zip(pack.trials, outcome.trials, strict=True)
+    ]
+    columns = _common_columns(pack, info, origin) | {
+        "evaluation_seconds": [own.evaluation_seconds for own in outcome.trials],
+        "error": [own.assessment.problem for own in outcome.trials],
+        **{name: [own[name] for own in trained] for name in TRAINED},
     }
-    return _table(columns, where, cells)
+    return _table(columns, where, _cells(rows, outcome.trials))
 
 
-def _accuracies(outcome: Outcome, evaluation: Evaluation) -> Floats:
-    """A trial's accuracies in the order of its rows; NaN where it is not complete."""
-    if outcome.status != "complete":
-        return np.full(rows_per_trial(evaluation), np.nan)
-    accuracy = outcome.assessment.accuracy
-    return np.concatenate([accuracy[split, attack] for split, attack in split_attacks(evaluation)])
+def _trained(
+    pack: Pack, trial: Trial, training: Training, origin: Origin, own: Outcome, device: str
+) -> dict[str, object]:
+    """What a trial's records say of its training, by column of `TRAINED`."""
+    if own.before is not None:
+        return {**own.before, "status": own.status}
+    return {
+        "status": own.status,
+        "diverged_step": own.diverged_step,
+        "pack_id": pack.pack_id,
+        "pack_size": own.trained_together or len(pack),
+        "train_steps_per_second": own.steps_per_second,
+        "train_seconds": own.train_seconds,
+        "device": device,
+        "curve_options": canonical(curve_options(training, trial.bound_checked)),
+        "weights_hash": own.weights_hash,
+        "source_fingerprint": origin.source_fingerprint,
+    }
+
+
+def _cells(rows: Sequence[Row], outcomes: Sequence[Outcome]) -> dict[str, pa.Array]:
+    """The columns that differ by trial and by row, trial after trial."""
+    ids = [row.evaluation_id for row in rows]
+    accuracy: list[float | None] = []
+    samples: list[int] = []
+    flags: list[str] = []
+    for own in outcomes:
+        assessment, complete = own.assessment, own.status == "complete"
+        accuracy += [assessment.accuracy[one] if complete else None for one in ids]
+        samples += [assessment.num_samples.get(row.split, 0) for row in rows]
+        flags += [assessment.flags.get(one, "") for one in ids]
+    return {
+        "accuracy": pa.array(accuracy, pa.float64(), from_pandas=True),  # NaN is null
+        "num_samples": pa.array(samples, pa.int64()),
+        "flags": pa.array(flags, pa.string()),
+    }
 
 
 def build_curves(pack: Pack, origin: Origin, outcome: PackOutcome) -> pa.Table:
@@ -92,29 +152,7 @@ def build_curves(pack: Pack, origin: Origin, outcome: PackOutcome) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=store.CURVES)
 
 
-def split_attacks(evaluation: Evaluation) -> list[tuple[str, str]]:
-    """Every (split, attack) that has rows, in order."""
-    return [(split, attack) for split in schema.SPLITS for attack in evaluated_attacks(evaluation)]
-
-
-def _evaluation_columns(info: DatasetInfo, evaluation: Evaluation) -> dict[str, list[object]]:
-    """The columns that are alike for every trial of the pack, one entry per row of a trial."""
-    names = ("split", "attack", "attack_norm", "attack_grid_radius", "attack_radius")
-    columns: dict[str, list[object]] = {name: [] for name in names}
-    grid_radii = evaluation.attack_grid_radii
-    for split, attack in split_attacks(evaluation):
-        norm = attack_norm(attack)
-        columns["split"] += [split] * len(grid_radii)
-        columns["attack"] += [attack] * len(grid_radii)
-        columns["attack_norm"] += [norm] * len(grid_radii)
-        columns["attack_grid_radius"] += grid_radii
-        columns["attack_radius"] += attack_radii(evaluation, norm, info.num_features)
-    return columns
-
-
-def _common_columns(
-    pack: Pack, info: DatasetInfo, origin: Origin, device: str
-) -> dict[str, Sequence[object]]:
+def _common_columns(pack: Pack, info: DatasetInfo, origin: Origin) -> dict[str, Sequence[object]]:
     """The columns that depend on the trial only, one entry per trial."""
     count = len(pack)
     columns: dict[str, Sequence[object]] = {
@@ -123,11 +161,9 @@ def _common_columns(
     same = {
         "schema_version": schema.SCHEMA_VERSION,
         "experiment": origin.experiment,
-        "pack_id": pack.pack_id,
         "git_commit": origin.git_commit,
         "num_features": info.num_features,
         "num_classes": info.num_classes,
-        "device": device,
         "leaky": info.leaky,
         "simulated": origin.simulated,
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,20 +16,44 @@ from sweep import datasets, files, output
 from sweep.datasets import DatasetInfo
 from sweep.errors import DamagedError
 from sweep.grid.packing import Pack
-from sweep.pack import checkpoints, records, simulate
+from sweep.grid.rows import Row
+from sweep.hashing import content_hash
+from sweep.pack import added, checkpoints, records, simulate
+from sweep.pack.keep import UnwrittenWeightsError
 from sweep.pack.outcome import Assessment, Outcome, PackOutcome, failed_pack
 from sweep.pack.train import OnStep, Settings, device_lost, measure_after_deaths
 from sweep.results import store
 from sweep.results.store import FAILED
+from sweep.results.weights import Index
 
 
 @dataclass(frozen=True)
 class Job:
-    """A pack and everything needed to run it in another process."""
+    """A pack and everything needed to run it in another process.
+
+    Attributes:
+        pack: the trials.
+        info: of their data set.
+        settings: what else a worker must know.
+        rows: to be recorded of each trial.
+        recorded: the file that holds records of a trial's training, of trials that were trained
+            before.
+        weights: where the kept networks lie; None where all are to be trained.
+    """
 
     pack: Pack
     info: DatasetInfo
     settings: Settings
+    rows: tuple[Row, ...]
+    recorded: Mapping[str, Path] = field(default_factory=dict)
+    weights: Index | None = None
+
+    @property
+    def name(self) -> str:
+        """The name of its records file: rows that are added later have one of their own."""
+        if self.weights is None:
+            return self.pack.pack_id
+        return f"{self.pack.pack_id}.{content_hash([row.evaluation_id for row in self.rows])}"
 
 
 @dataclass(frozen=True)
@@ -54,6 +78,7 @@ class Summary:
     error: str | None = None  # of failed trials
     unwritten: str | None = None  # why the records could not be written
     found: bool = False  # the records were there: nothing was trained
+    note: str | None = None  # what the user should know, in one line
 
 
 class DeviceLostError(RuntimeError):
@@ -99,24 +124,25 @@ def _run_and_write(
     pack, settings = job.pack, job.settings
     try:
         outcome = _measure(job, on_step)
-        table = records.build_records(
-            pack, job.info, settings.evaluation, settings.origin, outcome
-        )
+        table = _records(job, outcome)
         curves = records.build_curves(pack, settings.origin, outcome)
+    except UnwrittenWeightsError:  # a full disk is no fault of the pack's
+        raise
     except Exception as exception:  # one pack's failure must not stop the sweep
         if leave_lost_device and device_lost(exception):
             raise DeviceLostError(one_line(exception)) from exception
         return record_failure(job, one_line(exception), traceback.format_exc(), started)
-    failed = {
-        trial.trial_id
-        for trial, own in zip(pack.trials, outcome.trials, strict=True)
-        if own.status == FAILED
-    }
-    store.write_pack(
-        folder(job), pack.pack_id, _keep_finished(job, table, failed & before), curves
-    )
+    note = added.changes(job.recorded, table)
+    store.write_pack(folder(job), job.name, _with_what_is_there(job, table), curves)
     _remove_checkpoints(job)
-    return _summary(job, outcome, started)
+    return replace(_summary(job, outcome, started), note=note)
+
+
+def _records(job: Job, outcome: PackOutcome) -> pa.Table:
+    settings = job.settings
+    return records.build_records(
+        job.pack, job.info, job.rows, settings.training, settings.origin, outcome
+    )
 
 
 def record_failure(job: Job, error: str, details: str, started: float | None = None) -> Summary:
@@ -130,14 +156,14 @@ def record_failure(job: Job, error: str, details: str, started: float | None = N
     Raises:
         OSError: the records cannot be written.
     """
-    pack, settings = job.pack, job.settings
+    pack = job.pack
     started = time.perf_counter() if started is None else started
     _keep_details(job, details)
     if _finished_before(job):
         return replace(_summary(job, _recorded(job, error), started), found=True)
     outcome = failed_pack(len(pack), error)
-    table = records.build_records(pack, job.info, settings.evaluation, settings.origin, outcome)
-    store.write_table(folder(job).records(pack.pack_id), table)
+    table = _records(job, outcome)
+    store.write_table(folder(job).records(job.name), table)
     return _summary(job, outcome, started)
 
 
@@ -158,32 +184,53 @@ def _remove_checkpoints(job: Job) -> None:
 
 
 def _finished_before(job: Job) -> set[str]:
-    """The trials that the pack's own records have finished; a damaged file is set aside."""
-    path = folder(job).records(job.pack.pack_id)
+    """The trials whose rows the pack's own records have; a damaged file is set aside."""
+    path = folder(job).records(job.name)
     try:
-        statuses = store.statuses(path)
+        recorded = store.recorded(path)
     except FileNotFoundError:
         return set()
     except DamagedError as error:
         output.warn(f"{error}; it is kept as {files.set_aside(path).name}")
         return set()
-    return {t.trial_id for t in job.pack.trials if statuses.get(t.trial_id, FAILED) != FAILED}
+    wanted = {row.evaluation_id for row in job.rows}
+    trials = {trial.trial_id for trial in job.pack.trials}
+    return {
+        trial
+        for trial, own in recorded.items()
+        if trial in trials and own.status != FAILED and wanted <= own.rows
+    }
 
 
-def _keep_finished(job: Job, table: pa.Table, kept: set[str]) -> pa.Table:
-    """Put the records that are there in the place of those that failed this time."""
-    if not kept:
+def _with_what_is_there(job: Job, table: pa.Table) -> pa.Table:
+    """Add the rows that the pack's own records have and this time did not give.
+
+    Those of a trial that failed this time stay as they are; those of other weights go.
+    """
+    path = folder(job).records(job.name)
+    if not path.exists():
         return table
-    there = store.read_table(folder(job).records(job.pack.pack_id))
-    mine = [trial not in kept for trial in table["trial_id"].to_pylist()]
-    theirs = [trial in kept for trial in there["trial_id"].to_pylist()]
-    return pa.concat_tables([table.filter(pa.array(mine)), there.filter(pa.array(theirs))])
+    there = store.read_table(path)
+    names = ("trial_id", "status", "weights_hash", "evaluation_id")
+    new, old = (
+        list(zip(*(part[name].to_pylist() for name in names), strict=True))
+        for part in (table, there)
+    )
+    finished = {trial for trial, status, *_ in old if status != FAILED}
+    kept = [status != FAILED or trial not in finished for trial, status, *_ in new]
+    weights = {trial: own for (trial, _, own, _), keep in zip(new, kept, strict=True) if keep}
+    keys = {(trial, row) for (trial, _, _, row), keep in zip(new, kept, strict=True) if keep}
+    stays = [
+        status != FAILED and (trial, row) not in keys and weights.get(trial, own) == own
+        for trial, status, own, row in old
+    ]
+    return pa.concat_tables([table.filter(pa.array(kept)), there.filter(pa.array(stays))])
 
 
 def _recorded(job: Job, error: str = "no record") -> PackOutcome:
     """What became of a pack by its records; trials that these have not finished have the error."""
     names = ["status", "diverged_step", "pack_size", "train_seconds", "evaluation_seconds"]
-    table = store.read_table(folder(job).records(job.pack.pack_id))
+    table = store.read_table(folder(job).records(job.name))
     rows = {
         row["trial_id"]: row for row in table.select(["trial_id", "device", *names]).to_pylist()
     }
@@ -239,9 +286,10 @@ def _summary(job: Job, outcome: PackOutcome, started: float) -> Summary:
 
 
 def _measure(job: Job, on_step: OnStep | None) -> PackOutcome:
+    before = added.trained_before(job.recorded)
     if job.settings.origin.simulated:
-        settings = job.settings
-        return simulate.measure(job.pack, job.info, settings.evaluation, settings.training)
+        made = simulate.measure(job.pack, job.info, job.rows, job.settings.training)
+        return made if job.weights is None else added.as_trained_before(job.pack, made, before)
     data = datasets.load(
         job.pack.first.dataset,
         job.pack.first.scaling,
@@ -253,5 +301,7 @@ def _measure(job: Job, on_step: OnStep | None) -> PackOutcome:
             f"data set {data.info.name!r} has hash {data.info.hash} here and "
             f"{job.pack.first.dataset_hash} where the sweep was planned"
         )
+    if job.weights is not None:
+        return added.evaluate(job.pack, data, job.settings, job.rows, job.weights, before, on_step)
     deaths = checkpoints.deaths(folder(job), job.pack)
-    return measure_after_deaths(job.pack, data, job.settings, on_step, deaths)
+    return measure_after_deaths(job.pack, data, job.settings, job.rows, on_step, deaths)

@@ -5,6 +5,7 @@ Legend: P trials of the pack.
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from robust import networks
 from robust.evaluation.attack_batches import CHUNK_ROWS
-from robust.networks import CNN, MLP
+from robust.networks import AnyPack
 from robust.networks.linearization import Network
 from robust.train import TrainResult, train
 from robust.training.checkpoint import CheckpointFile
@@ -25,8 +26,9 @@ from sweep.config.schema import Evaluation, Training
 from sweep.datasets import DataOptions, Dataset, DatasetInfo
 from sweep.datasets.values import Split
 from sweep.grid.packing import Pack
+from sweep.grid.rows import Row
 from sweep.grid.trial import Trial
-from sweep.pack import checkpoints, monitor
+from sweep.pack import checkpoints, keep, monitor
 from sweep.pack.assess import assess
 from sweep.pack.outcome import Assessment, Outcome, PackOutcome
 from sweep.pack.records import Origin
@@ -62,25 +64,37 @@ class Settings:
     device: str = "cpu"
     threads: int | None = None  # of this process; None leaves torch's choice
     checkpoint_seconds: float | None = None  # between checkpoints; None for none
+    keep_networks: bool = False  # beside the records
 
 
 def measure_within_memory(
-    pack: Pack, data: Dataset, settings: Settings, on_step: OnStep | None = None
+    pack: Pack,
+    data: Dataset,
+    settings: Settings,
+    rows: Sequence[Row],
+    on_step: OnStep | None = None,
 ) -> PackOutcome:
     """Train and evaluate a pack; halve it for as long as it does not fit into memory."""
     try:
-        return train_and_evaluate(pack, data, settings, on_step)
+        return train_and_evaluate(pack, data, settings, rows, on_step)
     except Exception as error:
         if len(pack) == 1 or not out_of_memory(error):
             raise
     # Only here, outside of the block, are the tensors of what failed gone.
     release_memory(settings.device)
-    first, second = (measure_within_memory(half, data, settings, on_step) for half in pack.halves)
+    first, second = (
+        measure_within_memory(half, data, settings, rows, on_step) for half in pack.halves
+    )
     return first + second
 
 
 def measure_after_deaths(
-    pack: Pack, data: Dataset, settings: Settings, on_step: OnStep | None = None, deaths: int = 0
+    pack: Pack,
+    data: Dataset,
+    settings: Settings,
+    rows: Sequence[Row],
+    on_step: OnStep | None = None,
+    deaths: int = 0,
 ) -> PackOutcome:
     """Train and evaluate a pack whose worker was killed so many times before, in parts.
 
@@ -91,9 +105,10 @@ def measure_after_deaths(
     checkpoint = _checkpoint(pack, settings)
     begun = checkpoint is not None and checkpoint.path.exists()
     if len(pack) == 1 or deaths == 0 or (deaths == 1 and begun):
-        return measure_within_memory(pack, data, settings, on_step)
+        return measure_within_memory(pack, data, settings, rows, on_step)
     first, second = (
-        measure_after_deaths(half, data, settings, on_step, deaths - 1) for half in pack.halves
+        measure_after_deaths(half, data, settings, rows, on_step, deaths - 1)
+        for half in pack.halves
     )
     return first + second
 
@@ -124,7 +139,11 @@ def release_memory(device: str) -> None:
 
 
 def train_and_evaluate(
-    pack: Pack, data: Dataset, settings: Settings, on_step: OnStep | None = None
+    pack: Pack,
+    data: Dataset,
+    settings: Settings,
+    rows: Sequence[Row],
+    on_step: OnStep | None = None,
 ) -> PackOutcome:
     """Train all networks of a pack in one program, and evaluate them on both splits."""
     first, device = pack.first, settings.device
@@ -132,13 +151,20 @@ def train_and_evaluate(
     watching = monitor.monitor(net, pack, data, settings.training)
     file = _checkpoint(pack, settings)
     result = train_pack(net, pack, data, settings, on_step, watching, file)
+    if settings.keep_networks:
+        where = store.Folder(Path(settings.results), settings.origin.experiment)
+        keep.keep(net, pack, result.diverged_step, where, settings.data)
     started = time.perf_counter()
-    assessed = assess_within_memory(net, first, data, settings, result.diverged_step)
+    assessed = assess_within_memory(net, first, data, settings, rows, result.diverged_step)
     evaluation_seconds = time.perf_counter() - started
     count = len(pack)
     observations = (
         ((),) * count if watching is None else watching.observations(result.diverged_step)
     )
+    hashes = [
+        weights_hash(net, p) if lost is None else None
+        for p, lost in enumerate(result.diverged_step)
+    ]
     trials = tuple(
         Outcome(
             assessed[p],
@@ -149,10 +175,19 @@ def train_and_evaluate(
             evaluation_seconds=evaluation_seconds / count,
             curve=tuple((step, values[p]) for step, values in result.curve),
             observations=observations[p],
+            weights_hash=hashes[p],
         )
         for p in range(count)
     )
     return PackOutcome(trials, device_name(device), result.resumed_step, result.seconds_before)
+
+
+def weights_hash(net: Network, index: int) -> str:
+    """The hash of the parameters of one network of a pack, bit for bit."""
+    digest = hashlib.sha256()
+    for parameter in net.parameters():
+        digest.update(parameter[index].detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
 
 
 def assess_within_memory(
@@ -160,13 +195,14 @@ def assess_within_memory(
     first: Trial,
     data: Dataset,
     settings: Settings,
+    rows: Sequence[Row],
     diverged_step: Sequence[int | None],
     chunk: int | None = None,
 ) -> tuple[Assessment, ...]:
     """Evaluate a trained pack; with fewer networks and inputs at once while memory is full."""
     count, device = net.num_networks, settings.device
     try:
-        return assess(net, first, data, settings.evaluation, device, diverged_step, chunk)
+        return assess(net, first, data, settings.evaluation, rows, device, diverged_step, chunk)
     except Exception as error:
         chunk = (chunk or CHUNK_ROWS.get(device, CHUNK_ROWS["cpu"])) // 4
         if not out_of_memory(error) or (count == 1 and chunk < _SMALLEST_CHUNK):
@@ -177,11 +213,11 @@ def assess_within_memory(
         if part:
             own = [diverged_step[p] for p in part]
             some = net.subset(part)
-            assessed += assess_within_memory(some, first, data, settings, own, chunk)
+            assessed += assess_within_memory(some, first, data, settings, rows, own, chunk)
     return tuple(assessed)
 
 
-def initial_networks(pack: Pack, info: DatasetInfo) -> MLP | CNN:
+def initial_networks(pack: Pack, info: DatasetInfo) -> AnyPack:
     """The untrained networks of a pack, on the CPU."""
     first = pack.first
     return networks.build(

@@ -26,6 +26,13 @@ def git_commit() -> str:
     return f"{commit}+dirty" if _git("status", "--porcelain", "--untracked-files=no") else commit
 
 
+def short(commit: str) -> str:
+    """Return a commit as people write it: seven digits, and +dirty if it is."""
+    digits, plus, dirty = commit.partition("+")
+    is_hash = len(digits) == 40 and not digits.strip("0123456789abcdef")
+    return f"{digits[:7]}{plus}{dirty}" if is_hash else commit
+
+
 def _git(*arguments: str) -> str:
     try:
         done = subprocess.run(

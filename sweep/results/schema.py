@@ -7,13 +7,13 @@ Accuracies lie in [0, 1]. `*_grid_radius` is the value in the paper's grid; `tra
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
 from typing import Final, Literal
 
-SCHEMA_VERSION: Final = 1
-# Raised whenever training or evaluation changes results, so that old records are not reused.
+SCHEMA_VERSION: Final = 2
+# Raised whenever training changes results, so that old networks are not reused.
 NUMERICS_VERSION: Final = 3
+# Raised whenever evaluation changes results, so that kept networks are evaluated again.
+EVALUATION_VERSION: Final = 1
 
 Status = Literal["complete", "diverged", "failed"]
 STATUSES: Final[tuple[str, ...]] = ("complete", "diverged", "failed")
@@ -21,10 +21,12 @@ SPLITS: Final[tuple[str, ...]] = ("validation", "test")
 
 CERTIFIED: Final = "certified-l1"
 CERTIFIED_TIGHT: Final = "certified-l1-tight"
+CERTIFIED_BEST: Final = ("certified-l1-best", "certified-l2", "certified-linf")
 
-# The health flags of a trial and what they mean. They mark accuracies that an attacker may lower
-# further; "significantly" means more than three standard deviations of sampling noise. The
-# last one marks rounding, of which a certificate, proven in exact arithmetic, says nothing.
+# The health flags of a row and what they mean; a trial has those of its rows. They mark accuracies
+# that an attacker may lower further; "significantly" means more than three standard deviations of
+# sampling noise. The last one marks rounding, of which a certificate, proven in exact arithmetic,
+# says nothing. `not-decreasing` is about several rows: whoever reads all of them raises it.
 FLAGS: Final[dict[str, str]] = {
     "constant-prediction": "every evaluated sample gets the same class",
     "no-gradient": "at over a tenth of the correctly classified samples the loss has no gradient "
@@ -35,16 +37,8 @@ FLAGS: Final[dict[str, str]] = {
     "gradient-masking": "the vertex attack, which uses no gradient, breaks significantly more "
     "samples than all L1 gradient attacks together",
     "certificate-refuted": "in the precision that the network runs in, it loses the class of some "
-    "sample within a certified radius; such samples count as not certified there",
+    "sample within a certified radius; a sample that is lost without attack is not certified",
 }
-
-# Options (of the column `options`) that say which rows a trial has in the two tables and change no
-# value in them: trials that differ in these alone may be compared.
-CURVE_OPTIONS: Final[tuple[str, ...]] = ("bound_checks", "curve_every", "trace_every")
-ROW_OPTIONS: Final[tuple[str, ...]] = (
-    *CURVE_OPTIONS,
-    *("attacks", "attack_grid_radii", "certify", "certify_tight"),
-)
 
 # Column name -> (Arrow type name, nullable). One row per trial x split x attack x radius.
 # A diverged or failed trial has the same rows with null accuracies.
@@ -87,14 +81,26 @@ RECORD_COLUMNS: Final[dict[str, tuple[str, bool]]] = {
     "device": ("string", False),
     "leaky": ("bool", False),  # the label was kept as a feature (data.keep_target_column)
     "simulated": ("bool", False),  # made-up record of a `simulate=true` run
-    "flags": ("string", False),  # space-separated names of FLAGS, empty if healthy
+    "flags": ("string", False),  # space-separated names of FLAGS that this row raises
     "error": ("string", True),  # one line, only where status is failed
-    # Canonical JSON of the options that the trial's id hashes, at their effective values and only
-    # those that are not the default ({} if all are); null in files from before it was recorded.
-    "options": ("string", True),
+    # Canonical JSON of what the trial's id hashes and has no column of its own, at the values that
+    # take effect, defaults included (`sweep.grid.options.training_options`).
+    "training_options": ("string", True),
+    "numerics_version": ("int64", False),  # of the training
+    # Likewise of what was measured while it trained. It is in no id: it changes no weight.
+    "curve_options": ("string", True),
+    # The hash of split, attack, both of its radii and `evaluation_options`. With `trial_id` it is
+    # the row's key (`sweep.results.identity`).
+    "evaluation_id": ("string", True),
+    # Canonical JSON of how the accuracy was measured: the attack's own fields, the engine, the
+    # rule for samples, the version of the evaluation (`sweep.grid.rows.evaluation_options`).
+    "evaluation_options": ("string", True),
+    "weights_hash": ("string", True),  # of the network's parameters; null where it diverged
+    "source_fingerprint": ("string", True),  # of the code that trained it
+    "evaluation_fingerprint": ("string", True),  # of the code that made this row
 }
 
-# What stands for a column that records made elsewhere may lack. 0 of the last three is unknown:
+# What stands for a column that records made elsewhere may lack. 0 of a number is unknown:
 # the analysis derives the number of features from the radii, and the pack's size from its trials.
 STAND_INS: Final[dict[str, object]] = {
     "split_seed": 0,
@@ -105,7 +111,14 @@ STAND_INS: Final[dict[str, object]] = {
     "simulated": False,
     "flags": "",
     "error": None,
-    "options": None,
+    "training_options": None,
+    "numerics_version": 0,
+    "curve_options": None,
+    "evaluation_id": None,
+    "evaluation_options": None,
+    "weights_hash": None,
+    "source_fingerprint": None,
+    "evaluation_fingerprint": None,
     "num_features": 0,
     "num_classes": 0,
     "pack_size": 0,
@@ -132,16 +145,3 @@ CURVE_COLUMNS: Final[dict[str, tuple[str, bool]]] = {
     "radius": ("float64", True),  # grid radius of that ball
     "value": ("float64", True),
 }
-
-
-def compared_options(options: str | None, without: Sequence[str] = ROW_OPTIONS) -> str | None:
-    """What of a record's options tells accuracies apart.
-
-    Args:
-        options: of the column `options`; null in files from before it was recorded.
-        without: options that are left out.
-    """
-    if options is None:
-        return None
-    kept = {key: v for key, v in json.loads(options).items() if key not in without}
-    return json.dumps(kept, sort_keys=True, separators=(",", ":"))

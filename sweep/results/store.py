@@ -2,15 +2,18 @@
 
 results/.id                                      tells this folder from others (`results_id`)
 results/<experiment>/records/<pack_id>.parquet   one row per trial x split x attack x radius
+results/<experiment>/records/<pack_id>.<rows>.parquet   rows that were added later
 results/<experiment>/curves/<pack_id>.parquet    what was measured while training
 results/<experiment>/manifest.json               what the commands under this name asked for
-results/<experiment>/checkpoints/                packs in training (`sweep.results.checkpoints`)
+results/<experiment>/networks/<pack_id>.safetensors   trained networks (`sweep.results.weights`)
+results/<experiment>/checkpoints/                packs in training (`sweep.pack.checkpoints`)
 results/<experiment>/logs/                       one line per pack, tracebacks of failures
 
-A pack's files are renamed into place, so a file that exists is complete. A trial is recorded by
-the whole file that holds it. Every file carries a checksum of all its bytes (`checksum`), which
-every reader compares before it believes a value: a start of a sweep those of all records and
-of its own other tables, MLflow and the analysis those of what they show.
+A pack's files are renamed into place, so a file that exists is complete. A trial's rows may lie in
+several files: a row's key is its trial and its `evaluation_id`. Every file carries a checksum of
+all its bytes (`checksum`), which every reader compares before it believes a value: a start of a
+sweep those of all records and of its own other tables, MLflow and the analysis those of what they
+show.
 """
 
 from __future__ import annotations
@@ -28,7 +31,6 @@ from types import MappingProxyType
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from sweep import files, output
@@ -40,6 +42,7 @@ from sweep.results.parquet import write_table as write_table
 from sweep.results.schema import NUMERICS_VERSION
 
 FAILED = "failed"
+MIGRATE = "python -m sweep.results migrate"
 
 
 def results_id(root: Path) -> str:
@@ -134,10 +137,36 @@ def write_pack(folder: Folder, pack_id: str, records: pa.Table, curves: pa.Table
     write_table(folder.records(pack_id), records)
 
 
+@dataclass(frozen=True)
+class Recorded:
+    """What records say of a trial.
+
+    Attributes:
+        status: of the trial.
+        rows: the `evaluation_id` of each of its rows.
+        curves: its `curve_options`.
+    """
+
+    status: str
+    rows: frozenset[str]
+    curves: str | None = None
+
+
 def statuses(path: Path) -> dict[str, str]:
     """Trial id -> status of one records file.
 
-    All bytes are read for the checksum, about 3 per record; only these two columns are decoded.
+    Raises:
+        SchemaError: the file has another schema version.
+        DamagedError: it does not hold what was written.
+        FileNotFoundError: it is not there.
+    """
+    return {trial: found.status for trial, found in recorded(path).items()}
+
+
+def recorded(path: Path) -> dict[str, Recorded]:
+    """Trial id -> status and rows of one records file.
+
+    All bytes are read for the checksum, about 3 per record; only four columns are decoded.
 
     Raises:
         SchemaError: the file has another schema version.
@@ -145,36 +174,63 @@ def statuses(path: Path) -> dict[str, str]:
         FileNotFoundError: it is not there.
     """
     stat = path.stat()
-    return dict(_read_statuses(path, stat.st_mtime_ns, stat.st_size))
+    return dict(_read_recorded(path, stat.st_mtime_ns, stat.st_size))
 
 
 # A start looks three times: for what is superseded, what is finished, and what MLflow lacks.
 @lru_cache(maxsize=200_000)
-def _read_statuses(path: Path, written_ns: int, size: int) -> tuple[tuple[str, str], ...]:
+def _read_recorded(path: Path, written_ns: int, size: int) -> tuple[tuple[str, Recorded], ...]:
     check(path)
     with reading(path):
-        return _decoded_statuses(path)
+        return tuple(_decoded(path).items())
 
 
-def _decoded_statuses(path: Path) -> tuple[tuple[str, str], ...]:
+_KEY_COLUMNS = ["trial_id", "status", "evaluation_id", "curve_options"]
+
+
+def _decoded(path: Path) -> dict[str, Recorded]:
     footer = pq.read_metadata(path)
     _check_version(path, footer)
-    wanted = ["trial_id", "status"]
     with pq.ParquetFile(
-        path, metadata=footer, read_dictionary=wanted, page_checksum_verification=True
+        path, metadata=footer, read_dictionary=_KEY_COLUMNS, page_checksum_verification=True
     ) as parquet:
-        table = parquet.read(wanted, use_threads=False).unify_dictionaries()
-    trials, status = (table[name].combine_chunks() for name in ("trial_id", "status"))
-    codes = [column.indices.to_numpy() for column in (trials, status)]
-    # A trial's rows lie together: look only where one of the two columns changes.
-    changes = (np.diff(codes[0], prepend=-1) != 0) | (np.diff(codes[1], prepend=-1) != 0)
-    at = np.flatnonzero(changes)
-    names, outcomes = trials.dictionary.to_pylist(), status.dictionary.to_pylist()
+        table = parquet.read(_KEY_COLUMNS, use_threads=False).unify_dictionaries()
+    columns = [table[name].combine_chunks() for name in _KEY_COLUMNS]
+    trials, status, rows, curves = (column.indices.fill_null(-1).to_numpy() for column in columns)
+    names, outcomes, ids, drawn = (column.dictionary.to_pylist() for column in columns)
+    drawn.append(None)  # what -1, of a null, stands for
     for outcome in outcomes:
         if outcome not in schema.STATUSES:
             raise ValueError(f"status {outcome!r}; known: {', '.join(schema.STATUSES)}")
-    pairs = zip(codes[0][at].tolist(), codes[1][at].tolist(), strict=True)
-    return tuple((names[trial], outcomes[outcome]) for trial, outcome in pairs)
+    # A trial's rows lie together: look only where one of the two columns changes.
+    changes = (np.diff(trials, prepend=-1) != 0) | (np.diff(status, prepend=-1) != 0)
+    edges = [*np.flatnonzero(changes).tolist(), len(trials)]
+    sets: dict[bytes, frozenset[str]] = {}  # most trials of a pack have the same rows
+    found: dict[str, Recorded] = {}
+    for start, stop in zip(edges, edges[1:], strict=False):
+        codes = rows[start:stop]
+        key = codes.tobytes()
+        if key not in sets:
+            sets[key] = _shared(frozenset(ids[code] for code in codes.tolist() if code >= 0))
+        own = Recorded(outcomes[status[start]], sets[key], drawn[curves[start]])
+        name = names[trials[start]]
+        found[name] = _together(found[name], own) if name in found else own
+    return found
+
+
+@lru_cache(maxsize=100_000)
+def _shared(rows: frozenset[str]) -> frozenset[str]:
+    """The same set for all files: a million trials have few different ones."""
+    return rows
+
+
+def _together(one: Recorded, other: Recorded) -> Recorded:
+    """What two places say of a trial; what failed says nothing where the other did not."""
+    if (one.status == FAILED) != (other.status == FAILED):
+        return one if other.status == FAILED else other
+    if other.rows <= one.rows:
+        return one
+    return Recorded(one.status, _shared(one.rows | other.rows), one.curves)
 
 
 def _check_version(path: Path, footer: pq.FileMetaData) -> None:
@@ -187,11 +243,19 @@ def _check_version(path: Path, footer: pq.FileMetaData) -> None:
         found = footer.row_group(group).column(column).statistics
         versions = {found.min, found.max} if found is not None and found.has_min_max else set()
         if versions != {schema.SCHEMA_VERSION}:
-            raise SchemaError(
-                f"{path}: records of schema version {versions or 'unknown'}, this program writes "
-                f"{schema.SCHEMA_VERSION}; move the folder {path.parent.parent} away or set "
-                "paths.results to another folder"
-            )
+            raise SchemaError(_of_another_version(path, versions))
+
+
+def _of_another_version(path: Path, versions: set[int]) -> str:
+    """What to do with records of another schema."""
+    whole = path.parent.parent
+    older = bool(versions) and max(versions) < schema.SCHEMA_VERSION
+    way = f"`{MIGRATE} results={whole.parent}` brings them along; or " if older else ""
+    return (
+        f"{path}: records of schema version {versions or 'unknown'}, this program writes "
+        f"{schema.SCHEMA_VERSION}; {way}move the folder {whole} away or set paths.results to "
+        "another folder"
+    )
 
 
 def scan(paths: Iterable[Path]) -> dict[Path, dict[str, str]]:
@@ -200,15 +264,27 @@ def scan(paths: Iterable[Path]) -> dict[Path, dict[str, str]]:
     Raises:
         SchemaError: a file has another schema version.
     """
+    return {
+        path: {trial: own.status for trial, own in trials.items()}
+        for path, trials in scan_rows(paths).items()
+    }
+
+
+def scan_rows(paths: Iterable[Path]) -> dict[Path, dict[str, Recorded]]:
+    """What many records files hold; damaged ones are left out, and named once.
+
+    Raises:
+        SchemaError: a file has another schema version.
+    """
     paths = list(paths)
     with ThreadPoolExecutor(max_workers=4) as pool:
-        found = zip(paths, pool.map(_sound_statuses, paths), strict=True)
+        found = zip(paths, pool.map(_sound, paths), strict=True)
         return {path: trials for path, trials in found if trials is not None}
 
 
-def _sound_statuses(path: Path) -> dict[str, str] | None:
+def _sound(path: Path) -> dict[str, Recorded] | None:
     try:
-        return statuses(path)
+        return recorded(path)
     except FileNotFoundError:  # another experiment's driver has just tidied up
         return None
     except DamagedError as error:
@@ -262,39 +338,76 @@ def _all_records(root: Path) -> list[Path]:
 
 def finished(root: Path) -> dict[str, str]:
     """Trial id -> status of every trial that any experiment has finished; failed ones left out."""
-    found: dict[str, str] = {}
-    for file_statuses in scan(_all_records(root)).values():
-        found |= {trial: status for trial, status in file_statuses.items() if status != FAILED}
+    return {trial: found.status for trial, (found, _) in known(root).items()}
+
+
+def known(root: Path) -> dict[str, tuple[Recorded, Path]]:
+    """What all experiments have finished: trial id -> what is recorded of it, and a file of it."""
+    found: dict[str, tuple[Recorded, Path]] = {}
+    for path, trials in scan_rows(_all_records(root)).items():
+        for trial, own in trials.items():
+            if own.status == FAILED:
+                continue
+            if trial in found:
+                before, first = found[trial]
+                found[trial] = _together(before, own), first
+            else:
+                found[trial] = own, path
     return found
 
 
 def consolidate(folder: Folder) -> int:
-    """Leave each trial's records in one file: finished beats failed, then newer beats older.
+    """Leave each row of a trial in one file: finished beats failed, then newer beats older.
 
     Needed after a failed trial was retried in another pack, and after a killed driver's last
     worker finished a pack that the next driver had cut differently.
 
     Returns:
-        How many record sets were dropped.
+        How many trials lost rows of a file.
     """
-    scanned = scan(folder.record_files())
-    best: dict[str, tuple[bool, int, Path]] = {}
-    for path, trials in scanned.items():
-        written = path.stat().st_mtime_ns
-        for trial, status in trials.items():
-            candidate = (status != FAILED, written, path)
-            best[trial] = max(best.get(trial, candidate), candidate)
     dropped = 0
-    for path, trials in scanned.items():
-        lost = [trial for trial in trials if best[trial][2] != path]
+    for path, lost in _superseded(scan_rows(folder.record_files())).items():
         dropped += len(lost)
-        if len(lost) == len(trials):
+        table = read_table(path)
+        trials, rows = (table[name].to_pylist() for name in ("trial_id", "evaluation_id"))
+        keep = [
+            trial not in lost or row not in lost[trial]
+            for trial, row in zip(trials, rows, strict=True)
+        ]
+        if any(keep):
+            write_table(path, table.filter(pa.array(keep)))
+        else:
             path.unlink(missing_ok=True)
-        elif lost:
-            table = read_table(path)
-            keep = pc.invert(pc.is_in(table["trial_id"], value_set=pa.array(lost)))
-            write_table(path, table.filter(keep))
     return dropped
+
+
+Lost = dict[str, frozenset[str | None]]  # trial id -> rows that count no longer
+
+
+def _superseded(scanned: Mapping[Path, Mapping[str, Recorded]]) -> dict[Path, Lost]:
+    """The rows of each file that another file has in a better form."""
+    places: dict[str, list[Path]] = {}
+    for path, trials in scanned.items():
+        for trial in trials:
+            places.setdefault(trial, []).append(path)
+    written = {path: path.stat().st_mtime_ns for path in scanned}
+    found: dict[Path, Lost] = {}
+    for trial, paths in places.items():
+        if len(paths) == 1:
+            continue
+        own = {path: scanned[path][trial] for path in paths}
+        best_first = sorted(
+            paths, key=lambda p: (own[p].status != FAILED, written[p], p), reverse=True
+        )
+        finished_once = own[best_first[0]].status != FAILED
+        seen: set[str] = set()
+        for path in best_first:
+            failed_now = own[path].status == FAILED and finished_once
+            lost = own[path].rows if failed_now else own[path].rows & seen
+            if lost or (failed_now and not own[path].rows):
+                found.setdefault(path, {})[trial] = frozenset({*lost, None})
+            seen |= own[path].rows
+    return found
 
 
 def write_manifest(

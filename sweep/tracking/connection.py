@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlparse
 
@@ -15,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sweep.errors import TrackingError
 from sweep.files import TEMPORARY
 from sweep.tracking.run_log import RunLog
+from sweep.tracking.views import KIND_TAG
 from sweep.uri import database_file, redacted, redacted_uri
 
 _ARTIFACTS = "mlartifacts"  # beside SQLite's file, or in the results folder
@@ -28,15 +30,34 @@ def connect(uri: str, experiment: str, results: Path) -> RunLog:
     Raises:
         TrackingError: the store cannot be used; the message says what to do.
     """
-    shown = redacted_uri(uri)
-    try:
+    with _saying_what_to_do(uri):
         _reach(uri)
         database = database_file(uri)
         if database is not None and not database.exists():
             _create_database(database)
         client = MlflowClient(uri)
         place = _artifacts(uri, experiment, database, results)
-        return RunLog(client, _experiment_id(client, experiment, place), results, database)
+        number = _experiment_id(client, experiment, place)
+        return RunLog(client, number, results, database, remote=place is None)
+
+
+def experiments(uri: str) -> list[tuple[str, str]]:
+    """Return the name and the id of every sweep's experiment in a store, the latest first.
+
+    Raises:
+        TrackingError: the store cannot be used; the message says what to do.
+    """
+    with _saying_what_to_do(uri):
+        found = MlflowClient(uri).search_experiments(order_by=["last_update_time DESC"])
+        return [(one.name, str(one.experiment_id)) for one in found if KIND_TAG in one.tags]
+
+
+@contextlib.contextmanager
+def _saying_what_to_do(uri: str) -> Iterator[None]:
+    """End in one line where the store cannot be used."""
+    shown = redacted_uri(uri)
+    try:
+        yield
     except ImportError as error:
         raise TrackingError(
             f"tracking.uri={shown}: the database's driver is not installed ({error}); add it, as "

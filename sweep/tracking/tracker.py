@@ -6,7 +6,7 @@ import contextlib
 import queue
 import sys
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,14 +18,15 @@ from sweep import arguments, output
 from sweep.errors import TrackingError, UserError
 from sweep.results import store
 from sweep.results.lock import locked
-from sweep.tracking.runs import fingerprint, read_pack
+from sweep.tracking import detail as details
+from sweep.tracking.sync import log_file, num_trials, sync
 from sweep.uri import database_file, redacted, redacted_uri, request, why_no_database
 
 if TYPE_CHECKING:
     from sweep.tracking.run_log import RunLog
 
 SYNC_COMMAND = "python -m sweep.tracking sync"
-_USAGE = f"{SYNC_COMMAND} [experiment=NAME] [results=DIR] [uri=URI]"
+_USAGE = f"{SYNC_COMMAND} [experiment=NAME] [results=DIR] [uri=URI] [detail=auto|full|summary]"
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 _HEALTH_TIMEOUT_S = 10.0
 _PATIENCE_S = 3.0  # before saying what is being waited for
@@ -79,38 +80,18 @@ def _check_server(uri: str, shown: str, advice: str) -> None:
     raise TrackingError(f"tracking.uri={shown}: {reason}; {advice}")
 
 
-def sync(run_log: RunLog, paths: Iterable[Path]) -> int:
-    """Make MLflow show exactly these records files: log what it lacks, delete what is stale.
-
-    Of the runs that are there, only those of the same results folder are touched.
-
-    Returns:
-        How many packs were logged.
-    """
-    wanted = {fingerprint(trials): path for path, trials in store.scan(paths).items()}
-    stale = []
-    for parent, found in run_log.logged().items():
-        if wanted.pop(found, None) is None:
-            stale.append(parent)
-    run_log.delete(stale)
-    for found in run_log.unclaimed():
-        wanted.pop(found, None)
-    for path in wanted.values():
-        run_log.log(read_pack(path))
-    if wanted:
-        run_log.settle()
-    return len(wanted)
-
-
 class Tracker:
     """The one writer to MLflow: a thread of the driver."""
 
-    def __init__(self, folder: store.Folder, uri: str) -> None:
+    def __init__(self, folder: store.Folder, uri: str, detail: str = details.AUTO) -> None:
         self.folder = folder
         self.uri = uri
-        self.packs = 0  # logged
+        self.files = 0  # of records, logged
         self.error: str | None = None
-        self._existing = folder.record_files()
+        self.experiment_id = ""  # MLflow's, once it is reached
+        size = num_trials(folder)
+        self._detail = details.decide(detail, size)
+        self.remark = details.sentence(self._detail, detail, size)  # for the person who looks
         self._queue: queue.Queue[Path | None] = queue.Queue()
         self._thread = threading.Thread(target=self._work, name="mlflow", daemon=True)
 
@@ -141,7 +122,7 @@ class Tracker:
             if self.error is None and not resync:
                 return True
         self.error = None
-        self._try_sync(self.folder.record_files())
+        self._try_sync()
         return self.error is None
 
     def _finish_queue(self) -> None:
@@ -153,17 +134,17 @@ class Tracker:
             self._thread.join()
 
     def _work(self) -> None:
-        run_log = self._try_sync(self._existing)
-        before = self.packs
+        run_log = self._try_sync()
+        before = self.files
         while (path := self._queue.get()) is not None:
             if run_log is not None and not self._tried(self._log, run_log, path):
                 run_log = None
-        if run_log is not None and self.packs > before:
+        if run_log is not None and self.files > before:
+            self._tried(run_log.describe, self._detail)
             self._tried(run_log.settle)
 
     def _log(self, run_log: RunLog, path: Path) -> None:
-        run_log.log(read_pack(path))
-        self.packs += 1
+        self.files += log_file(run_log, self.folder, path, self._detail)
 
     def _tried(self, action: Callable[..., None], *arguments: object) -> bool:
         """Do it; say whether that went well."""
@@ -174,13 +155,14 @@ class Tracker:
             return False
         return True
 
-    def _try_sync(self, paths: Sequence[Path]) -> RunLog | None:
+    def _try_sync(self) -> RunLog | None:
         try:
             # Takes seconds: not before it is needed.
             from sweep.tracking.connection import connect
 
             run_log = connect(self.uri, self.folder.experiment, self.folder.root)
-            self.packs += sync(run_log, paths)
+            self.experiment_id = run_log.experiment_id
+            self.files += sync(run_log, self.folder, self._detail)
         except Exception as error:  # MLflow must never stop the sweep
             self._warn(error)
             return None
@@ -198,23 +180,31 @@ def main(argv: Sequence[str]) -> int:
     """The command `python -m sweep.tracking sync [key=value ...]`."""
     defaults = {"experiment": "", "results": "results", "uri": "sqlite:///mlflow.db"}
     try:
-        _, options, words = arguments.parse(argv, ["sync"], defaults, _USAGE)
+        _, options, words = arguments.parse(
+            argv, ["sync"], {**defaults, "detail": details.AUTO}, _USAGE
+        )
         if words:
             raise ValueError(f"unknown argument {words[0]!r}; usage: {_USAGE}")
+        details.check(options["detail"])
         root = Path(options["results"]).absolute()
         check_uri(options["uri"])
         for folder in store.folders(root, options["experiment"]):
             with locked(folder.path):
-                print(f"{folder.experiment}: {_sync_folder(folder, options['uri'])} packs logged")
+                _sync_folder(folder, options["uri"], options["detail"])
     except (UserError, ValueError, OSError) as error:
         print(f"error: {redacted(str(error))}", file=sys.stderr)
         return 2
     return 0
 
 
-def _sync_folder(folder: store.Folder, uri: str) -> int:
+def _sync_folder(folder: store.Folder, uri: str, asked: str) -> None:
     from sweep.tracking.connection import connect  # slow to import
 
     store.set_damaged_aside(folder)
     store.consolidate(folder)
-    return sync(connect(uri, folder.experiment, folder.root), folder.record_files())
+    size = num_trials(folder)
+    detail = details.decide(asked, size)
+    logged = sync(connect(uri, folder.experiment, folder.root), folder, detail)
+    print(f"{folder.experiment}: {logged} packs logged")
+    if remark := details.sentence(detail, asked, size):
+        print(remark)

@@ -40,8 +40,16 @@ BASE: dict[str, object] = {
     "simulated": False,
     "flags": "",
     "error": None,
-    "options": None,
+    "training_options": None,
+    "numerics_version": 3,
+    "curve_options": None,
+    "evaluation_id": None,
+    "evaluation_options": None,
+    "weights_hash": None,
+    "source_fingerprint": None,
+    "evaluation_fingerprint": None,
 }
+NULLABLE = [name for name, (kind, null) in RECORD_COLUMNS.items() if null and kind == "string"]
 
 
 def rows_of(
@@ -65,7 +73,7 @@ def frame_of(*rows: list[dict[str, object]]) -> pd.DataFrame:
     frame = pd.DataFrame([row for pair in rows for row in pair])
     frame["accuracy"] = frame["accuracy"].astype("float64")
     frame["diverged_step"] = frame["diverged_step"].astype("Int64")
-    for name in ("error", "options"):
+    for name in NULLABLE:
         frame[name] = frame[name].astype("string")
     return frame[list(RECORD_COLUMNS)]
 

@@ -89,7 +89,7 @@ def test_files_of_several_kinds_are_read_together_in_their_order(tmp_path: Path)
     files = [tmp_path / f"[{i}].parquet" for i in range(4)]  # no pattern of names
     for i, file in enumerate(files):
         frame = made().filter(trial_id="abcd"[i])
-        frame = frame.cast(TYPES if i % 2 else {}).drop("options" if i > 1 else "error")
+        frame = frame.cast(TYPES if i % 2 else {}).drop("training_options" if i > 1 else "error")
         frame.write_parquet(file)
     rows = record_rows(files).collect()
     assert rows["trial_id"].unique(maintain_order=True).to_list() == ["a", "b", "c", "d"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import polars as pl
@@ -41,7 +42,7 @@ def load(*parts: list[Rows], protocol: int = 1) -> Records:
 
 OTHERS = {
     "steps": {"steps": 500},
-    "options": {"options": '{"restarts":5}'},
+    "loss": {"training_options": '{"loss":"hinge"}'},
     "version of the data": {"dataset_hash": "d1"},
     "made up": {"simulated": True},
     "samples": {"num_samples": 50},
@@ -172,26 +173,79 @@ def test_image_set_is_analysed_alike_alone_and_among_others() -> None:
         assert set(records.trials.filter(pl.col("dataset") == "mnist")["steps"]) == {5000}
 
 
-def test_options_that_only_say_which_rows_there_are_set_no_trial_apart() -> None:
-    plain = rows_of("a", 0.5, 0.6, options="{}")
-    checked = rows_of("b", 0.9, 0.8, options='{"bound_checks":true}', learning_rate=1e-2)
-    fewer = rows_of("c", 0.4, 0.5, options='{"attacks":["pgd-linf"]}', learning_rate=1e-4)
-    records = records_of(plain, checked, fewer)
-    assert records.trials["trial_id"].sort().to_list() == ["a", "b", "c"]
-    apart = records_of(plain, rows_of("d", 0.9, 0.8, options='{"loss":"hinge"}'))
-    assert apart.trials["trial_id"].to_list() in (["a"], ["d"])
+def options_of(**changes: object) -> str:
+    return json.dumps({"loss": "cross-entropy", "tf32": False, "defense": {}} | changes)
+
+
+def test_trials_of_another_loss_are_told_apart_in_words() -> None:
+    plain = rows_of("a", 0.5, 0.6, training_options=options_of())
+    more = rows_of("b", 0.5, 0.6, training_options=options_of(), learning_rate=1e-2)
+    hinge = rows_of("c", 0.9, 0.8, training_options=options_of(loss="hinge"))
+    records = records_of(plain, more, hinge)
+    assert records.trials["trial_id"].sort().to_list() == ["a", "b"]
+    assert any("loss hinge, not cross-entropy" in line for line in notes(records))
+
+
+def test_defenses_differ_in_fields_of_their_own_and_are_compared() -> None:
+    one = rows_of("a", 0.5, 0.6, training_options=options_of(defense={"norm": None}))
+    other = rows_of(
+        "b", 0.5, 0.6, defense="rub", training_options=options_of(defense={"norm": "l1"})
+    )
+    assert set(records_of(one, other).trials["trial_id"]) == {"a", "b"}
+
+
+def test_defense_whose_default_was_changed_is_told_apart_from_itself() -> None:
+    before = [
+        rows_of(f"a{i}", 0.5, 0.6, defense="trades-linf", learning_rate=10.0**-i,
+                training_options=options_of(defense={"beta": 6.0}))
+        for i in range(2)
+    ]  # fmt: skip
+    after = rows_of(
+        "b", 0.9, 0.8, defense="trades-linf", training_options=options_of(defense={"beta": 1.0})
+    )
+    records = records_of(*before, after)
+    assert set(records.trials["trial_id"]) == {"a0", "a1"}
+    assert any('{"beta": 1.0}' in line for line in notes(records))
 
 
 def test_options_that_are_no_mapping_are_refused_in_one_line() -> None:
-    with pytest.raises(ValueError, match="column options") as error:
-        records_of(rows_of("a", 0.5, 0.6, options="hinge"))
+    with pytest.raises(ValueError, match="column training_options") as error:
+        records_of(rows_of("a", 0.5, 0.6, training_options="hinge"))
     assert "\n" not in str(error.value)
 
 
-def test_bound_on_samples_that_small_sets_do_not_reach_is_no_difference() -> None:
-    large = rows_of("a", 0.5, 0.6, dataset="digits", options='{"attacks":[],"max_samples":90}')
-    small = rows_of("b", 0.5, 0.6, options="{}")
-    assert not [line for line in notes(records_of(large, small)) if "differ between" in line]
-    hinge = rows_of("c", 0.5, 0.6, dataset="wine", options='{"loss":"hinge"}')
+def test_options_that_differ_between_data_sets_are_pointed_out() -> None:
+    large = rows_of("a", 0.5, 0.6, dataset="digits", training_options=options_of())
+    hinge = rows_of("c", 0.5, 0.6, dataset="wine", training_options=options_of(loss="hinge"))
     (line,) = [line for line in notes(records_of(large, hinge)) if "differ between" in line]
-    assert line.endswith('{"loss":"hinge"} on wine; {} on digits')
+    assert line == "loss differ between data sets: cross-entropy on digits; hinge on wine"
+
+
+def test_trials_measured_by_other_rules_are_told_apart() -> None:
+    def measured(trial: str, engine: str, rate: float) -> Rows:
+        rules = json.dumps({"engine": engine, "max_samples": None, "nested": []})
+        return rows_of(trial, 0.5, 0.6, learning_rate=rate, evaluation_options=rules)
+
+    records = records_of(
+        measured("a", "packed", 1.0), measured("b", "packed", 0.1), measured("c", "foolbox", 0.01)
+    )
+    assert records.trials["trial_id"].sort().to_list() == ["a", "b"]
+    assert any("rules of measurement" in line and "foolbox" in line for line in notes(records))
+
+
+def test_smaller_radii_that_count_as_well_tell_no_trials_apart() -> None:
+    rows = [
+        rows_of("a", 0.5, 0.6, attack_grid_radius=radius, learning_rate=rate,
+                evaluation_options=json.dumps({"nested": smaller, "max_samples": 7}))
+        for radius, rate, smaller in ((0.1, 1.0, []), (0.2, 1.0, [0.1]))
+    ]  # fmt: skip
+    assert notes(records_of(*rows)) == []
+
+
+def test_rows_on_more_samples_count_and_the_others_are_named() -> None:
+    few = rows_of("a", 0.9, 0.9, num_samples=10)
+    many = rows_of("a", 0.5, 0.6, num_samples=500)
+    for order in ((few, many), (many, few)):
+        records = records_of(*order)
+        assert records.test["num_samples"].to_list() == [500]
+        assert any("2 rows on fewer samples are left out" in line for line in notes(records))

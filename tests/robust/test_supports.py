@@ -9,14 +9,14 @@ from robust import attacks, defenses, networks
 from robust.evaluate import CERTIFICATES, survivors
 from robust.supports import supports, takes
 
-SHAPE = (8, 8, 1)
-NETWORKS = ("mlp-1x8", "cnn")
+SHAPE, FEATURES = (16, 16, 1), 256
+NETWORKS = ("mlp-1x8", "cnn", "resmlp-1x8", "lenet")
 
 
-def case(network: str) -> tuple[networks.MLP | networks.CNN, torch.Tensor, torch.Tensor]:
+def case(network: str) -> tuple[networks.AnyPack, torch.Tensor, torch.Tensor]:
     """One untrained network, and two inputs with their classes."""
-    net = networks.build(network, 64, 3, 1, seed=0, input_shape=SHAPE)
-    x = torch.rand(2, 64, generator=torch.Generator().manual_seed(0))
+    net = networks.build(network, FEATURES, 3, 1, seed=0, input_shape=SHAPE)
+    x = torch.rand(2, FEATURES, generator=torch.Generator().manual_seed(0))
     return net, x, torch.tensor([0, 2])
 
 
@@ -40,9 +40,10 @@ def test_certificate_is_given_to_the_networks_that_have_it(certificate: str, net
     if supports(network, certificate):
         assert survivors(net, x, y, attack=certificate, radii=radii).shape == (1, 1, 2)
         return
-    # Only for examples that RUB leaves open is another network refused: ask at a wide ball.
+    # Only for examples that RUB leaves open is another network refused: ask at wide balls.
+    wide = torch.tensor([0.5, 1.0, 2.0, 4.0], dtype=torch.float64)
     with pytest.raises((ValueError, AttributeError, AssertionError)):
-        survivors(net, x, net(x)[0].argmax(dim=1), attack=certificate, radii=radii * 0 + 0.5)
+        survivors(net, x, net(x)[0].argmax(dim=1), attack=certificate, radii=wide)
 
 
 @pytest.mark.parametrize(

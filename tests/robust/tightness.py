@@ -9,7 +9,7 @@ bound can pass.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import argparse
 
 import numpy as np
 import torch
@@ -17,10 +17,10 @@ from sklearn import datasets
 from torch import Tensor
 
 from robust import attacks, networks
-from robust.evaluation.certifier import Certifier
+from robust.bounds import methods
+from robust.evaluation.proofs import prover
 from robust.networks import MLP
 from robust.train import train
-from tests.robust.bounds.test_crown import crown
 
 LADDER = 0.01 * 1.1 ** torch.arange(80, dtype=torch.float64)
 EXAMPLES, STEPS = 40, 300
@@ -29,6 +29,7 @@ SETS = {
     "breast cancer": datasets.load_breast_cancer,
     "digits": datasets.load_digits,
 }
+METHODS = ("rub", "rub-tight", "coap", "crown", "vertex-crown", "best")
 # Defense and its radius, before the factor sqrt(D) of L1.
 DEFENSES = {"nominal": 0.0, "arub-l1": 0.1, "rub": 0.1}
 
@@ -61,19 +62,6 @@ def trained(x: Tensor, y: Tensor, network: str, defense: str) -> MLP:
     return net.double()
 
 
-def largest(holds: Callable[[Tensor, Tensor, float], bool], x: Tensor, y: Tensor) -> float:
-    """Return the mean of each example's largest ladder radius at which `holds`, by bisection."""
-    total = 0.0
-    for n in range(len(x)):
-        low, high = -1, len(LADDER)
-        while high - low > 1:
-            middle = (low + high) // 2
-            ok = holds(x[n : n + 1], y[n : n + 1], float(LADDER[middle]))
-            low, high = (middle, high) if ok else (low, middle)
-        total += float(LADDER[low]) if low >= 0 else 0.0
-    return total / len(x)
-
-
 def mean_radius(index: Tensor) -> float:
     """Return the mean of ladder radii, 0 where there is none."""
     return float(torch.where(index >= 0, LADDER[index.clamp_min(0)], 0.0).mean())
@@ -87,28 +75,24 @@ def smallest_broken(net: MLP, x: Tensor, y: Tensor) -> float:
 
 
 def row(x: Tensor, y: Tensor, net: MLP) -> list[float]:
-    """Return the mean radius of every bound, and the limit that an attack sets."""
-    certifier = Certifier(net)
-    return [
-        mean_radius(certifier.largest(x, y, LADDER)),
-        mean_radius(certifier.largest(x, y, LADDER, tight=True)),
-        *(
-            largest(lambda *at, slope=slope: bool((crown(net, 0, *at, slope) < 0).all()), x, y)
-            for slope in ("same-slope", "adaptive")
-        ),
-        smallest_broken(net, x, y),
-    ]
+    """Return the mean radius that each method proves, and the limit that an attack sets."""
+    proven = [mean_radius(prover(net, name).largest(x, y, LADDER)) for name in METHODS]
+    return [*proven, smallest_broken(net, x, y)]
 
 
 def main() -> None:
     """Print the table."""
+    parser = argparse.ArgumentParser(description="Tightness of the bounds.")
+    parser.add_argument("--sets", nargs="+", default=list(SETS), choices=list(SETS))
+    parser.add_argument("--networks", nargs="+", default=["mlp-1x200", "mlp-3x200"])
+    arguments = parser.parse_args()
     torch.manual_seed(0)
-    columns = ("RUB", "RUB, t optimised", "COAP (L1)", "CROWN", "attack")
+    columns = (*(methods.get(name).label for name in METHODS), "attack")
     print("| " + " | ".join(["set", "network", "defense", "correct", *columns]) + " |")
     print("|---|---|---|---|---|---|---|---|---|")
-    for name in SETS:
+    for name in arguments.sets:
         x, y, x_test, y_test = split(name)
-        for network in ("mlp-1x200", "mlp-3x200"):
+        for network in arguments.networks:
             for defense in DEFENSES:
                 net = trained(x, y, network, defense)
                 at, labels = x_test[:EXAMPLES].double(), y_test[:EXAMPLES]

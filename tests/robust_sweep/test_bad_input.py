@@ -125,6 +125,8 @@ VALUES: dict[str, tuple[list[str], list[str]]] = {
     "name that no folder has": ([f"name={'n' * 300}"], ["name=", "200"]),
     "results elsewhere": (["paths.results=s3://bucket/x"], ["paths.results", "s3://bucket/x"]),
     "results of one slash": (["paths.results=s3:/bucket"], ["paths.results", "s3:/bucket"]),
+    "results in a store": (["paths.results='gs://bucket/x'"], ["gs://bucket/x", "object store"]),
+    "unknown retrain": (["retrain=yes"], ["retrain=", "none, changed, all"]),
     "results nowhere": (["paths.results="], ["paths.results"]),
     "results at home": (["paths.results='~/x'"], ["paths.results", "~/x"]),
     "pack of no memory": (["packing.max_memory_gb=0"], ["packing.max_memory_gb"]),

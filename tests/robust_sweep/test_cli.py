@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 import robust_sweep
-from robust_sweep import cli
-from sweep.errors import UserError
+from robust_sweep import cli, ui
 from sweep.installation import command_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -46,11 +45,13 @@ def test_help_imports_nothing_heavy() -> None:
         ([], "give a command: run, plan, tables"),
         (["tabels"], "did you mean 'tables'?"),
         ([""], "give a command"),
-        (["ui", "host=0.0.0.0"], "'host=0.0.0.0' is not understood"),
-        (["ui", "port=0"], "'port=0' is not understood"),
-        (["ui", "port=65536"], "allowed: port=1 to port=65535"),
-        (["ui", "port="], "'port=' is not understood"),
-        (["ui", "--host", "0.0.0.0"], "'--host' is not understood"),
+        (["ui", "host=0.0.0.0"], "unknown argument 'host=0.0.0.0'; known: port=..."),
+        (["ui", "port=0"], "port=0: must be a number from 1 to 65535"),
+        (["ui", "port=65536"], "port=65536: must be a number"),
+        (["ui", "port="], "port=: must be a number"),
+        (["ui", "--host", "0.0.0.0"], "unknown argument '--host'"),
+        (["ui", "5001"], "unknown argument '5001'"),
+        (["ui", "database=no.db"], "no no.db in"),
         (["data"], "command"),
         (["data", "verify", "irsi", "source=bundled"], "irsi"),
         (["tables", "colour=red"], "unknown argument 'colour=red'"),
@@ -76,31 +77,42 @@ def test_ui_without_a_database_says_where_it_looked(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_ui_serves_this_machine_only(tmp_path: Path) -> None:
-    database = tmp_path / "mlflow.db"
-    database.touch()
-    command = cli.ui_command(["port=5001"], database)
+def test_ui_serves_this_machine_only() -> None:
+    command = ui.server(5001, Path("mlflow.db"))
     options = dict(zip(command[4::2], command[5::2], strict=True))
     assert options == {
-        "--backend-store-uri": f"sqlite:///{database}",
+        "--backend-store-uri": "sqlite:///mlflow.db",
         "--host": "127.0.0.1",
         "--port": "5001",
         "--workers": "1",
     }
-    with pytest.raises(UserError, match="port=x"):
-        cli.ui_command(["port=x"], database)
 
 
-def test_ui_becomes_the_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ui_prints_where_the_runs_tables_are_and_becomes_the_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     seen: list[tuple[str, list[str]]] = []
     monkeypatch.setattr("os.execv", lambda path, command: seen.append((path, command)))
+    found = [("wine", "2"), ("quickstart", "1")]
+    monkeypatch.setattr("sweep.tracking.connection.experiments", lambda uri: found)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mlflow.db").touch()
-    cli.main(["ui"])
+    cli.main(["ui", "port=5001"])
     ((path, command),) = seen
     assert path == command[0] == sys.executable
     assert command[1:4] == ["-m", "mlflow", "ui"]
     assert "sqlite:///mlflow.db" in command
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.startswith("wine: http://127.0.0.1:5001/#/experiments/2/runs?")
+    assert second.startswith("quickstart: http://127.0.0.1:5001/#/experiments/1/runs?")
+
+
+def test_ui_serves_a_database_that_it_cannot_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A newer MLflow asks for an upgrade of the file; its server says how."""
+    (tmp_path / "other.db").write_bytes(b"no database")
+    assert ui.links(5000, tmp_path / "other.db") == []
 
 
 def test_plan_is_a_dry_run_whatever_its_arguments_say(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,7 +36,7 @@ def test_same_command_again_trains_nothing_and_says_so(
     argv: list[str], folder: store.Folder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run.main(argv) == 0
-    assert "6 trials in 2 packs" in capsys.readouterr().out
+    assert "train 6 networks in 2 packs; 0 of 6 complete" in capsys.readouterr().out
     before = {path: path.stat().st_mtime_ns for path in folder.record_files()}
     assert run.main(argv) == 0
     assert "all 6 trials are complete; nothing to train" in capsys.readouterr().out
@@ -49,7 +49,7 @@ def test_grown_grid_trains_only_what_is_new(
     run.main([*argv, "grid.defense=[nominal]"])
     capsys.readouterr()
     assert run.main(argv) == 0
-    assert "4 trials in 1 packs, 2 of 6 complete before" in capsys.readouterr().out
+    assert "train 4 networks in 1 pack; 2 of 6 complete" in capsys.readouterr().out
 
 
 def test_trial_of_another_experiment_is_not_trained_again(
@@ -129,7 +129,7 @@ def test_dry_run_prints_counts_and_writes_nothing(
 ) -> None:
     assert run.main([*argv, "dry_run=true"]) == 0
     printed = capsys.readouterr().out
-    assert "6 trials, 0 already complete, 6 to train in 2 packs" in printed
+    assert "train 6 networks in 2 packs; 0 of 6 complete" in printed
     assert "nothing was trained" in printed
     assert not folder.path.exists()
 

@@ -15,6 +15,7 @@ from sweep.config.schema import (
     SweepConfig,
     Tracking,
     Training,
+    data_options,
 )
 from sweep.cost.calibration import Rates
 from sweep.datasets import DatasetInfo
@@ -104,8 +105,7 @@ def one_job(small: SweepConfig, defense: str = "arub-linf") -> Job:
 
 def dataset(small: SweepConfig) -> datasets.Dataset:
     """The small sweep's data."""
-    options = datasets.DataOptions(small.data.source)
-    return datasets.load(small.grid.dataset[0], "standardized", options, 0)
+    return datasets.load(small.grid.dataset[0], "standardized", data_options(small), 0)
 
 
 def pack_of(*chosen: Trial) -> Pack:

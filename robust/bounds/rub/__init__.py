@@ -1,7 +1,8 @@
 """RUB: the certified bound for every network that has one.
 
-For multi-layer perceptrons that of Theorem 11 (Eq. 35) at t = [sign(z(x))]^+; for convolutional
-networks, which the paper leaves open, that of docs/rub-bound.md.
+For multi-layer perceptrons that of Theorem 11 (Eq. 35) at t = [sign(z(x))]^+; for everything else,
+which the paper leaves open, that of docs/rub-bound.md. `walk` has it for any graph of layers; MLP
+and CNN have searches of their own, which are faster and find the same.
 
 Legend: P networks in the pack, B batch, K classes.
 """
@@ -14,8 +15,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from robust.bounds.rub import cnn, decision, mlp, mlp_search
-from robust.networks import CNN, MLP
+from robust.bounds.rub import cnn, decision, mlp, mlp_search, walk
+from robust.bounds.rub.refutation import by_search
+from robust.networks import CNN, MLP, GraphNetwork
 from robust.networks.linearization import Network
 
 
@@ -30,7 +32,10 @@ class _Bound:
 
 _BOUNDS: dict[type, _Bound] = {
     MLP: _Bound(mlp.worst_case_differences, mlp_search.worst_vertices, decision.below),
-    CNN: _Bound(cnn.worst_case_differences, cnn.worst_vertices, cnn.below),
+    CNN: _Bound(cnn.worst_case_differences, cnn.worst_vertices, by_search(cnn.worst_vertices)),
+    GraphNetwork: _Bound(
+        walk.worst_case_differences, walk.worst_vertices, by_search(walk.worst_vertices)
+    ),
 }
 
 

@@ -20,19 +20,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from robust.bounds.first_order import approximate_worst_case_differences
-from robust.bounds.rounding import proves
 from robust.bounds.rub.cnn_search import worst_vertices
 from robust.bounds.rub.output_layer import output_layer
-from robust.bounds.rub.streams import halves, sides, through_affine, through_last, through_relu
+from robust.layers.convolution import convolve
+from robust.layers.streams import halves, sides, through_affine, through_last, through_relu
 from robust.networks.cnn import CNN, Trace
-from robust.networks.convolution import POOL, Pooling, convolve
+from robust.networks.convolution import POOL, Pooling
 from robust.numerics.precision import shortened_products
 
-# Backward passes made at once to refute certificates.
-_LOWER_ROWS = 640
-
-__all__ = ["below", "lower_bounds", "vertex_bounds", "worst_case_differences", "worst_vertices"]
+__all__ = ["vertex_bounds", "worst_case_differences", "worst_vertices"]
 
 
 def worst_case_differences(
@@ -56,42 +52,6 @@ def worst_case_differences(
         vertices = worst_vertices(net, x, y, radius)[1]
     bounds = vertex_bounds(net, x, y, radius, vertices)  # V = K-1: one for each class
     return bounds.diagonal(dim1=2, dim2=3)
-
-
-@torch.no_grad()
-def below(
-    net: CNN, x: Tensor, y: Tensor, radius: Tensor, limit: Tensor, screening_limit: Tensor
-) -> Tensor:
-    """Return whether all bounds of an example are below a limit, [P, B]; NaN never is.
-
-    Args: as for `decision.below`; there is no upper bound to screen with here.
-    """
-    holds = proves(lower_bounds(net, x, y, radius), limit).all(dim=2)
-    some = holds.any(dim=0).nonzero().squeeze(1)
-    if len(some):
-        values = worst_vertices(net, x[..., some, :], y[some], radius[:, some])[0]
-        holds[:, some] &= proves(values, limit[:, some]).all(dim=2)
-    return holds
-
-
-@torch.no_grad()
-def lower_bounds(net: CNN, x: Tensor, y: Tensor, radius: Tensor) -> Tensor:
-    """Return aRUB-L1, which RUB is never below, [P, B, K-1].
-
-    It spares the search where it already refutes a certificate.
-
-    Args:
-        net: P networks.
-        x: [B, D] or [P, B, D].
-        y: labels, [B].
-        radius: true L1 radius, [P, B].
-    """
-    size = max(1, _LOWER_ROWS // (net.num_networks * net.num_classes))
-    parts = []
-    for at in (slice(i, i + size) for i in range(0, len(y), size)):
-        part = x[..., at, :], y[at], radius[:, at]
-        parts.append(approximate_worst_case_differences(net, *part, "l1"))
-    return torch.cat(parts, dim=1)
 
 
 def vertex_bounds(net: CNN, x: Tensor, y: Tensor, radius: Tensor, vertices: Tensor) -> Tensor:

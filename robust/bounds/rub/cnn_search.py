@@ -27,7 +27,7 @@ from torch import Tensor
 from robust.bounds.rub.cnn_patches import Patch, Span, patch_matrix, reach, relative
 from robust.bounds.rub.cnn_windows import stage_windows
 from robust.bounds.rub.output_layer import output_layer
-from robust.bounds.rub.streams import halves, through_affine, through_last
+from robust.layers.streams import halves, through_affine, through_last
 from robust.losses import class_differences
 from robust.networks.cnn import CNN
 from robust.networks.convolution import POOL

@@ -21,7 +21,7 @@ from torch.nn import functional
 
 from robust.bounds.rub import mlp_screened_search
 from robust.bounds.rub.mlp_search import halved_layers, unperturbed_pass, worst_vertices_around
-from robust.bounds.rub.streams import through_affine
+from robust.layers.streams import through_affine
 from robust.networks.mlp import MLP
 from robust.numerics.precision import shortened_products
 from robust.rows import IN_ORDER, select_rows

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from robust.bounds.rub.output_layer import OutputLayer, output_layer
-from robust.bounds.rub.streams import halves
+from robust.layers.streams import halves
 from robust.networks.mlp import MLP, homogeneous, pad_matrix, pad_units
 
 # Elements of one hidden layer's activations handled at once: on a CPU a chunk should stay in the

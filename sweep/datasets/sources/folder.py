@@ -1,8 +1,9 @@
 """Source `folder`: files in `data.root`: CSV, Parquet, npz, MNIST's idx files, CIFAR-10's batches.
 
-A CSV or Parquet file `NAME.csv` with a column called class, target or label needs no entry.
-Anything else is said in `NAME.yaml` beside it (the keys of `sweep.datasets.catalog`), or in
-`conf/catalog/`: which `file`, its `target`, columns to `ignore`, what to do with categories.
+A table `NAME.csv`, `NAME.tsv` or `NAME.parquet` with a column called class, target or label
+needs no entry. Anything else is said in `NAME.yaml` beside it (the keys of
+`sweep.datasets.catalog`), or in `conf/catalog/`: which `file`, its `target`, columns to `ignore`,
+what to do with categories.
 """
 
 from __future__ import annotations
@@ -12,14 +13,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from sweep.datasets import image_files
+from sweep.datasets import image_files, own
 from sweep.datasets.catalog import CatalogEntry, catalog, read_folder
 from sweep.datasets.checks import differences, require
 from sweep.datasets.values import DataOptions, RawData
 
 NEEDS_ROOT = True
-TARGETS = ("class", "target", "label")
-TABLES = (".csv", ".parquet", ".npz")
+TABLES = (".csv", ".tsv", ".parquet", ".npz")
 
 
 class NoFilesError(ValueError):
@@ -36,10 +36,25 @@ def names(root: str | None = None) -> tuple[str, ...]:
     return tuple(known)
 
 
-def entry_of(name: str, root: Path) -> CatalogEntry:
-    """Return the entry beside the data, else the catalog's, else an empty one."""
-    beside = read_folder(root).get(name)
-    return beside or catalog().get(name) or CatalogEntry(name)
+def entry_of(name: str, options: DataOptions) -> CatalogEntry:
+    """Return the user's entry, else the one beside the data, else the catalog's, else none."""
+    beside = _beside(name, options.folder())
+    return own.own_entry(name, options) or beside or catalog().get(name) or CatalogEntry(name)
+
+
+def _beside(name: str, root: Path) -> CatalogEntry | None:
+    """Return the entry beside the data.
+
+    Raises:
+        ValueError: it says that the data are elsewhere.
+    """
+    entry = read_folder(root).get(name)
+    if entry is not None and (entry.source or entry.root):
+        raise ValueError(
+            f"{root / name}.yaml: source and root are said in data.catalog or conf/catalog; an "
+            "entry beside the data is for those"
+        )
+    return entry
 
 
 def _inside(root: Path, relative: str, where: str) -> Path:
@@ -56,7 +71,7 @@ def files(name: str, options: DataOptions) -> tuple[Path, ...]:
         ValueError: there are none, or the entry's `file` is missing or outside the folder.
     """
     root = options.folder()
-    entry = entry_of(name, root)
+    entry = entry_of(name, options)
     _refuse_folders([root / f"{name}{suffix}" for suffix in (*TABLES, ".yaml")])
     beside = root / f"{name}.yaml"
     described = (beside,) if beside.is_file() else ()
@@ -93,11 +108,11 @@ def read(name: str, options: DataOptions) -> RawData:
     Raises:
         ValueError: a file is missing or malformed, or is not what the entry says.
     """
-    entry = entry_of(name, options.folder())
+    entry = entry_of(name, options)
     found = files(name, options)
     reader = _READERS.get(found[0].suffix)
     raw = reader(found[0], entry) if reader else image_files.read(name, list(found))
-    if name in read_folder(options.folder()):
+    if entry != catalog().get(name):
         counts = (
             ("rows", len(raw.y), entry.rows),
             ("features", raw.x[0].size, entry.features),
@@ -110,15 +125,15 @@ def read(name: str, options: DataOptions) -> RawData:
 
 
 def _read_csv(path: Path, entry: CatalogEntry) -> RawData:
-    from sweep.datasets.table_files import read_csv, table_with_target
+    from sweep.datasets.table_files import csv_to_raw
 
-    return table_with_target(read_csv(path, entry.header), entry, TARGETS, str(path))
+    return csv_to_raw(path, entry)
 
 
 def _read_parquet(path: Path, entry: CatalogEntry) -> RawData:
-    from sweep.datasets.table_files import read_parquet, table_with_target
+    from sweep.datasets.table_files import parquet_to_raw
 
-    return table_with_target(read_parquet(path), entry, TARGETS, str(path))
+    return parquet_to_raw(path, entry)
 
 
 def _read_npz(path: Path, entry: CatalogEntry) -> RawData:
@@ -129,6 +144,9 @@ def _read_npz(path: Path, entry: CatalogEntry) -> RawData:
 
 _READERS: dict[str, Callable[[Path, CatalogEntry], RawData]] = {
     ".csv": _read_csv,
+    ".tsv": _read_csv,
+    ".txt": _read_csv,
+    ".data": _read_csv,
     ".parquet": _read_parquet,
     ".npz": _read_npz,
 }

@@ -19,6 +19,7 @@ from sweep.datasets.checks import differences, hash_difference, require, size_di
 from sweep.datasets.download import RefusedError, fetch_table
 from sweep.datasets.fingerprint import arrays_hash
 from sweep.datasets.image_files import images_from_columns
+from sweep.datasets.own import entry_of
 from sweep.datasets.values import DataOptions, RawData
 from sweep.files import write_text
 from sweep.hashing import content_hash
@@ -39,6 +40,10 @@ def names(root: str | None = None) -> tuple[str, ...]:
     return tuple(catalog())
 
 
+def _entry(name: str, options: DataOptions) -> CatalogEntry:
+    return entry_of(name, options) or CatalogEntry(name)
+
+
 def _openml_entry(entry: CatalogEntry) -> OpenMLEntry:
     if entry.openml is None:
         raise ValueError(
@@ -50,7 +55,7 @@ def _openml_entry(entry: CatalogEntry) -> OpenMLEntry:
 
 def files(name: str, options: DataOptions) -> tuple[Path, ...]:
     """Return the file that keeps the arrays."""
-    entry = catalog()[name]
+    entry = _entry(name, options)
     rules = content_hash(
         [
             *(_ARRAYS_VERSION, asdict(_openml_entry(entry)), entry.rows, entry.num_test),
@@ -66,7 +71,7 @@ def read(name: str, options: DataOptions) -> RawData:
     Raises:
         ValueError: the download failed, or is not what the catalog or the first load says.
     """
-    entry = catalog()[name]
+    entry = _entry(name, options)
     (path,) = files(name, options)
     raw = _cached(path)
     if raw is None:

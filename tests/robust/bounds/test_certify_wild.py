@@ -98,7 +98,7 @@ def test_wild_networks_get_no_false_certificate_and_no_false_bound(
     own = certify.certified_radius(net, x, y)
     assert own.isfinite().all() and (own >= 0).all()
     radii = torch.tensor([0.0, radius] if radius else [0.0], dtype=torch.float64)
-    names = CERTIFICATES if tight else CERTIFICATES[:1]
+    names = [*CERTIFICATES] if tight else [*CERTIFICATES][:1]
     kept = [survivors(net, x, y, attack=name, radii=radii)[:, -1] for name in names]
     for b, label in enumerate(y.tolist()):
         reach = [(radius, claims + kept), (float(own[0, b]), [own > 0])]

@@ -13,12 +13,12 @@ from torch import Tensor
 from robust import attacks, certify, defenses
 from robust.bounds import rub
 from robust.bounds.first_order import approximate_worst_case_differences
-from robust.bounds.rub import cnn
+from robust.bounds.rub import cnn, refutation
 from robust.bounds.rub.cnn_patches import Patch, Span, patch_matrix, reach
 from robust.evaluation.certifier import Certifier
+from robust.layers.convolution import convolve
 from robust.losses import class_differences
 from robust.networks import CNN
-from robust.networks.convolution import convolve
 from robust.norms import sample_unit_ball
 from tests.robust.cnn_helpers import (
     SHAPES,
@@ -121,7 +121,7 @@ def test_diverged_network_certifies_nothing() -> None:
 def test_lower_bound_is_below_the_bound(shape: tuple) -> None:
     net, x, y = pack_and_batch(shape, batch=5)
     radius = torch.linspace(0.0, 3.0, 5, dtype=x.dtype).expand(net.num_networks, 5)
-    lower = cnn.lower_bounds(net, x, y, radius)
+    lower = refutation.lower_bounds(net, x, y, radius)
     bounds = rub.search(net, x, y, radius)[0]
     assert (lower <= bounds + 1e-10).all()
     torch.testing.assert_close(rub.below(net, x, y, radius), (bounds < 0).all(dim=2))

@@ -6,7 +6,8 @@ foolbox's L1PGD alone would be far too weak.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import copy
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,14 +20,26 @@ from robust import attacks, networks
 from robust.attacks.base import UNBOUNDED
 from robust.bounds.rounding import round_up
 from robust.evaluation.certifier import Certifier
+from robust.evaluation.proofs import prover
 from robust.losses import class_differences
 from robust.networks import MLP
-from robust.norms import norm, sample_unit_ball
+from robust.norms import norm as norm_of
+from robust.norms import sample_unit_ball
 from robust.train import train
 
 SURFACE_POINTS = 4  # for each pair
 UNCLEAR = -1e-3  # a float32 difference above it is looked at again in float64
 DEFENSES = ("nominal", "rub")
+ATTACKED_BY = {
+    "l1": ("pgd-l1", "vertex-l1"),
+    "l2": ("pgd-l2", "fgm-l2"),
+    "linf": ("pgd-linf", "fgsm-linf"),
+}
+CORNER: dict[str, Callable[[int], float]] = {
+    "l1": lambda d: 1 / d,
+    "l2": lambda d: d**-0.5,
+    "linf": lambda d: 1.0,
+}
 
 
 def standardized(x: np.ndarray, y: np.ndarray, limit: int) -> tuple[Tensor, Tensor]:
@@ -78,7 +91,7 @@ def trained(x: Tensor, y: Tensor, network: str, defense: str, steps: int) -> MLP
 
 def surface_point(x: Tensor, radius: Tensor, generator: torch.Generator) -> Tensor:
     direction = sample_unit_ball(tuple(x.shape), "l1", x, generator)
-    length = norm(direction, "l1").unsqueeze(1).clamp_min(1e-30)
+    length = norm_of(direction, "l1").unsqueeze(1).clamp_min(1e-30)
     return x + radius.unsqueeze(1) * direction / length
 
 
@@ -108,6 +121,45 @@ def broken(net: MLP, wide: MLP, x: Tensor, y: Tensor, radius: Tensor, pgd: bool)
         for x_adv in attacked_points(wide, x, y, radius, generator, pgd=True):
             wrong |= ~(class_differences(wide(x_adv), y)[0] < 0).all(dim=1)
     return int(wrong.sum())
+
+
+def judged(norm: str, x: Tensor, radius: Tensor, generator: torch.Generator) -> Iterator[Tensor]:
+    """Yield points of the surface of a ball, each [1, N, D]: at random, and with equal steps."""
+    for _ in range(SURFACE_POINTS):
+        direction = sample_unit_ball(tuple(x.shape), norm, x, generator)
+        length = norm_of(direction, norm).unsqueeze(1).clamp_min(1e-30)
+        yield (x + radius.unsqueeze(1) * direction / length).unsqueeze(0)
+    yield (x + radius.unsqueeze(1) * torch.randn_like(x).sign() * CORNER[norm](x.shape[1]))[None]
+
+
+@torch.no_grad()
+def attack_best_certified(
+    net: MLP, x: Tensor, y: Tensor, ladder: Tensor, norm: str
+) -> tuple[int, int]:
+    """Return the pairs that the best proof certifies and how many are broken, all in float64.
+
+    Args:
+        net: one network, float32.
+        x: [N, D].
+        y: labels, [N].
+        ladder: increasing true radii.
+        norm: of the balls.
+    """
+    generator = torch.Generator().manual_seed(0)
+    wide = copy.deepcopy(net).double()
+    largest = prover(net, "best", norm).largest(x, y, ladder)
+    pairs = torch.nonzero(largest.unsqueeze(1) >= torch.arange(len(ladder)), as_tuple=True)
+    errors = 0
+    for example, level in zip(*(part.split(4096) for part in pairs), strict=True):
+        at, labels, radius = x[example].double(), y[example], ladder[level]
+        points = [*judged(norm, at, radius, generator)]
+        for name in ATTACKED_BY[norm]:
+            start = attacks.get(name).random_starts(at, generator)
+            balls = radius.unsqueeze(0)
+            points.append(attacks.get(name).perturb(wide, at, labels, balls, UNBOUNDED, start))
+        lost = [~(class_differences(wide(p), labels)[0] < 0).all(dim=1) for p in points]
+        errors += int(torch.stack(lost).any(dim=0).sum())
+    return len(pairs[0]), errors
 
 
 @torch.no_grad()
@@ -152,6 +204,33 @@ def test_certified_pairs_of_bundled_sets_survive() -> None:
             pairs, errors = pairs + more, errors + lost
     assert pairs > 2000
     assert errors == 0
+
+
+@pytest.mark.parametrize("norm", ATTACKED_BY)
+def test_pairs_of_bundled_sets_that_the_best_proof_certifies_survive(norm: str) -> None:
+    ladder = 0.02 * 1.4 ** torch.arange(14, dtype=torch.float64)
+    x, y = next(bundled(limit=40))
+    net = trained(x, y, "mlp-3x16", "nominal", steps=40).subset([0])
+    pairs, errors = attack_best_certified(net, x, y, ladder, norm)
+    assert pairs > 100
+    assert errors == 0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(7200)
+@pytest.mark.parametrize("norm", ATTACKED_BY)
+def test_a_million_pairs_that_the_best_proof_certifies_survive(norm: str) -> None:
+    pairs = errors = 0
+    ladder = 0.001 * 1.02 ** torch.arange(400, dtype=torch.float64)
+    for x, y in bundled(limit=600):
+        for defense in DEFENSES:
+            net = trained(x, y, "mlp-3x50", defense, steps=80)
+            for p in range(2):
+                more, lost = attack_best_certified(net.subset([p]), x, y, ladder, norm)
+                pairs, errors = pairs + more, errors + lost
+    print(f"\n{norm}: {pairs} certified pairs attacked, {errors} broken")
+    assert errors == 0
+    assert pairs >= 10**6
 
 
 @pytest.mark.slow

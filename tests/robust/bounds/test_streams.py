@@ -10,7 +10,7 @@ from torch import Tensor
 
 from robust.bounds.rub import cnn_search, mlp_search
 from robust.bounds.rub.mlp import sum_and_difference, vertex_steps
-from robust.bounds.rub.streams import (
+from robust.layers.streams import (
     halves,
     sides,
     through_affine,

@@ -53,11 +53,3 @@ def test_balanced_disagreements_are_noise() -> None:
     order = torch.arange(100)
     first, second = (order < 40), (order >= 40) & (order < 70)
     assert not diagnostics.more_survive(first.view(1, 1, -1), second.view(1, 1, -1)).item()
-
-
-def test_rise_is_found_between_any_two_radii() -> None:
-    assert diagnostics.rises(survivors_of(90, 50, 55, 60)).item()
-    assert not diagnostics.rises(survivors_of(90, 60, 55, 50)).item()
-    assert not diagnostics.rises(survivors_of(90, 50, 55)).item()
-    both = torch.cat([survivors_of(90, 50, 80), survivors_of(90, 50, 50)])
-    assert diagnostics.rises(both).tolist() == [True, False]

@@ -15,6 +15,8 @@ PACKS = {
     "mlp": networks.build("mlp-2x7", 5, 3, 3, seed=2),
     "mlp64": networks.build("mlp-1x4", 2, 2, 1, seed=2).double(),
     "cnn": networks.build("cnn", 32, 3, 2, seed=2, input_shape=(4, 4, 2)),
+    "resmlp": networks.build("resmlp-1x4", 3, 2, 2, seed=2),
+    "lenet": networks.build("lenet", 256, 3, 1, seed=2, input_shape=(16, 16, 1)),
 }
 
 
@@ -65,6 +67,12 @@ def test_failed_write_leaves_the_file_before(
     assert [file.name for file in tmp_path.iterdir()] == ["net"]
 
 
+def test_folder_that_is_not_there_is_an_error_of_the_system(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="cannot be written: ") as error:
+        networks.save(PACKS["mlp"], tmp_path / "absent" / "net")
+    assert "\n" not in str(error.value)
+
+
 def test_every_cut_file_is_refused_by_name(tmp_path: Path) -> None:
     networks.save(PACKS["mlp64"], tmp_path / "whole")
     whole, path = (tmp_path / "whole").read_bytes(), tmp_path / "cut"
@@ -84,9 +92,9 @@ def test_file_of_somebody_else_is_refused(tmp_path: Path) -> None:
         networks.load(tmp_path / "absent")
 
 
-@pytest.mark.parametrize("change", ["kind", "layers", "shapes", "image"])
+@pytest.mark.parametrize("change", ["kind", "layers", "shapes", "image", "graph", "text"])
 def test_header_that_contradicts_the_tensors_is_refused(change: str, tmp_path: Path) -> None:
-    net = PACKS["cnn" if change == "image" else "mlp"]
+    net = PACKS[{"image": "cnn", "graph": "resmlp", "text": "lenet"}.get(change, "mlp")]
     path = tmp_path / "net"
     networks.save(net, path)
     header, tensors = networks.read_metadata(path), load_file(path)
@@ -94,6 +102,10 @@ def test_header_that_contradicts_the_tensors_is_refused(change: str, tmp_path: P
         header["kind"] = "transformer"
     elif change == "image":
         header["input_shape"] = "[4, 4]"
+    elif change == "graph":
+        header["graph"] = header["graph"].replace("relu", "tanh", 1)
+    elif change == "text":
+        header["graph"] = header["graph"][:-1]
     elif change == "layers":
         del tensors["biases.1"]
     else:
@@ -111,4 +123,5 @@ def test_metadata_do_not_replace_the_formats_own(tmp_path: Path) -> None:
 
 
 def test_loaded_classes_are_those_of_the_project() -> None:
-    assert {type(net) for net in PACKS.values()} == {MLP, CNN}
+    own = {networks.kind_of(net).pack for net in PACKS.values()}
+    assert {type(net) for net in PACKS.values()} == own >= {MLP, CNN}

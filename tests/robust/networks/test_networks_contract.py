@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
 from robust import defenses, networks
+from robust.layers import walk
 from robust.networks.base import KINDS
 from robust.supports import supports
 
-SHAPE, FEATURES, CLASSES, NETWORKS = (8, 8, 1), 64, 3, 2
+SHAPE, FEATURES, CLASSES, NETWORKS = (16, 16, 1), 256, 3, 2
 
 
 @pytest.fixture(params=networks.names())
@@ -46,7 +49,7 @@ def test_size_is_that_of_a_network(name: str, pack: torch.nn.Module) -> None:
     assert size.first_layer + size.last_layer <= size.products
 
 
-def test_expansion_has_the_networks_logits_and_slopes(pack: networks.MLP | networks.CNN) -> None:
+def test_expansion_has_the_networks_logits_and_slopes(pack: networks.AnyPack) -> None:
     x = torch.rand(4, FEATURES, generator=torch.Generator().manual_seed(1))
     expansion = pack.linearize(x)
     torch.testing.assert_close(expansion.logits, pack(x))
@@ -61,6 +64,25 @@ def test_network_is_trained_by_some_defense_with_a_ball(name: str) -> None:
     trained = [d for d in defenses.names() if supports(name, d)]
     assert "nominal" in trained
     assert any(defenses.get(d).norm is not None for d in trained)
+
+
+def test_walk_over_the_layers_gives_the_networks_logits(pack: networks.AnyPack) -> None:
+    x = torch.rand(4, FEATURES, generator=torch.Generator().manual_seed(1))
+    torch.testing.assert_close(walk.forward(pack, x), pack(x))
+
+
+def test_layers_that_a_kind_names_are_those_of_its_graph(
+    name: str, pack: networks.AnyPack
+) -> None:
+    assert set(networks.kind_of(name).layers) == pack.graph.kinds
+
+
+def test_network_is_kept_in_a_file_and_comes_back(pack: networks.AnyPack, tmp_path: Path) -> None:
+    networks.save(pack, tmp_path / "net")
+    again = networks.load(tmp_path / "net")
+    x = torch.rand(4, FEATURES, generator=torch.Generator().manual_seed(1))
+    assert type(again) is type(pack)
+    assert torch.equal(again(x), pack(x))
 
 
 def test_kind_that_takes_anothers_packs_is_refused() -> None:

@@ -20,6 +20,7 @@ MISTAKES = {
     "unknown network": ([QUICKSTART, "grid.network=[vgg]"], ["grid.network", "vgg", "mlp-3x200"]),
     "unknown attack": ([QUICKSTART, "evaluation.attacks=[cw]"], ["evaluation.attacks", "pgd-l1"]),
     "unknown loss": ([QUICKSTART, "training.loss=mse"], ["training.loss", "mse", "hinge"]),
+    "some networks": ([QUICKSTART, "keep.networks=some"], ["keep.networks", "'some'", "selected"]),
     "unknown scaling": ([QUICKSTART, "grid.scaling=[x]"], ["grid.scaling", "'x'", "standardized"]),
     "unknown ray choice": ([QUICKSTART, "ray=moon"], ["ray=moon", "cluster", "local"]),
     "negative radius": (

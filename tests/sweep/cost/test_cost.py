@@ -10,14 +10,15 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from robust import defenses, networks
+from robust.supports import supports
 from robust.train import train
 from sweep.cost import model
 
 # PyTorch takes the weights' gradient of a grouped convolution for an ungrouped one: one network.
 PACK, STEPS = 1, 2
-FEATURES = {"mlp-3x200": 37, "mlp-1x200": 37, "cnn": 784}
-SHAPES = {"cnn": (28, 28, 1)}
-BATCH = {"mlp-3x200": 32, "mlp-1x200": 32, "cnn": 8}
+FEATURES = {"mlp-3x200": 37, "mlp-1x200": 37, "resmlp-2x64": 37, "cnn": 784, "lenet": 256}
+SHAPES = {"cnn": (28, 28, 1), "lenet": (16, 16, 1)}
+BATCH = {"mlp-3x200": 32, "mlp-1x200": 32, "resmlp-2x64": 32, "cnn": 8, "lenet": 4}
 # RUB searches 25 times as many windows on convolutions as the model counts; no grid has it there.
 NOT_MODELLED = (("cnn", "rub"),)
 
@@ -74,12 +75,10 @@ def _total(network: str, defense: str, steps: int) -> float:
 @pytest.mark.parametrize("network", FEATURES)
 @pytest.mark.parametrize("defense", defenses.names())
 def test_training_costs_what_is_counted(network: str, defense: str) -> None:
-    kinds = defenses.get(defense).network_kinds
-    if (network, defense) in NOT_MODELLED or (
-        kinds and networks.kind_of(network).kind not in kinds
-    ):
+    if (network, defense) in NOT_MODELLED or not supports(network, defense):
         pytest.skip("not trained on such networks in any grid")
     size = networks.size(network, FEATURES[network], 7, SHAPES.get(network))
     modelled = model.training_flops(defense, size, BATCH[network], STEPS, BATCH[network])
-    # More: rows for biases, and sides padded for the processor. Less: Adam's are not counted.
-    assert 0.85 < counted(network, defense) / modelled < 1.1
+    # More: rows for biases, sides padded for the processor, and forms that COAP carries again on a
+    # graph. Less: Adam's are not counted.
+    assert 0.85 < counted(network, defense) / modelled < 1.15

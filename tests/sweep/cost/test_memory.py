@@ -23,6 +23,7 @@ FACTOR = 2.0  # between the model and what is measured
 
 UCI = {"network": "mlp-3x200", "num_features": 36, "num_classes": 6, "batch_size": 256}
 MNIST = {"network": "mlp-3x200", "num_features": 784, "num_classes": 10, "batch_size": 256}
+RESIDUAL = {**UCI, "network": "resmlp-2x64"}
 IMAGES = {**MNIST, "network": "cnn", "batch_size": 32, "input_shape": (28, 28, 1)}
 
 needs_proc = pytest.mark.skipif(
@@ -58,6 +59,11 @@ def test_model_is_within_a_factor_of_what_is_measured(defense: str) -> None:
         ("pgd-linf", MNIST),
         ("rub", MNIST),
         ("coap-linf", UCI),
+        ("arub-l1", RESIDUAL),
+        ("rub", RESIDUAL),
+        ("coap-linf", RESIDUAL),
+        ("nominal", {**IMAGES, "network": "lenet"}),
+        ("arub-l1", {**IMAGES, "network": "lenet"}),
         ("coap-linf", MNIST),
         ("nominal", IMAGES),
         ("pgd-linf", IMAGES),

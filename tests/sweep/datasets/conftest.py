@@ -20,6 +20,7 @@ def fresh_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for function in (loading.read_raw, loading._indices, loading._measured, loading._recorded):
         function.cache_clear()
     loading.load.cache_clear()
+    loading._tell_choices.cache_clear()
 
 
 @pytest.fixture

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from sweep.datasets.audit import audit_duplicates, audit_features
-from sweep.datasets.values import Indices
+from sweep.datasets.audit import audit, audit_duplicates, audit_features
+from sweep.datasets.values import Indices, OneHot, RawData
 
 GENERATOR = np.random.default_rng(0)
 Y = np.arange(60) % 3
@@ -32,10 +34,14 @@ def kinds(column: np.ndarray, y: np.ndarray = Y) -> dict[str, tuple[int, ...]]:
         (np.full(60, np.nan), "constant"),
         (np.arange(60.0), "id-like"),
         (GENERATOR.permutation(60) * 0.25 - 3, "id-like"),
+        (1000 + np.delete(GENERATOR.permutation(62), [7, 30]), "id-like"),
+        (np.where(np.arange(60) < 3, 60, np.arange(60)), "id-like"),
+        (np.where(np.arange(60) == 3, np.nan, np.arange(60)), "id-like"),
     ],
     ids=[
         *("standardised label", "recoded label", "missing marks a class", "thresholds"),
         *("each value one class", "constant", "all missing", "row number", "shuffled numbers"),
+        *("some numbers left out", "a number three times", "a number missing"),
     ],
 )
 def test_audit_finds(column: np.ndarray, kind: str) -> None:
@@ -55,6 +61,25 @@ def test_one_exception_is_no_leak() -> None:
 
 def test_noise_is_no_finding() -> None:
     assert audit_features(NOISE, Y) == []
+
+
+def test_whole_numbers_that_leave_many_out_do_not_number_the_rows() -> None:
+    assert kinds(GENERATOR.permutation(600)[:60].astype(float)) == {}
+    assert kinds(GENERATOR.permutation(60) // 2.0) == {}
+
+
+def test_categories_are_examined_as_the_column_that_they_were() -> None:
+    places = np.array(["north", "south", "east", "west"])[np.arange(60) % 4]
+    inputs = np.array([places == place for place in sorted(set(places))], dtype=float).T
+    group = OneHot("place", tuple(sorted(set(places))), (1, 2, 3, 4))
+    y = np.arange(60) % 2  # north and east are 0
+    features = ("n", *(f"place={place}" for place in group.values))
+    raw = RawData(np.column_stack([NOISE[:, 0], inputs]), y, ("a", "b"), features, groups=(group,))
+    parts = Indices(np.arange(30), np.arange(30, 40), np.arange(40, 60))
+    (finding,) = audit(raw, parts)
+    assert finding.detail == "feature place: each of its values has one label"
+    assert finding.columns == group.inputs
+    assert audit(replace(raw, y=(np.arange(60) // 7) % 2), parts) == []
 
 
 def test_leaks_are_found_in_every_chunk_of_columns(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,4 +106,7 @@ def test_test_rows_that_are_training_rows_are_counted() -> None:
     indices = Indices(np.arange(6), np.array([6]), np.array([7, 8, 9]))
     (finding,) = audit_duplicates(x, indices)
     assert finding.detail.startswith("2 of 3 test rows")
+    other = Indices(np.arange(6), np.array([8, 9]), np.array([6, 7]))
+    (finding,) = audit_duplicates(x, other)
+    assert finding.detail.startswith("2 of 2 validation rows")
     assert audit_duplicates(x, Indices(np.arange(2, 8), np.array([0]), np.array([1]))) == []

@@ -10,8 +10,7 @@ import pytest
 
 from sweep import datasets
 from sweep.datasets import DataOptions, loading
-from sweep.datasets.catalog import CatalogEntry, catalog, read_entry
-from sweep.datasets.sources import openml
+from sweep.datasets.catalog import catalog, read_entry
 from sweep.datasets.values import UNLOADED
 
 
@@ -98,9 +97,10 @@ def test_wrong_entry_is_one_line(tmp_path: Path, text: str, message: str) -> Non
     assert "\n" not in str(error.value)
 
 
-def test_data_set_of_unknown_size_is_not_planned(monkeypatch: pytest.MonkeyPatch) -> None:
-    unknown = {"mystery": CatalogEntry("mystery", features=4, classes=2)}
-    for module in (loading, openml):
-        monkeypatch.setattr(module, "catalog", lambda: unknown)
-    with pytest.raises(ValueError, match=r"mystery: conf/catalog/mystery.yaml names no rows"):
-        loading.planned("mystery", DataOptions("openml"), 0)
+def test_data_set_of_unknown_size_is_not_planned(tmp_path: Path) -> None:
+    (tmp_path / "mystery.yaml").write_text(
+        "name: mystery\nsource: openml\nfeatures: 4\n"
+        "openml: {id: 1, target: y, rows: 9, features: 4, paper_rows: {first: 5}}\n"
+    )
+    with pytest.raises(ValueError, match=r"mystery: its catalog entry names no rows, without"):
+        loading.planned("mystery", DataOptions("openml", catalog=str(tmp_path)), 0)

@@ -65,11 +65,14 @@ def test_audit_finds_a_kept_label(capsys: pytest.CaptureFixture[str]) -> None:
     ("arguments", "message"),
     [
         (["audit", "source=ftp"], "data.source='ftp' is unknown; known: authors, bundled"),
-        (["audit", "source=bundled", "irsi"], "data set 'irsi' is unknown"),
+        (
+            ["audit", "source=bundled", "irsi"],
+            "unknown data set of source 'bundled' 'irsi' (did you mean 'iris'?)",
+        ),
         (["audit", "source=authors"], "data.root is not set"),
         (["audit", "source=folder", "root=no/such"], "no/such' is not a folder"),
-        ([], "command '' is unknown; usage: python -m sweep.datasets "),
-        (["check"], "command 'check' is unknown; usage: python -m sweep.datasets "),
+        ([], "command '' is unknown; usage: robust-sweep data check FILE"),
+        (["chek"], "command 'chek' is unknown; usage: robust-sweep data check FILE"),
         (["audit", "--speed"], "unknown argument '--speed'; known: source=..."),
         (["audit", "speed=1"], "unknown argument 'speed=1'; known: source=..."),
         (["audit", "timeout_seconds=soon"], "timeout_seconds=soon: must be a positive number"),
@@ -96,5 +99,5 @@ def test_module_runs_without_a_traceback() -> None:
     command = [sys.executable, "-m", "sweep.datasets", "verify", "../x", "source=bundled"]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 2
-    assert result.stderr.startswith("error: data set '../x' is unknown")
+    assert result.stderr.startswith("error: unknown data set of source 'bundled' '../x'")
     assert result.stderr.count("\n") == 1

@@ -150,6 +150,26 @@ def test_one_hot_entry_encodes_categories(tmp_path: Path) -> None:
     assert np.isnan(raw.x[3, :3]).all()
 
 
+def test_choices_are_said_once_in_a_line_each(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    colours = ["red", "green", "blue", ""]
+    rows = [f"{colours[i % 4]},{i * i % 13 if i % 5 else ''},{'yn'[i % 2]}" for i in range(40)]
+    write(tmp_path, ["c,f,class", *rows])
+    describe(tmp_path, "categorical: one-hot")
+    options = DataOptions("folder", str(tmp_path))
+    datasets.describe("mine", options, 0)
+    assert [message for message in caplog.messages if "leak" not in message] == [
+        "mine: labels: 0 = n, 1 = y",
+        "mine: one-hot: c: 3 inputs, blue, green, red",
+        "mine: missing: c 10, f 8: the mean of the training rows stands in, 0 once scaled (of "
+        "categories, their shares)",
+    ]
+    caplog.clear()
+    datasets.describe("mine", options, 0)
+    assert not caplog.messages
+
+
 def test_class_with_one_member_is_allowed_and_absence_from_training_reported(
     tmp_path: Path,
 ) -> None:
@@ -177,18 +197,39 @@ def test_class_with_one_member_is_allowed_and_absence_from_training_reported(
         (["f,g", "1,a", "2,b"], "which column is the target.*columns: f, g"),
         (["class,target,f", "1,2,3", "4,5,6"], "which column is the target"),
         (["class", "a", "b"], "no feature columns beside the target"),
-        ([LINES[0], "1,2,a,9", "3,4,b,9"], "a line has more values than there are column names"),
-        ([LINES[0], "1,2,a", "3,4,b,9"], "Expected 3 fields in line 3, saw 4"),
-        ([*LINES, "1,2,"], "1 rows have no 'class'.*missing_target"),
-        ([*LINES, "red,2,a"], "column 'width' holds 'red', not a number.*one-hot"),
-        ([*LINES, "inf,2,a"], "column 'width' has infinite values"),
+        (["class", "a", '""', "b"], "a line with nothing but quotes; leave such lines out"),
+        ([LINES[0], "1,2,a,9", "3,4,b,9"], "line 2 has 4 values, the first line has 3"),
+        ([LINES[0], "1,2,a", "3,4,b,9"], "line 3 has 4 values, the first line has 3"),
+        ([*LINES, "1,2"], "line 22 has 2 values, the first line has 3"),
+        ([LINES[0], '1,"2,a', "3,4,b", "5,6,a"], "line 2 has 2 values.*quote not closed.*line 4"),
+        ([*LINES[:3], '1,2,"a', *LINES[3:]], "line 4: a quote that opens here is not closed"),
+        ([*LINES, "", "1,2,"], "line 23: 1 rows have no 'class'.*missing_target"),
+        ([*LINES, "red,2,a"], "line 22: column 'width' holds 'red', not a number.*one-hot"),
+        ([*LINES[:5], "", "inf,2,a"], "line 7: column 'width' has infinite values"),
+        ([LINES[0], "1e400,2,a", *LINES[1:]], "line 2: column 'width' has infinite values"),
         ([LINES[0], *(f"{i},{i},{i / 7}" for i in range(30))], "not a class label"),
         ([LINES[0], *["1,2,a", "3,4,b"]], "2 rows are too few for three splits"),
     ],
     ids=[
         *("empty", "header only", "one class", "duplicate", "duplicate after spaces"),
-        *("no target", "two targets", "no features", "longer lines", "a longer line"),
-        *("no label", "text", "infinite", "regression", "two rows"),
+        *(
+            "no target",
+            "two targets",
+            "no features",
+            "only quotes",
+            "longer lines",
+            "a longer line",
+        ),
+        *(
+            "a shorter line",
+            "open quote",
+            "open quote at the end",
+            "no label",
+            "text",
+            "infinite",
+            "too large",
+        ),
+        *("regression", "two rows"),
     ],
 )
 def test_bad_csv_is_one_clear_line(tmp_path: Path, lines: list[str], message: str) -> None:
@@ -201,11 +242,14 @@ def test_bad_csv_is_one_clear_line(tmp_path: Path, lines: list[str], message: st
 @pytest.mark.parametrize(
     ("file", "content", "message"),
     [
-        ("mine.csv", "f,class\n1,\xe9\n".encode("latin-1"), "not UTF-8 text"),
+        ("mine.csv", "f,class\n1,\xe9\n".encode("latin-1"), "line 2: not UTF-8 text"),
+        ("mine.csv", "f,class\n1,a\n".encode("utf-16"), "is UTF-16 text; save it as CSV"),
+        ("mine.csv", b"PK\x03\x04 book", "is a zip archive, as spreadsheets are; save it as CSV"),
+        ("mine.csv", b"f,class\n1,a\n\x00,b\n", "line 3: holds a zero byte"),
         ("mine.parquet", b"PAR1 nothing", "not a readable Parquet file"),
         ("mine.npz", b"PK nothing", "not a readable npz file"),
     ],
-    ids=["latin-1", "parquet", "npz"],
+    ids=["latin-1", "UTF-16", "spreadsheet", "zero byte", "parquet", "npz"],
 )
 def test_damaged_file_is_one_clear_line(
     tmp_path: Path, file: str, content: bytes, message: str
@@ -246,7 +290,7 @@ def test_path_in_a_name_is_an_unknown_name(tmp_path: Path, name: str) -> None:
     (tmp_path / "inside").mkdir()
     write(tmp_path, LINES)
     (tmp_path / "secret.csv").write_text("\n".join(LINES))
-    with pytest.raises(ValueError, match="is unknown to data.source=folder") as error:
+    with pytest.raises(ValueError, match="unknown data set of source 'folder'") as error:
         datasets.describe(name, DataOptions("folder", str(tmp_path / "inside")), 0)
     assert "\n" not in str(error.value)
 
@@ -269,7 +313,9 @@ def test_two_files_for_one_name_are_refused(tmp_path: Path) -> None:
 
 
 def test_catalog_set_that_is_not_in_the_folder_says_what_would_be_read(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"none of wine\.csv, wine\.parquet, wine\.npz is in"):
+    with pytest.raises(
+        ValueError, match=r"none of wine\.csv, wine\.tsv, wine\.parquet, wine\.npz is in"
+    ):
         read(tmp_path, "wine")
 
 

@@ -189,7 +189,7 @@ def test_whatever_fails_around_packs_costs_no_record_and_is_said_once(
 ) -> None:
     if "tracker" in what:
         small = replace(small, tracking=replace(small.tracking, enabled=True))
-        monkeypatch.setattr(Tracker, "_try_sync", lambda self, paths: None)
+        monkeypatch.setattr(Tracker, "_try_sync", lambda self: None)
     if what == "order":  # the start has its own
         small_driver = driver(small)
         monkeypatch.setattr(store, "consolidate", failing)

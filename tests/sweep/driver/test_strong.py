@@ -10,11 +10,12 @@ import pytest
 import torch
 
 from robust import networks
+from robust.networks import MLP
 from robust.norms import norm as length_of
 from sweep.config.schema import Evaluation, SweepConfig
 from sweep.driver import strong
 from sweep.errors import UserError
-from sweep.pack import autoattack
+from sweep.pack import autoattack, train
 from sweep.pack.run import run_pack
 from sweep.results import schema
 from tests.sweep.helpers import config, jobs
@@ -154,3 +155,31 @@ def test_rows_are_recorded_apart_and_only_once(
     assert len(calls) == 4
     assert strong.main([]) == 0
     assert len(calls) == 4
+
+
+def test_kept_networks_are_attacked_without_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick_attacks(monkeypatch)
+    small = config(tmp_path, evaluation=QUICK)
+    for job in jobs(small):
+        run_pack(job)
+    trained: list[int] = []
+    inner = train.train_pack
+
+    def counted(net: MLP, *given: object) -> object:
+        trained.append(net.num_networks)
+        return inner(net, *given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(train, "train_pack", counted)
+    assert run_strong(small, monkeypatch) == 0
+    assert trained == []
+    before = strong_rows(tmp_path).drop("git_commit")
+    for path in (tmp_path / "small" / "strong").iterdir():
+        path.unlink()
+    lost = min((tmp_path / "small" / "networks").iterdir())
+    lost.unlink()
+    assert run_strong(small, monkeypatch) == 0
+    assert len(trained) == 1
+    again = strong_rows(tmp_path).drop("git_commit")
+    assert again.sort(again.columns).equals(before.sort(before.columns))

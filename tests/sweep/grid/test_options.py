@@ -1,27 +1,28 @@
-"""A trial's id hashes what changes its records, and nothing else."""
+"""A trial's id hashes what its weights follow from, a row's what its accuracy follows from."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 
+from robust import attacks, defenses
 from sweep.config.schema import Evaluation, SweepConfig, Training
 from sweep.driver import plan
 from sweep.grid import packing
 from sweep.grid.expand import expand
-from sweep.grid.options import options_of
-from sweep.hashing import content_hash
+from sweep.grid.options import plain, training_options
+from sweep.grid.rows import wanted_rows
 from sweep.pack import monitor
 from sweep.pack.outcome import failed_pack
 from sweep.pack.records import Origin, build_records
 from sweep.pack.run import run_pack
 from sweep.pack.simulate import measure
-from sweep.results import schema, store
-from tests.sweep.helpers import config, info, infos, jobs, pack_of, trials
+from sweep.results import identity, schema
+from tests.sweep.helpers import config, info, infos, jobs, pack_of
 
 PLAIN = replace(config(), training=Training(), evaluation=Evaluation())
 BEST = ["pgd-linf-best", "fgsm-linf"]
@@ -33,6 +34,11 @@ def ids(small: SweepConfig, **facts: Any) -> set[str]:
     return {trial.trial_id for trial in expand(small, known)}
 
 
+def row_ids(small: SweepConfig, **facts: Any) -> set[str]:
+    """The ids of the rows that each of a sweep's trials is to have, on made-up data."""
+    return {row.evaluation_id for row in wanted_rows(small.evaluation, info(**facts))}
+
+
 def evaluated(**changes: Any) -> SweepConfig:
     return replace(PLAIN, evaluation=replace(PLAIN.evaluation, **changes))
 
@@ -41,41 +47,103 @@ def trained(**changes: Any) -> SweepConfig:
     return replace(PLAIN, training=replace(PLAIN.training, **changes))
 
 
-def test_options_of_a_plain_configuration_are_none() -> None:
-    assert options_of(PLAIN, info()) == {}
-    assert {trial.options for trial in expand(PLAIN, infos(PLAIN))} == {"{}"}
+def test_options_name_every_field_at_its_value_defaults_included() -> None:
+    options = training_options(PLAIN, defenses.get("pgd-linf"))
+    assert options["defense"] == {"norm": "linf"}
+    assert options["optimizer"] == {"name": "adam", "beta1": 0.9, "beta2": 0.999, "eps": 1e-7}
+    rest = {key: options[key] for key in options if key not in ("defense", "optimizer")}
+    assert rest == {
+        "loss": "cross-entropy",
+        "tf32": False,
+        "keep_target_column": False,
+        "simulate": False,
+    }
 
 
-# Whoever changes one of these raises NUMERICS_VERSION: ids leave options at their default out.
-DEFAULTS = {
-    "loss": "cross-entropy",
-    "curve_every": 500,
-    "trace_every": 0,
-    "bound_checks": 0.0,
-    "tf32": False,
+@dataclass(frozen=True)
+class Schedule:
+    """A value that a plug-in may have as a field."""
+
+    start: float = 0.5
+    knots: tuple[int, ...] = (1, 2)
+
+
+def test_field_of_a_plug_in_is_written_as_json() -> None:
+    value = plain({"schedule": Schedule(), "limit": float("inf"), "zero": -0.0}, "x")
+    assert json.loads(json.dumps(value, allow_nan=False)) == {
+        "schedule": {"start": 0.5, "knots": [1, 2]},
+        "limit": "inf",
+        "zero": 0.0,
+    }
+    assert str(value["zero"]) == "0.0"  # type: ignore[index]
+
+
+def test_field_that_no_record_can_hold_is_named() -> None:
+    with pytest.raises(ValueError, match=r"defense x: f=.*must be a number, text"):
+        plain(object(), "defense x: f")
+
+
+def test_hyperparameter_that_is_changed_in_the_code_changes_the_id() -> None:
+    """The name stays, as where a default is edited; the id must not."""
+    base = defenses.get("pgd-linf")
+
+    @dataclass(frozen=True)
+    class Other(type(base)):  # type: ignore[misc]
+        beta: float = 6.0
+
+    six, one = (Other(name=base.name, norm="linf", beta=beta) for beta in (6.0, 1.0))
+    assert training_options(PLAIN, six) != training_options(PLAIN, one)
+
+
+def test_step_size_of_an_attack_that_is_changed_in_the_code_changes_its_rows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    small = evaluated(attacks=["pgd-linf"], certify=False, attack_grid_radii=[0.5])
+    before = row_ids(small)
+    other = replace(attacks.get("pgd-linf"), num_steps=41)  # type: ignore[call-arg]
+    monkeypatch.setitem(attacks.base.ATTACKS._items, "pgd-linf", other)
+    assert not row_ids(small) & before
+
+
+SAME_NETWORK = {
+    "other attacks": evaluated(attacks=BEST),
+    "other radii": evaluated(attack_grid_radii=[0.0, 7.0]),
+    "unscaled radii": evaluated(scale_radii=False),
+    "no certificate": evaluated(certify=False),
+    "tight certificate": evaluated(certify_tight=True),
+    "nested": evaluated(nested=True),
+    "engine": evaluated(engine="foolbox"),
+    "restarts": evaluated(restarts=3),
+    "samples": evaluated(max_samples=7),
+    "no curve": trained(curve_every=0),
+    "curve": trained(curve_every=100),
+    "trace": trained(trace_every=100),
+    "all checked": trained(bound_checks=1.0),
+    "recorded steps": trained(cuda_graph=True),
+    "strong attacks": evaluated(strong_samples=7, strong_grid_radii=[9.0]),
 }
-EVALUATED = {
-    "attacks": [*("pgd-l1", "pgd-l2", "pgd-linf", "fgm-l1", "fgm-l2", "fgsm-linf"), "vertex-l1"],
-    "attack_grid_radii": [
-        *(0.0, 0.0002, 0.0005, 0.0008, 0.001, 0.0015, 0.002, 0.003, 0.01, 0.1, 0.3, 0.5),
-        *(1.0, 2.0, 5.0, 10.0, 15.0, 20.0, 30.0, 50.0),
-    ],
-    "scale_radii": True,
-    "certify": True,
-    "certify_tight": False,
-    "nested": False,
-    "engine": "packed",
-    "restarts": None,
-    "max_samples": None,
+
+
+@pytest.mark.parametrize("other", SAME_NETWORK.values(), ids=SAME_NETWORK.keys())
+def test_what_changes_no_weight_changes_no_trial(other: SweepConfig) -> None:
+    assert ids(PLAIN) == ids(other)
+
+
+OTHER_NETWORK = {
+    "loss": trained(loss="hinge"),
+    "steps": trained(steps=4999),
+    "tf32": trained(tf32=True),
+    "simulated": replace(PLAIN, simulate=True),
+    "label kept": replace(PLAIN, data=replace(PLAIN.data, keep_target_column=True)),
 }
 
 
-def test_defaults_that_ids_leave_out_are_these() -> None:
-    assert {name: getattr(Training(), name) for name in DEFAULTS} == DEFAULTS
-    assert {name: getattr(Evaluation(), name) for name in EVALUATED} == EVALUATED
+@pytest.mark.parametrize("other", OTHER_NETWORK.values(), ids=OTHER_NETWORK.keys())
+def test_what_changes_weights_changes_every_trial(other: SweepConfig) -> None:
+    assert not ids(PLAIN) & ids(other)
 
 
-SAME = {
+SAME_ROWS = {
     "order of attacks": (evaluated(attacks=BEST), evaluated(attacks=BEST[::-1])),
     "attack twice": (evaluated(attacks=BEST), evaluated(attacks=[*BEST, *BEST])),
     "order of radii": (
@@ -109,24 +177,15 @@ SAME = {
         evaluated(attacks=["vertex-l1"]),
         evaluated(attacks=["vertex-l1"], engine="foolbox"),
     ),
-    "curve with no point before the last": (
-        trained(steps=200),
-        trained(steps=200, curve_every=200),
-    ),
-    "curve beyond the last step": (trained(steps=200), trained(steps=200, curve_every=9999)),
-    "trace beyond the last step": (trained(steps=200), trained(steps=200, trace_every=201)),
-    "recorded steps": (PLAIN, trained(cuda_graph=True)),
     "recorded attacks": (PLAIN, evaluated(cuda_graph=True)),
-    "strong attacks": (PLAIN, evaluated(strong_samples=7, strong_grid_radii=[9.0])),
-    "no check": (PLAIN, trained(bound_checks=0.0)),
 }
 
 
-@pytest.mark.parametrize(("one", "other"), SAME.values(), ids=SAME.keys())
-def test_options_with_the_same_records_have_the_same_ids(
+@pytest.mark.parametrize(("one", "other"), SAME_ROWS.values(), ids=SAME_ROWS.keys())
+def test_rules_with_the_same_accuracies_give_the_same_rows(
     one: SweepConfig, other: SweepConfig
 ) -> None:
-    assert ids(one) == ids(other)
+    assert row_ids(one) == row_ids(other)
 
 
 TINY = config(training=Training(steps=6), evaluation=Evaluation(attack_grid_radii=[0.0, 0.5]))
@@ -136,7 +195,9 @@ def tiny(training: dict[str, Any], evaluation: dict[str, Any]) -> SweepConfig:
     return replace(
         TINY,
         training=replace(TINY.training, **training),
-        evaluation=replace(TINY.evaluation, attacks=[*BEST, "vertex-l1"], **evaluation),
+        evaluation=replace(
+            TINY.evaluation, attacks=[*BEST, "vertex-l1"], certificates=[], **evaluation
+        ),
     )
 
 
@@ -178,44 +239,48 @@ def test_options_with_the_same_ids_really_have_the_same_records(
     assert len(plain[0]) == 4 * 2 * 4 * 2  # trials x splits x attacks and certificate x radii
 
 
-OTHER = {
-    "loss": (PLAIN, trained(loss="hinge")),
-    "attacks": (PLAIN, evaluated(attacks=BEST)),
-    "radii": (PLAIN, evaluated(attack_grid_radii=[0.0])),
-    "unscaled radii": (PLAIN, evaluated(scale_radii=False)),
-    "no certificate": (PLAIN, evaluated(certify=False)),
-    "tight certificate": (PLAIN, evaluated(certify_tight=True)),
-    "nested": (PLAIN, evaluated(nested=True)),
-    "engine": (PLAIN, evaluated(engine="foolbox")),
-    "restarts": (evaluated(attacks=BEST), evaluated(attacks=BEST, restarts=4)),
-    "samples": (PLAIN, evaluated(max_samples=29)),
-    "no curve": (PLAIN, trained(curve_every=0)),
-    "curve": (PLAIN, trained(curve_every=100)),
-    "trace": (PLAIN, trained(trace_every=100)),
-    "last step of a short trace": (trained(steps=200), trained(steps=200, trace_every=200)),
-    "tf32": (PLAIN, trained(tf32=True)),
-    "all checked": (PLAIN, trained(bound_checks=1.0)),
-    "simulated": (PLAIN, replace(PLAIN, simulate=True)),
-    "label kept": (PLAIN, replace(PLAIN, data=replace(PLAIN.data, keep_target_column=True))),
+OTHER_ROWS = {
+    "unscaled radii": (evaluated(attack_grid_radii=[0.5]), {"scale_radii": False}),
+    "nested": (evaluated(attack_grid_radii=[1.0]), {"attack_grid_radii": [0.5, 1.0]}),
+    "engine": (evaluated(attacks=["pgd-l1"], certify=False), {"engine": "foolbox"}),
+    "restarts": (evaluated(attacks=["pgd-linf-best"], certify=False), {"restarts": 4}),
+    "samples": (PLAIN, {"max_samples": 29}),
 }
 
 
-@pytest.mark.parametrize(("one", "other"), OTHER.values(), ids=OTHER.keys())
-def test_options_with_other_records_have_other_ids(one: SweepConfig, other: SweepConfig) -> None:
-    assert not ids(one) & ids(other)
+@pytest.mark.parametrize("name", OTHER_ROWS)
+def test_rules_with_other_accuracies_give_other_rows(name: str) -> None:
+    one, changes = OTHER_ROWS[name]
+    if name == "nested":  # what is broken at 0.5 counts as broken at 1
+        one = replace(one, evaluation=replace(one.evaluation, nested=True))
+    other = replace(one, evaluation=replace(one.evaluation, **changes))
+    left_alone = "linf" if name == "unscaled radii" else None  # the same in both
+    concerned = {
+        row.evaluation_id
+        for row in wanted_rows(one.evaluation, info())
+        if row.attack_norm != left_alone and (name != "nested" or row.attack != schema.CERTIFIED)
+    }
+    assert concerned
+    assert not concerned & row_ids(other)
+
+
+def test_more_radii_and_attacks_leave_the_rows_that_there_are() -> None:
+    few = evaluated(attacks=["pgd-linf"], attack_grid_radii=[0.0, 0.5], certify=False)
+    many = evaluated(attacks=["fgm-l1", "pgd-linf"], attack_grid_radii=[0.0, 0.3, 0.5, 9.0])
+    assert row_ids(few) < row_ids(many)
 
 
 def test_bound_on_samples_counts_where_a_split_has_more() -> None:
     bounded = evaluated(max_samples=100)
-    assert ids(PLAIN, num_test=100) == ids(bounded, num_test=100)
-    assert not ids(PLAIN, num_test=101) & ids(bounded, num_test=101)
-    assert not ids(PLAIN, num_validation=101) & ids(bounded, num_validation=101)
+    assert row_ids(PLAIN, num_test=100) == row_ids(bounded, num_test=100)
+    assert not row_ids(PLAIN, num_test=101) & row_ids(bounded, num_test=101)
+    assert not row_ids(PLAIN, num_validation=101) & row_ids(bounded, num_validation=101)
 
 
 def test_scaling_of_radii_counts_where_there_are_several_features() -> None:
     unscaled = evaluated(scale_radii=False)
-    assert ids(PLAIN, num_features=1) == ids(unscaled, num_features=1)
-    assert not ids(PLAIN, num_features=2) & ids(unscaled, num_features=2)
+    assert row_ids(PLAIN, num_features=1) == row_ids(unscaled, num_features=1)
+    assert row_ids(PLAIN, num_features=2) != row_ids(unscaled, num_features=2)
 
 
 def test_radius_of_minus_zero_is_zero() -> None:
@@ -264,12 +329,9 @@ def test_checked_trials_are_about_the_share_that_is_asked_and_grow_with_it() -> 
     assert len(checked(1.0)) == len(every)
 
 
-def test_share_of_checks_leaves_the_ids_of_the_other_trials() -> None:
-    before = {trial.trial_id for trial in expand(many(0.0), infos(many(0.0)))}
-    after = expand(many(0.1), infos(many(0.1)))
-    assert {t.trial_id for t in after if not monitor.is_checked(t)} < before
-    assert not {t.trial_id for t in after if monitor.is_checked(t)} & before
-    assert len({t.trial_id for t in after}) == len(before)
+def test_share_of_checks_leaves_every_id() -> None:
+    before, after = (expand(many(share), infos(many(share))) for share in (0.0, 0.1))
+    assert [trial.trial_id for trial in before] == [trial.trial_id for trial in after]
 
 
 def test_checked_trials_are_packed_with_the_others() -> None:
@@ -277,94 +339,51 @@ def test_checked_trials_are_packed_with_the_others() -> None:
     assert len({packing.pack_key(t) for t in every}) == 2 * 500  # defenses x seeds
 
 
-def test_checks_asked_for_later_are_made(tmp_path: Any) -> None:
-    plain = config(tmp_path, training=Training(steps=3))
-    for job in jobs(plain):
-        run_pack(job)
-    assert jobs(plain) == []
-    asked = config(tmp_path, training=Training(steps=3, bound_checks=1.0))
-    missing = jobs(asked)
-    assert sum(len(job.pack) for job in missing) == 4
-    for job in missing:
-        run_pack(job)
-    assert jobs(asked) == []
-    curves = [pq.read_table(p) for p in sorted((tmp_path / "small" / "curves").glob("*.parquet"))]
-    found = [row for table in curves for row in table.to_pylist()]
-    checks = {row["trial_id"] for row in found if row["quantity"] == "bound_holds"}
-    assert checks == {trial.trial_id for job in missing for trial in job.pack.trials}
-    assert {row["step"] for row in found if row["quantity"] == "bound_holds"} == {3}
+# The columns that ids are computed from.
+def recorded(small: SweepConfig, **fates: Any) -> list[dict[str, Any]]:
+    """The records of the first trial of a sweep, as they are read back."""
+    trial = expand(small, infos(small))[0]
+    rows = wanted_rows(small.evaluation, info())
+    outcome = fates.get("outcome") or measure(pack_of(trial), info(), rows, small.training)
+    table = build_records(
+        pack_of(trial), info(), rows, small.training, Origin("made-up", "none"), outcome
+    )
+    found: list[dict[str, Any]] = table.to_pylist()
+    return found
 
 
-def test_checks_that_are_no_longer_asked_for_are_not_made_again(tmp_path: Any) -> None:
-    asked = config(tmp_path, training=Training(steps=3, bound_checks=1.0))
-    for job in jobs(asked):
-        run_pack(job)
-    plain = config(tmp_path, training=Training(steps=3))
-    made = plan.make_plan([plain])
-    assert jobs(plain) == []
-    assert set(made.finished) == {trial.trial_id for trial in made.trials}
-    assert set(made.finished) == set(store.finished(tmp_path))
-
-
-def test_options_of_the_curves_are_options() -> None:
-    watched = trained(bound_checks=1.0, curve_every=7, trace_every=7)
-    (options,) = {trial.options for trial in expand(watched, infos(watched))}
-    assert set(json.loads(options)) == set(schema.CURVE_OPTIONS)
-
-
-def test_options_that_tell_accuracies_apart_leave_the_curves_out() -> None:
-    watched = trained(bound_checks=1.0, curve_every=7, trace_every=7, loss="hinge")
-    (options,) = {trial.options for trial in expand(watched, infos(watched))}
-    (hinge,) = {trial.options for trial in expand(trained(loss="hinge"), infos(PLAIN))}
-    assert schema.compared_options(options) == hinge == '{"loss":"hinge"}'
-    assert schema.compared_options("{}") == "{}"
-    assert schema.compared_options(None) is None
-
-
-# The column `options`.
-def test_records_carry_the_options_that_the_id_hashes() -> None:
-    small = evaluated(max_samples=7, attacks=["fgsm-linf"])
+@pytest.mark.parametrize("fates", [{}, {"outcome": failed_pack(1, "lost")}], ids=["", "failed"])
+def test_ids_can_be_computed_again_from_any_record(fates: dict[str, Any]) -> None:
+    small = evaluated(max_samples=7, attacks=["fgsm-linf", "pgd-l1-best"], nested=True)
     small = replace(small, training=replace(small.training, bound_checks=1.0))
     trial = expand(small, infos(small))[0]
-    table = build_records(
-        pack_of(trial),
-        info(),
-        small.evaluation,
-        Origin("made-up", "none"),
-        measure(pack_of(trial), info(), small.evaluation, small.training),
+    rows = recorded(small, **fates)
+    for row in rows:
+        assert identity.trial_id(row) == row["trial_id"] == trial.trial_id
+        assert identity.evaluation_id(row) == row["evaluation_id"]
+        assert json.loads(row["evaluation_options"])["max_samples"] == 7
+    assert len({row["evaluation_id"] for row in rows}) == len(rows)
+    assert {row["curve_options"] for row in rows} == {
+        '{"bound_checks":true,"curve_every":500,"trace_every":0}'
+    }
+
+
+@pytest.mark.parametrize("name", identity.TRIAL_FIELDS)
+def test_every_field_of_a_trial_changes_its_id(name: str) -> None:
+    row = recorded(PLAIN)[0]
+    other = row[name] + (1 if isinstance(row[name], (int, float)) else "x")
+    assert identity.trial_id({**row, name: other}) != row["trial_id"]
+
+
+def test_radius_of_the_grid_is_in_no_trials_id() -> None:
+    row = recorded(PLAIN)[0]
+    assert identity.trial_id({**row, "grid_radius": 7.0}) == row["trial_id"]
+
+
+def test_columns_of_ids_come_after_those_that_other_tools_rely_on() -> None:
+    names = list(schema.RECORD_COLUMNS)
+    assert names.index("git_commit") < min(
+        names.index(n) for n in ("training_options", "evaluation_id", "evaluation_options")
     )
-    (text,) = set(table["options"].to_pylist())
-    assert json.loads(text) == {"max_samples": 7, "attacks": ["fgsm-linf"], "bound_checks": True}
-    fields = {name: getattr(trial, name) for name in trial.__dataclass_fields__}
-    assert content_hash({**fields, "options": text}) == trial.trial_id
-
-
-def test_failed_records_carry_the_options_too() -> None:
-    small = config()
-    trial = expand(small, infos(small))[0]
-    table = build_records(
-        pack_of(trial),
-        info(),
-        small.evaluation,
-        Origin("made-up", "none"),
-        failed_pack(1, "lost"),
-    )
-    assert set(table["options"].to_pylist()) == {trial.options}
-
-
-def test_options_are_the_last_column_and_may_be_absent() -> None:
-    assert list(schema.RECORD_COLUMNS)[-1] == "options"
-    assert schema.RECORD_COLUMNS["options"] == ("string", True)
-    assert schema.SCHEMA_VERSION == 1
-
-
-def test_records_from_before_the_column_are_still_finished(tmp_path: Any) -> None:
-    small = config(tmp_path)
-    for job in jobs(small):
-        run_pack(job)
-    folder = store.Folder(tmp_path, "small")
-    for path in folder.record_files():
-        store.write_table(path, pq.read_table(path).drop_columns(["options"]))
-    assert store.consolidate(folder) == 0
-    assert jobs(small) == []
-    assert len(store.finished(tmp_path)) == len(trials())
+    assert schema.SCHEMA_VERSION == 2
+    assert {"numerics_version", "weights_hash", "source_fingerprint"} <= set(names)

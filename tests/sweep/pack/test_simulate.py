@@ -8,6 +8,7 @@ import numpy as np
 
 from sweep.config.schema import Training
 from sweep.grid.packing import Pack
+from sweep.grid.rows import wanted_rows
 from sweep.grid.trial import Trial
 from sweep.pack.monitor import CHECKED_GRID_RADII, CHECKED_NORMS
 from sweep.pack.outcome import Outcome
@@ -15,11 +16,12 @@ from sweep.pack.simulate import measure
 from tests.sweep.helpers import config, info, trials
 
 EVALUATION = replace(config().evaluation, max_samples=None)
+ROWS = wanted_rows(EVALUATION, info())
 TRAINING = Training(steps=1000, curve_every=400, trace_every=500)
 
 
 def made(*chosen: Trial) -> tuple[Outcome, ...]:
-    return measure(Pack(chosen), info(), EVALUATION, TRAINING).trials
+    return measure(Pack(chosen), info(), ROWS, TRAINING).trials
 
 
 def long(**changes: object) -> list[Trial]:
@@ -31,19 +33,36 @@ def test_trial_is_the_same_in_any_pack() -> None:
         (alone,) = made(trial)
         assert alone.observations == together.observations
         assert alone.curve == together.curve
-        for key, values in alone.assessment.accuracy.items():
-            assert np.array_equal(values, together.assessment.accuracy[key])
+        assert alone.assessment.accuracy == together.assessment.accuracy
 
 
 def test_accuracies_are_counts_of_the_samples_and_fall_with_the_radius() -> None:
-    few = replace(EVALUATION, max_samples=10)
+    few = wanted_rows(replace(EVALUATION, max_samples=10), info())
     for outcome in measure(Pack(tuple(long()[:2])), info(), few, TRAINING).trials:
         assert outcome.assessment.num_samples == {"validation": 10, "test": 10}
-        for values in outcome.assessment.accuracy.values():
-            assert np.allclose(values * 10, np.round(values * 10))
-            assert ((values >= 0) & (values <= 1)).all()
-    whole = np.stack([v for own in made(*long()) for v in own.assessment.accuracy.values()])
-    assert whole[:, 0].mean() > whole[:, -1].mean()
+        values = np.array([outcome.assessment.accuracy[row.evaluation_id] for row in few])
+        assert np.allclose(values * 10, np.round(values * 10))
+        assert ((values >= 0) & (values <= 1)).all()
+    mean = {
+        radius: np.mean(
+            [
+                own.assessment.accuracy[row.evaluation_id]
+                for own in made(*long())
+                for row in ROWS
+                if row.attack_grid_radius == radius
+            ]
+        )
+        for radius in EVALUATION.attack_grid_radii
+    }
+    assert mean[0.0] > mean[max(mean)]
+
+
+def test_row_is_the_same_whatever_else_is_asked_for() -> None:
+    (whole,) = made(long()[0])
+    for some in (ROWS[::3], ROWS[:1]):
+        (part,) = measure(Pack((long()[0],)), info(), some, TRAINING).trials
+        ids = [row.evaluation_id for row in some]
+        assert part.assessment.accuracy == {one: whole.assessment.accuracy[one] for one in ids}
 
 
 def test_curve_rises_and_ends_with_the_training() -> None:
@@ -53,7 +72,7 @@ def test_curve_rises_and_ends_with_the_training() -> None:
 
 
 def test_observations_are_those_asked_for() -> None:
-    plain, checked = long()[0], long(options='{"bound_checks":true}')[0]
+    plain, checked = long()[0], long(bound_checked=True)[0]
     traced = made(plain)[0].observations
     assert {seen.quantity for seen in traced} <= {"objective", "adversarial_loss"}
     assert [seen.step for seen in traced if seen.quantity == "objective"] == [500, 1000]
@@ -63,7 +82,12 @@ def test_observations_are_those_asked_for() -> None:
 
 
 def test_diverged_trial_measures_nothing() -> None:
-    lost = next(t for t in long(learning_rate=1.0) if int(t.trial_id, 16) % 2)
+    lost = next(
+        t
+        for seed in range(64)
+        for t in long(learning_rate=1.0, seed=seed)
+        if int(t.trial_id, 16) % 2
+    )
     (outcome,) = made(lost)
     assert outcome.status == "diverged"
     assert all(value is None for _, value in outcome.curve)

@@ -24,6 +24,7 @@ from sweep.pack import checkpoints, run
 from sweep.pack import train as training
 from sweep.pack.run import Job, run_pack
 from sweep.pack.train import out_of_memory
+from sweep.results import fingerprint
 from tests.robust.tape import TapeRecorder
 from tests.sweep.helpers import config, dataset, jobs, one_job
 
@@ -133,6 +134,15 @@ def test_checkpoint_of_other_training_options_is_ignored(tmp_path: Path) -> None
     other = replace(before.settings.training, bound_checks=1.0)
     after = replace(before, settings=replace(before.settings, training=other))
     assert run_pack(after).resumed_step == 0
+
+
+def test_checkpoint_of_other_code_is_ignored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = job(tmp_path, "nominal")
+    interrupted(begun)
+    monkeypatch.setattr(fingerprint, "of_training", lambda defense, network: "0" * 12)
+    assert run_pack(begun).resumed_step == 0
 
 
 def test_begun_packs_stay_as_they_are_when_the_rest_is_cut_anew(tmp_path: Path) -> None:
@@ -254,10 +264,11 @@ def test_pack_that_does_not_fit_is_halved(
     problem: str, where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small = config(tmp_path)
-    pack, settings = one_job(small).pack, one_job(small).settings
-    whole = training.train_and_evaluate(pack, dataset(small), settings)
+    job = one_job(small)
+    pack, settings, rows = job.pack, job.settings, job.rows
+    whole = training.train_and_evaluate(pack, dataset(small), settings, rows)
     monkeypatch.setattr(training, where, failing(where, PROBLEMS[problem], 1))
-    halves = training.measure_within_memory(pack, dataset(small), settings)
+    halves = training.measure_within_memory(pack, dataset(small), settings, rows)
     # What only evaluation has no room for is not trained again.
     together = 1 if where == "train" else 2
     for half, own in zip(halves.trials, whole.trials, strict=True):

@@ -45,6 +45,22 @@ def test_pack_is_recorded_in_the_schema(job: Job) -> None:
     assert first["num_samples"] == 10
 
 
+@pytest.mark.parametrize("defense", ["nominal", "arub-l1", "rub"])
+def test_residual_networks_are_trained_attacked_and_certified(
+    tmp_path: Path, defense: str
+) -> None:
+    small = config(tmp_path)
+    grid = replace(small.grid, network=["resmlp-1x8"], defense=[defense], learning_rate=[1e-2])
+    job = one_job(replace(small, grid=grid), defense)
+    assert run_pack(job).complete == 1
+    kept = {key[1:]: value for key, value in accuracies(job).items() if key[1] == "test"}
+    for radius in (0.0, 0.1, 0.5):
+        proven = kept["test", "certified-l1", radius]
+        attacked = kept["test", "fgm-l1", radius]
+        assert proven is not None and attacked is not None
+        assert proven <= attacked
+
+
 def test_attack_radii_are_true_radii_of_each_norm(job: Job) -> None:
     run_pack(job)
     rows = pq.read_table(run.folder(job).records(job.pack.pack_id)).to_pylist()

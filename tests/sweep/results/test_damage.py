@@ -41,13 +41,13 @@ def flipped(whole: bytes, place: int, bit: int = 0) -> bytes:
 def unnoticed(path: Path, places: range | list[int]) -> list[int]:
     """The bytes of which a flipped bit changes what a reader of the file believes."""
     whole, before = path.read_bytes(), store.read_table(path)
-    statuses = store.statuses(path)
+    recorded = store.recorded(path)
     changed = []
     for place in places:
         path.write_bytes(flipped(whole, place, place % 8))
-        store._read_statuses.cache_clear()
+        store._read_recorded.cache_clear()
         try:
-            same = store.read_table(path).equals(before) and store.statuses(path) == statuses
+            same = store.read_table(path).equals(before) and store.recorded(path) == recorded
         except DamagedError as error:
             assert str(path) in str(error)
             continue

@@ -13,6 +13,7 @@ from analysis.commands import commands
 from sweep import files
 from sweep.errors import SchemaError
 from sweep.grid.packing import Pack
+from sweep.grid.rows import wanted_rows
 from sweep.grid.trial import Trial
 from sweep.pack import records, simulate
 from sweep.pack.outcome import failed_pack
@@ -21,15 +22,15 @@ from sweep.results import schema, store
 from sweep.results.schema import NUMERICS_VERSION
 from tests.sweep.helpers import config, info, trials
 
-EVALUATION = config().evaluation
+ROWS = wanted_rows(config().evaluation, info())
 
 
 def table(chosen: list[Trial], *, failed: bool = False) -> pa.Table:
     """Records of these trials as one pack: made up if complete, null if failed."""
     pack, origin = Pack(tuple(chosen)), Origin("small", "test", simulated=True)
-    made_up = simulate.measure(pack, info(), EVALUATION, config().training)
+    made_up = simulate.measure(pack, info(), ROWS, config().training)
     outcome = failed_pack(len(pack), "Error: made up") if failed else made_up
-    return records.build_records(pack, info(), EVALUATION, origin, outcome)
+    return records.build_records(pack, info(), ROWS, config().training, origin, outcome)
 
 
 def write(folder: store.Folder, name: str, content: pa.Table, written_at: int = 1) -> Path:
@@ -98,6 +99,34 @@ def test_file_whose_trials_are_all_superseded_is_deleted(folder: store.Folder) -
     newer = write(folder, "retried", table([one]), written_at=2)
     store.consolidate(folder)
     assert folder.record_files() == [newer]
+
+
+def test_rows_of_a_trial_in_two_files_are_each_kept_once(folder: store.Folder) -> None:
+    one, other = trials()[:2]
+    whole = table([one, other])
+    first, second = ROWS[0].evaluation_id, ROWS[1].evaluation_id
+    ids = whole["evaluation_id"].to_pylist()
+    older = write(folder, "a", whole.filter(pa.array([i != first for i in ids])))
+    newer = write(folder, "a.more", whole.filter(pa.array([i in (first, second) for i in ids])), 2)
+    assert store.consolidate(folder) == 2  # trials of which the older file lost a row
+    kept = {p: set(store.read_table(p)["evaluation_id"].to_pylist()) for p in (older, newer)}
+    assert kept[newer] == {first, second}
+    assert kept[older] == {row.evaluation_id for row in ROWS} - kept[newer]
+    known = store.known(folder.root)
+    assert set(known) == {one.trial_id, other.trial_id}
+    assert all(found.rows == set(ids) for found, _ in known.values())
+    assert store.consolidate(folder) == 0
+
+
+def test_failed_evaluation_leaves_a_finished_network_as_it_is(folder: store.Folder) -> None:
+    one = trials()[0]
+    finished = write(folder, "a", table([one]).slice(1))
+    failed = write(folder, "a.more", table([one], failed=True).slice(0, 1), 2)
+    found, path = store.known(folder.root)[one.trial_id]
+    assert (found.status == "failed", path) == (False, finished)
+    assert ROWS[0].evaluation_id not in found.rows
+    assert store.consolidate(folder) == 1
+    assert not failed.exists() and finished.exists()
 
 
 def test_older_schema_is_refused_with_what_to_do(folder: store.Folder) -> None:

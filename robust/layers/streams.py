@@ -8,17 +8,30 @@ and the gap s - m:
     excess = |W|(s + m)/2,  centre = W(s - m)/2 + b,  u' = centre + excess,  v' = excess - centre.
 At the first layer u = z and v = -z: the excess is 0.
 
-This is the form that any 0 <= t <= 1 and any kind of layer takes. Three others exist for speed and
-are tested against it: with the gradient written out (`mlp.sum_and_difference`), in place at all
-vertices (`mlp_search.Search`), and of the changes that one pixel makes (`cnn_search`).
+This is the form that any 0 <= t <= 1 and any kind of layer takes: `robust.layers` carries it
+through any graph (`robust.bounds.rub.walk`). Three others exist for speed and are tested against
+it: with the gradient written out (`rub.mlp.sum_and_difference`), in place at all vertices
+(`rub.mlp_search.Search`), and of the changes that one pixel makes (`rub.cnn_search`).
 
 Legend: P networks in the pack, V vertices, H hidden units, K classes.
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
+
+
+class Streams(NamedTuple):
+    """Both functions of a layer's values: centre = (u - v)/2 and excess = (u + v)/2.
+
+    An excess of None is 0: the values are affine in the perturbation, and u = z, v = -z.
+    """
+
+    centre: Tensor
+    excess: Tensor | None
 
 
 def sides(centre: Tensor, excess: Tensor | None) -> tuple[Tensor, Tensor]:
