@@ -10,7 +10,7 @@ both splits, D input features.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -34,7 +34,7 @@ from robust.evaluation.soundness import (
 from robust.networks.linearization import Network
 from sweep.config.schema import Evaluation
 from sweep.datasets import Dataset
-from sweep.grid.options import attack_norm, evaluated_attacks
+from sweep.grid.options import attack_norm
 from sweep.grid.rows import Row, engine_of
 from sweep.grid.trial import Trial
 from sweep.hashing import content_hash
@@ -43,6 +43,7 @@ from sweep.results import schema
 
 NO_GRADIENT_SHARE: Final = 0.1
 VERTEX: Final = "vertex-l1"
+FAST_GRADIENT: Final[Mapping[str, str]] = {"l1": "fgm-l1", "l2": "fgm-l2", "linf": "fgsm-linf"}
 
 Radii = tuple[float, ...]
 
@@ -185,7 +186,7 @@ def _evidence(
 ) -> _Evidence:
     """Certify first, so that every point of an attack is compared with what is certified."""
     evidence = _Evidence()
-    ladders = with_companions(_radii_of(rows), evaluation)
+    ladders = with_companions(_radii_of(rows))
     gaps, clean = clean_differences(net, x, y)
     checks: dict[str, list[CertificateCheck]] = {}
     for attack in sorted(ladders, key=lambda name: name not in CERTIFICATES):
@@ -227,24 +228,31 @@ def _radii_of(rows: Sequence[Row]) -> dict[str, set[float]]:
     return radii
 
 
-def with_companions(radii: Mapping[str, set[float]], evaluation: Evaluation) -> dict[str, Radii]:
-    """Add the attacks that rows are judged beside, where these are asked for too.
+def with_companions(radii: Mapping[str, set[float]]) -> dict[str, Radii]:
+    """Add the attacks that rows are judged beside, at the same radii.
 
-    PGD is judged beside the one-step attack of its norm, and the vertex attack beside the gradient
-    attacks of the L1 ball, at the same radii. A companion is made again where its own rows are
-    recorded already, so that the flags of a row are the same in one evaluation and in several.
+    They are made whether or not their own rows are asked for or recorded, so that the flags of a
+    row are the same whatever is measured with it, before it or after it.
     """
     found = {name: set(own) for name, own in radii.items()}
-    one_step, many_steps = _by_steps(name for name in evaluated_attacks(evaluation))
     for name, own in radii.items():
-        beside: Sequence[str] = ()
-        if name in many_steps:
-            beside = [other for other in one_step if attack_norm(other) == attack_norm(name)]
-        elif name == VERTEX:
-            beside = [other for other in (*one_step, *many_steps) if attack_norm(other) == "l1"]
-        for other in beside:
+        for other in companions(name):
             found.setdefault(other, set()).update(own)
     return {name: tuple(sorted(own)) for name, own in found.items()}
+
+
+def companions(attack: str) -> tuple[str, ...]:
+    """The attacks that an attack or certificate is judged beside.
+
+    PGD is judged beside the one-step attack of its norm, and the vertex attack beside the gradient
+    attacks of the L1 ball.
+    """
+    if attack == VERTEX:
+        return FAST_GRADIENT["l1"], "pgd-l1"
+    method = None if attack in CERTIFICATES else attacks.get(attack)
+    if isinstance(method, GradientAttack) and method.num_steps > 1:
+        return (FAST_GRADIENT[method.norm],)
+    return ()
 
 
 def _check(
@@ -341,24 +349,11 @@ def row_flags(found: Found, refuted: Found, attack: str, radius: float) -> dict[
         return {"certificate-refuted": refuted[attack].at(radius).any(dim=1)}
     if attack in CERTIFICATES:
         return {}
-    kept, norm = found[attack].at(radius), attack_norm(attack)
-    beside = [n for n in found if n != attack and n not in CERTIFICATES and attack_norm(n) == norm]
-    one_step, many_steps = _by_steps(n for n in beside if radius in found[n].radii)
-    flags: dict[str, Tensor] = {}
-    if attack in _by_steps([attack])[1] and one_step:
-        weaker = [diagnostics.more_survive(kept, found[n].at(radius)) for n in one_step]
-        flags["weaker-than-fgm"] = torch.stack(weaker).any(dim=0)
-    if attack == VERTEX and (one_step or many_steps):
-        together = torch.stack([found[n].at(radius) for n in (*one_step, *many_steps)]).all(dim=0)
-        flags["gradient-masking"] = diagnostics.more_survive(together, kept)
-    return flags
-
-
-def _by_steps(names: Iterable[str]) -> tuple[list[str], list[str]]:
-    """The gradient attacks of one step and those of many."""
-    steps = {
-        name: method.num_steps
-        for name in names
-        if name not in CERTIFICATES and isinstance(method := attacks.get(name), GradientAttack)
-    }
-    return [n for n, s in steps.items() if s == 1], [n for n, s in steps.items() if s > 1]
+    made = [found[name] for name in companions(attack) if name in found]
+    beside = [own.at(radius) for own in made if radius in own.radii]
+    if not beside:
+        return {}
+    kept, together = found[attack].at(radius), torch.stack(beside).all(dim=0)
+    if attack == VERTEX:
+        return {"gradient-masking": diagnostics.more_survive(together, kept)}
+    return {"weaker-than-fgm": diagnostics.more_survive(kept, together)}

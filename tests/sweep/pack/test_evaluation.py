@@ -54,7 +54,9 @@ def test_both_splits_are_attacked_in_one_call_per_attack(
 
     monkeypatch.setattr(assess, "survivors", counted)
     run_pack(one_job(quick(tmp_path)))
-    assert sorted(calls) == [("certified-l1", 40), ("fgm-l1", 40), ("vertex-l1", 40)]
+    beside = ("pgd-l1", 40)  # is not asked for: the vertex attack is judged beside it
+    asked = [("certified-l1", 40), ("fgm-l1", 40), ("vertex-l1", 40)]
+    assert sorted(calls) == sorted([*asked, beside])
     assert calls[0] == ("certified-l1", 40)  # so that every attack's points are compared with it
 
 
@@ -257,6 +259,18 @@ def kept(*counts: int) -> Survivors:
     """The first `count` of 100 samples survive, at radii 1, 2 ... of one network."""
     survive = torch.stack([torch.arange(100) < count for count in counts]).unsqueeze(0)
     return Survivors(tuple(float(i + 1) for i in range(len(counts))), survive)
+
+
+def test_attacks_that_rows_are_judged_beside_are_made_with_them() -> None:
+    asked = {"vertex-l1": {1.0, 2.0}, "pgd-l2": {3.0}, "certified-l1": {4.0}}
+    assert assess.with_companions(asked) == {
+        "vertex-l1": (1.0, 2.0),
+        "fgm-l1": (1.0, 2.0),
+        "pgd-l1": (1.0, 2.0),
+        "pgd-l2": (3.0,),
+        "fgm-l2": (3.0,),
+        "certified-l1": (4.0,),
+    }
 
 
 @pytest.mark.parametrize(
