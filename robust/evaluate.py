@@ -4,6 +4,9 @@ Every network of the pack at every radius, in fixed order and in chunks. Example
 misclassifies without attack count as errors and are not attacked. Unless `nested` is set, what
 survives at one radius does not depend on the other radii.
 
+What is certified here is certified of the networks as they run, in their own precision
+(`robust.evaluation.subject`): no attack in that precision finds anything against it.
+
 Legend: P networks in the pack, N examples, R radii, D input features.
 """
 
@@ -31,6 +34,7 @@ from robust.evaluation.attack_batches import CHUNK_ROWS, GROUP, OnPoints, Run, a
 from robust.evaluation.clean import correct as correct
 from robust.evaluation.clean import correct_of
 from robust.evaluation.proofs import prover
+from robust.evaluation.subject import AS_RUN
 from robust.loaders import Loader, gathered, moved
 from robust.networks.linearization import Network
 from robust.norms import Norm
@@ -184,7 +188,7 @@ def _certified(
     ladder = radii.to(x.device, torch.float64)
     for p in range(net.num_networks):
         some = clean[p].nonzero().squeeze(1)
-        own = prover(net.subset([p]), certificate.method, certificate.norm)
+        own = prover(net.subset([p]), certificate.method, certificate.norm, precision=AS_RUN)
         low = own.largest(x[some], y[some], ladder)
         levels = torch.arange(len(radii), device=x.device).unsqueeze(1)
         kept[p][:, some.cpu()] = (levels <= low).cpu()

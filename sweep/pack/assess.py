@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -72,7 +72,8 @@ class _Evidence:
     """What survives, and what contradicts a certificate.
 
     Attributes:
-        refuted: by certificate, which samples the networks lose in their own precision, [H, R, N].
+        refuted: by certificate, which samples the networks lose in their own precision, [H, R, N]:
+            none, if the certificates hold.
         found: as for `Found`.
         contradictions: what disproves a certificate or an attack.
     """
@@ -291,10 +292,10 @@ def _judge_certificates(
     y: Tensor,
     checks: Mapping[str, Sequence[CertificateCheck]],
 ) -> None:
-    """Withdraw certificates of samples that are lost as they are; note what was disproven.
+    """Note what was found against certificates: it withdraws none.
 
-    A certificate is proven in exact arithmetic. What an attack finds against it by rounding raises
-    a flag and leaves it: whether the attack is made with it or later must not matter.
+    A certificate holds for the networks as they run, at the inputs and at every point of an
+    attack. What is found against one nevertheless, in their own precision, raises an alarm.
     """
     for name, own in checks.items():
         claim = evidence.found[name]
@@ -303,7 +304,6 @@ def _judge_certificates(
         evidence.contradictions += [one for check in (*own, at_inputs) for one in check.found]
         refuted = torch.stack([check.refuted.cpu() for check in (*own, at_inputs)]).any(dim=0)
         evidence.refuted[name] = Survivors(claim.radii, refuted)
-        evidence.found[name] = replace(claim, kept=claim.kept & ~at_inputs.refuted.cpu())
 
 
 def _flags(
