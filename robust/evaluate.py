@@ -34,6 +34,7 @@ from robust.evaluation.attack_batches import CHUNK_ROWS, GROUP, OnPoints, Run, a
 from robust.evaluation.clean import correct as correct
 from robust.evaluation.clean import correct_of
 from robust.evaluation.proofs import prover
+from robust.evaluation.settled import skips
 from robust.evaluation.subject import AS_RUN
 from robust.loaders import Loader, gathered, moved
 from robust.networks.linearization import Network
@@ -111,6 +112,7 @@ def survivors(
     restarts: int | None = None,
     record: bool = False,
     on_points: OnPoints | None = None,
+    safe: Tensor | None = None,
 ) -> Tensor:
     """Return which examples keep their class under an attack, or are certified to.
 
@@ -131,6 +133,9 @@ def survivors(
         restarts: of attacks that keep the best of several starts; None is their default.
         record: record a gradient attack's step once and replay it, where the device can.
         on_points: sees every adversarial input that is found.
+        safe: what no attack in these balls can break (`robust.evaluation.settled`), [P, R, N]: it
+            is not attacked, and counted as kept where it is classified correctly. Attacks that
+            make no use of it run in full.
 
     Returns:
         [P, R, N], boolean, on the CPU.
@@ -155,9 +160,13 @@ def survivors(
     kept = clean.unsqueeze(1).repeat(1, len(radii), 1)
     positive = [r for r, radius in enumerate(radii.tolist()) if radius > 0]
     together = [[r] for r in positive] if nested else [positive]
+    known = torch.zeros_like(kept)
+    if safe is not None and skips(method):
+        known = kept & safe.to(kept.device)
     active = clean
     for levels in together:
-        kept[:, levels] = attacked(run, radii, levels, active)
+        open_ = active.unsqueeze(1) & ~known[:, levels]
+        kept[:, levels] = known[:, levels] | attacked(run, radii, levels, open_)
         if nested:
             active = kept[:, levels[-1]]
     return kept.cpu()

@@ -77,9 +77,20 @@ class ForwardRounding:
         return torch.cat(parts, dim=1)
 
     def _of_differences(self, x: Tensor, y: Tensor, ball: Ball) -> Tensor:
+        boxes = boxes_of(self.net, x, ball)
+        return self.of_differences(y, boxes, self.errors(x, boxes))
+
+    def errors(self, x: Tensor, boxes: list[Box]) -> list[Tensor]:
+        """Return what each value but the logits may be off by, [P, B, *shape].
+
+        It is also room for the rounding of the boxes themselves, in float64.
+
+        Args:
+            x: [B, D] or [P, B, D], float64.
+            boxes: of the same values over the ball.
+        """
         net, graph, own = self.net, self.net.graph, owned(self.net)
         points = x.expand(net.num_networks, *x.shape[-2:])
-        boxes = boxes_of(net, x, ball)
         errors, plain = [torch.zeros_like(points)], {0: points}
         for number, node in enumerate(graph.nodes[:-1]):
             layer, box = node.layer, boxes[number + 1]
@@ -91,6 +102,11 @@ class ForwardRounding:
                     plain[number + 1] = layer.forward(None, unmoved)
             else:
                 errors.append(self._selected(layer, own[number], before))
+        return errors
+
+    def of_differences(self, y: Tensor, boxes: list[Box], errors: list[Tensor]) -> Tensor:
+        """Return the margin from boxes and errors of all values but the logits."""
+        net, graph, own = self.net, self.net.graph, owned(self.net)
         last, at = graph.nodes[-1].layer, graph.nodes[-1].inputs[0]
         assert isinstance(last, LinearLayer)
         local = self._local(last, own[-1], [_size(boxes[at], errors[at])])

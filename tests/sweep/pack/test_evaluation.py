@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from robust import evaluate
+from robust import attacks, evaluate
 from robust.evaluation.certifier import Certifier
 from robust.evaluation.subject import AS_RUN, SUBJECTS, Exact
 from robust.networks import MLP
@@ -204,6 +204,28 @@ def test_certificate_that_rounding_refutes_raises_the_alarm(
     found = assess_line(pack, ([3.9], [1]))
     assert ["certificate-refuted" in own.raised for own in found] == [True, False]
     assert [own.problem for own in found] == [None, None]
+
+
+@pytest.mark.parametrize("bug", [False, True])
+def test_records_are_the_same_with_the_skip_and_without(
+    monkeypatch: pytest.MonkeyPatch, bug: bool
+) -> None:
+    """Accuracies, flags and contradictions; a certificate that proves everything has some."""
+    if bug:
+        monkeypatch.setattr(
+            Certifier, "largest", lambda self, x, y, radii, tight=False: y * 0 + len(radii) - 1
+        )
+    generator = torch.Generator().manual_seed(3)
+    sizes = [torch.randn(3, *shape, generator=generator) for shape in ((1, 9), (9, 2), (9,), (2,))]
+    pack = MLP(sizes[:2], sizes[2:])
+    x = torch.linspace(-3, 3, 40)
+    split = x.tolist(), pack(x.unsqueeze(1))[0].argmax(dim=1).tolist()
+    names = [name for name in attacks.names() if "best" not in name]
+    radii = [0.0, 0.001, 0.01, 0.1, 0.5, 2.0]
+    options = {"attacks": names, "attack_grid_radii": radii, "certificates": ["certified-l2"]}
+    less, full = (assess_line(pack, split, skip=skip, **options) for skip in (True, False))
+    assert less == full
+    assert any(found.problem for found in full) == bug
 
 
 def test_certified_attacked_and_clean_are_in_order_in_the_records(tmp_path: Path) -> None:
