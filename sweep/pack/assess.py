@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -24,6 +24,8 @@ from robust.attacks.gradient import GradientAttack
 from robust.evaluate import CERTIFICATES, survivors
 from robust.evaluation import diagnostics
 from robust.evaluation.attack_batches import AttackedPoints, OnPoints
+from robust.evaluation.clean import correct_of
+from robust.evaluation.settled import pays, settled, skips
 from robust.evaluation.soundness import (
     CertificateCheck,
     Contradiction,
@@ -35,7 +37,7 @@ from robust.networks.linearization import Network
 from sweep.config.schema import Evaluation
 from sweep.datasets import Dataset
 from sweep.grid.options import attack_norm
-from sweep.grid.rows import Row, engine_of
+from sweep.grid.rows import PACKED, Row, engine_of
 from sweep.grid.trial import Trial
 from sweep.hashing import content_hash
 from sweep.pack.outcome import Assessment
@@ -73,7 +75,8 @@ class _Evidence:
     """What survives, and what contradicts a certificate.
 
     Attributes:
-        refuted: by certificate, which samples the networks lose in their own precision, [H, R, N].
+        refuted: by certificate, which samples the networks lose in their own precision, [H, R, N]:
+            none, if the certificates hold.
         found: as for `Found`.
         contradictions: what disproves a certificate or an attack.
     """
@@ -189,6 +192,7 @@ def _evidence(
     ladders = with_companions(_radii_of(rows))
     gaps, clean = clean_differences(net, x, y)
     checks: dict[str, list[CertificateCheck]] = {}
+    safe = _Safe(net, x, y, ladders, evaluation.engine) if evaluation.skip else None
     for attack in sorted(ladders, key=lambda name: name not in CERTIFICATES):
         radii = torch.tensor(ladders[attack], dtype=torch.float64)
         watching: list[CertificateCheck] = []
@@ -210,6 +214,7 @@ def _evidence(
             record=evaluation.cuda_graph,
             on_points=_all_of(watching),
             chunk=chunk,
+            safe=safe.at(attack, ladders[attack]) if safe else None,
         )
         evidence.found[attack] = Survivors(ladders[attack], kept)
         evidence.contradictions += above_clean(clean, gaps, kept, radii, attack)
@@ -217,6 +222,40 @@ def _evidence(
             checks[attack] = []
     _judge_certificates(evidence, net, x, y, checks)
     return evidence
+
+
+class _Safe:
+    """What no attack breaks, by norm: bounded once for all attacks of a norm, at all their radii.
+
+    The certificates that are recorded stay out of it, so that attacks go on checking them.
+    """
+
+    def __init__(
+        self, net: Network, x: Tensor, y: Tensor, ladders: Mapping[str, Radii], engine: str
+    ) -> None:
+        self.net, self.x, self.y = net, x, y
+        self.radii: dict[str, set[float]] = {}
+        self.found: dict[str, Survivors] = {}
+        attacked = [name for name in ladders if name not in CERTIFICATES]
+        packed = [name for name in attacked if engine_of(name, engine) == PACKED]
+        dear = {attack_norm(name) for name in packed if pays(attacks.get(name))}
+        for name in packed:
+            if skips(attacks.get(name)) and attack_norm(name) in dear:
+                self.radii.setdefault(attack_norm(name), set()).update(ladders[name])
+
+    def at(self, attack: str, radii: Radii) -> Tensor | None:
+        """Those at the radii of an attack, [H, R, N]; None where nothing is known."""
+        order = attack_norm(attack)
+        if attack in CERTIFICATES or not set(radii) <= self.radii.get(order, set()):
+            return None
+        if order not in self.found:
+            every = tuple(sorted(self.radii[order]))
+            ladder = torch.tensor(every, dtype=torch.float64)
+            right = correct_of(self.net, self.x, self.y)
+            kept = settled(self.net, self.x, self.y, ladder, attacks.get(attack).norm, right)
+            self.found[order] = Survivors(every, kept)
+        known = self.found[order]
+        return torch.stack([known.at(radius) for radius in radii], dim=1)
 
 
 def _radii_of(rows: Sequence[Row]) -> dict[str, set[float]]:
@@ -299,10 +338,10 @@ def _judge_certificates(
     y: Tensor,
     checks: Mapping[str, Sequence[CertificateCheck]],
 ) -> None:
-    """Withdraw certificates of samples that are lost as they are; note what was disproven.
+    """Note what was found against certificates: it withdraws none.
 
-    A certificate is proven in exact arithmetic. What an attack finds against it by rounding raises
-    a flag and leaves it: whether the attack is made with it or later must not matter.
+    A certificate holds for the networks as they run, at the inputs and at every point of an
+    attack. What is found against one nevertheless, in their own precision, raises an alarm.
     """
     for name, own in checks.items():
         claim = evidence.found[name]
@@ -311,7 +350,6 @@ def _judge_certificates(
         evidence.contradictions += [one for check in (*own, at_inputs) for one in check.found]
         refuted = torch.stack([check.refuted.cpu() for check in (*own, at_inputs)]).any(dim=0)
         evidence.refuted[name] = Survivors(claim.radii, refuted)
-        evidence.found[name] = replace(claim, kept=claim.kept & ~at_inputs.refuted.cpu())
 
 
 def _flags(
