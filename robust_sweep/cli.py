@@ -69,6 +69,18 @@ def _networks(argv: Sequence[str]) -> int:
     return main(argv, selected)
 
 
+def _best(argv: Sequence[str]) -> int:
+    from robust_sweep.best import main
+
+    return main(argv)
+
+
+def _new(argv: Sequence[str]) -> int:
+    from robust_sweep.new import main
+
+    return main(argv)
+
+
 def _publish(argv: Sequence[str]) -> int:
     from robust_sweep.publish import main
 
@@ -86,10 +98,12 @@ COMMANDS: Mapping[str, Command] = {
     "plan": Command("print what `run` would train and what it would cost", _plan),
     "tables": Command("build tables, figures and the report from records", _tables),
     "strong": Command("run AutoAttack on the networks that selection picks", _strong),
+    "best": Command("print the network that validation data select for a radius", _best),
     "networks": Command("list the kept networks; export, attack or certify one", _networks),
     "publish": Command("give MLflow the selected networks as models, and the report", _publish),
     "ui": Command("serve MLflow's pages on the results, to this machine only", _ui),
     "data": Command("check a table of your own; verify or audit data sets", _data),
+    "new": Command("write a defense, attack, table or experiment from a template", _new),
 }
 
 
@@ -102,6 +116,7 @@ def help_text() -> str:
         f"{listed}\n\n"
         "  robust-sweep run +experiment=quickstart\n"
         "  robust-sweep tables experiment=quickstart\n"
+        "  robust-sweep best dataset=wine norm=linf radius=0.1\n"
         "  robust-sweep ui\n\n"
         "`robust-sweep run --help` lists every key of a sweep."
     )
