@@ -16,21 +16,18 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sweep import arguments
 from sweep.errors import UserError, unknown
 
 if TYPE_CHECKING:
-    import polars as pl
-
-    from analysis.records import Records
+    from analysis.best import Best
 
 NORMS = ("l1", "l2", "linf")
 MEASURES = ("attacked", "certified")
-_DEFAULTS = {
+DEFAULTS = {
     **{"dataset": "", "norm": "linf", "radius": "", "measure": "attacked", "defense": ""},
     **{"experiment": "", "results": "results", "allow_simulated": "false"},
 }
@@ -39,27 +36,6 @@ _SETTINGS = (
     *("network", "grid_radius", "learning_rate", "batch_size", "scaling"),
     *("steps", "seed", "split_seed"),
 )
-_RADIUS_DIGITS = 6  # as records are read
-
-
-@dataclass(frozen=True)
-class Best:
-    """The choice.
-
-    Attributes:
-        trial: the columns of the chosen trial.
-        validation: its accuracy on validation data, by the measure that chose.
-        candidates: the trials chosen among.
-        tied: those with the same accuracy; the first of all tables' order is taken.
-        test: its rows on test data, `attack, attack_grid_radius, attack_radius, accuracy,
-            num_samples`: clean first, then attacks and certificates at the radius.
-    """
-
-    trial: Mapping[str, Any]
-    validation: float
-    candidates: int
-    tied: int
-    test: pl.DataFrame
 
 
 def main(argv: Sequence[str]) -> int:
@@ -72,7 +48,7 @@ def main(argv: Sequence[str]) -> int:
         print(__doc__)
         return 0
     try:
-        _, options, words = arguments.parse(["best", *argv], ["best"], _DEFAULTS, _USAGE)
+        _, options, words = arguments.parse(["best", *argv], ["best"], DEFAULTS, _USAGE)
         if words:
             raise ValueError(f"unknown argument {words[0]!r}; usage: {_USAGE}")
         radius = _checked(options)
@@ -102,89 +78,10 @@ def _checked(options: Mapping[str, str]) -> float:
         raise ValueError(f"radius={options['radius']}: must be a number, as in 0.1") from None
 
 
-def choose(
-    records: Records, dataset: str, norm: str, radius: float, measure: str, defense: str = ""
-) -> Best:
-    """Return the trial with the highest accuracy on validation data, by a measure.
-
-    Of a trial's several attacks in the norm at the radius the lowest accuracy counts, of its
-    several certificates the highest.
-
-    Raises:
-        ValueError: no such data set, defense or radius; nothing was measured or finished there.
-    """
-    import polars as pl
-
-    trials = records.trials.filter(pl.col("dataset") == _known("dataset", dataset, records.trials))
-    if defense:
-        trials = trials.filter(pl.col("defense") == _known("defense", defense, trials))
-    if trials.filter(pl.col("status") == "complete").is_empty():
-        raise ValueError(f"dataset={dataset}: no network {defense or 'of any defense'} finished")
-    measured = _measured(records, norm, measure, trials)
-    radii = sorted(measured["attack_grid_radius"].unique())
-    near = [r for r in radii if r == _rounded(radius)]
-    if not near:
-        known = ", ".join(f"{r:g}" for r in radii) or "none"
-        raise ValueError(f"radius={radius:g}: not measured in {norm} ({measure}); known: {known}")
-    cells = measured.filter(pl.col("attack_grid_radius") == near[0])
-    worst = pl.col("accuracy").min() if measure == "attacked" else pl.col("accuracy").max()
-    complete = trials.filter(pl.col("status") == "complete").select("trial")
-    scores = (
-        records.validation.join(cells.select("cell").unique(), on="cell")
-        .join(complete, on="trial", how="semi")
-        .drop_nulls("accuracy")
-        .group_by("trial")
-        .agg(worst, pl.len().alias("rows"))
-    )
-    scores = scores.filter(pl.col("rows") == pl.col("rows").max())  # under all of the attacks
-    highest = scores["accuracy"].max()
-    ties = scores.filter(pl.col("accuracy") == highest)
-    first = ties["trial"].min()
-    (trial,) = trials.filter(pl.col("trial") == first).to_dicts()
-    test = _test_rows(records, trial["trial"], norm, near[0])
-    return Best(trial, float(str(highest)), scores.height, ties.height, test)
-
-
-def _known(column: str, value: str, trials: pl.DataFrame) -> str:
-    names = sorted(trials[column].unique())
-    if value not in names:
-        raise ValueError(f"{column}={value}: {unknown(column.replace('_', ' '), value, names)}")
-    return value
-
-
-def _rounded(radius: float) -> float:
-    return float(f"{radius:.{_RADIUS_DIGITS}g}")
-
-
-def _measured(records: Records, norm: str, measure: str, trials: pl.DataFrame) -> pl.DataFrame:
-    """The cells of a norm and measure in which some of the trials have a row."""
-    import polars as pl
-
-    from analysis.certificates import IS_CERTIFICATE
-
-    wanted = IS_CERTIFICATE if measure == "certified" else ~IS_CERTIFICATE
-    cells = records.cells.filter((pl.col("attack_norm") == norm) & wanted)
-    own = records.validation.join(trials.select("trial"), on="trial", how="semi")
-    return cells.join(own.select("cell").unique(), on="cell", how="semi")
-
-
-def _test_rows(records: Records, trial: int, norm: str, radius: float) -> pl.DataFrame:
-    """The trial's rows on test data: clean, then those of the norm at the radius."""
-    import polars as pl
-
-    rows = records.test.filter(pl.col("trial") == trial).join(records.cells, on="cell")
-    rows = rows.drop_nulls("accuracy").sort("attack")
-    clean = rows.filter(pl.col("attack_grid_radius") == 0).head(1)
-    clean = clean.with_columns(attack=pl.lit("clean"))
-    at = (pl.col("attack_norm") == norm) & (pl.col("attack_grid_radius") == radius)
-    there = rows.filter(at & (pl.col("attack_grid_radius") > 0))
-    columns = ["attack", "attack_grid_radius", "attack_radius", "accuracy", "num_samples"]
-    return pl.concat([clean.select(columns), there.select(columns)])
-
-
 def _told(options: Mapping[str, str], radius: float) -> Iterator[str]:
     """Yield the choice in lines, the last ones commands that work as they stand."""
     from analysis import load, locate
+    from analysis.best import choose
     from analysis.names import label, norm_label
 
     names = [options["experiment"]] if options["experiment"] else []
@@ -192,6 +89,10 @@ def _told(options: Mapping[str, str], radius: float) -> Iterator[str]:
     source = locate.locate(names, "", root)
     records = load.load(source, options["allow_simulated"] == "true")
     dataset, norm, measure = options["dataset"], options["norm"], options["measure"]
+    for column in ("dataset", "defense"):
+        there = sorted(records.trials[column].unique())
+        if options[column] and options[column] not in there:
+            raise ValueError(unknown(column, options[column], there))
     best = choose(records, dataset, norm, radius, measure, options["defense"])
     trial = best.trial
     yield f"{source.name}: {dataset}, {norm_label(norm)} at grid radius {radius:g}, {measure}"
@@ -202,7 +103,7 @@ def _told(options: Mapping[str, str], radius: float) -> Iterator[str]:
     shown = ", ".join(f"{key} {_short(trial[key])}" for key in _SETTINGS if key in trial)
     yield f"settings    {shown}"
     yield f"validation  {best.validation:.1%} {measure}"
-    yield from _accuracies(best.test)
+    yield from _accuracies(best)
     yield ""
     yield from _commands(trial["trial_id"], source.name, root, options["results"])
 
@@ -217,10 +118,11 @@ def _short(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _accuracies(test: pl.DataFrame) -> Iterator[str]:
+def _accuracies(best: Best) -> Iterator[str]:
     """Yield a line for each accuracy on test data, with its interval."""
     from analysis.statistics import binomial_interval
 
+    test = best.test
     low, high = binomial_interval(test["accuracy"].to_numpy(), test["num_samples"].to_numpy())
     for row, least, most in zip(test.iter_rows(named=True), low, high, strict=True):
         at = f" at {row['attack_radius']:.4g}" if row["attack_grid_radius"] else ""
@@ -234,7 +136,7 @@ def _commands(trial: str, experiment: str, root: Path, results: str) -> Iterator
     """Yield how to use the network, with the folder where it is not the usual one."""
     from sweep.results import weights
 
-    folder = "" if results == _DEFAULTS["results"] else f" results={shlex.quote(results)}"
+    folder = "" if results == DEFAULTS["results"] else f" results={shlex.quote(results)}"
     where = f"experiment={shlex.quote(experiment)}{folder}"
     if trial not in weights.find(root):
         yield "its weights are not kept: the command below trains it again first"

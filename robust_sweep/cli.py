@@ -81,6 +81,12 @@ def _new(argv: Sequence[str]) -> int:
     return main(argv)
 
 
+def _completion(argv: Sequence[str]) -> int:
+    from robust_sweep.completion import main
+
+    return main(argv)
+
+
 def _publish(argv: Sequence[str]) -> int:
     from robust_sweep.publish import main
 
@@ -104,12 +110,13 @@ COMMANDS: Mapping[str, Command] = {
     "ui": Command("serve MLflow's pages on the results, to this machine only", _ui),
     "data": Command("check a table of your own; verify or audit data sets", _data),
     "new": Command("write a defense, attack, table or experiment from a template", _new),
+    "completion": Command("print what completes these commands in bash", _completion),
 }
 
 
 def help_text() -> str:
     """Return what `robust-sweep --help` prints."""
-    listed = "\n".join(f"  {name:10}{command.summary}" for name, command in COMMANDS.items())
+    listed = "\n".join(f"  {name:12}{command.summary}" for name, command in COMMANDS.items())
     return (
         "usage: robust-sweep COMMAND [argument ...]\n"
         "       robust-sweep [--help | --version]\n\n"

@@ -8,10 +8,11 @@ import pandas as pd
 import polars as pl
 import pytest
 
+from analysis.best import choose
 from analysis.load import from_frame, load
 from analysis.locate import locate
 from analysis.records import Records
-from robust_sweep import best, cli
+from robust_sweep import cli
 from tests.analysis.simulated import simulate
 
 WINE = ("dataset=wine", "radius=0.1", "allow_simulated=true")
@@ -49,7 +50,7 @@ def test_choice_has_the_highest_validation_accuracy(
         & (proof if measure == "certified" else ~proof)
     ]
     each = at.groupby("trial_id")["accuracy"].agg("max" if measure == "certified" else "min")
-    chosen = best.choose(records, "wine", norm, 0.1, measure)
+    chosen = choose(records, "wine", norm, 0.1, measure)
     assert chosen.validation == pytest.approx(each.max())
     assert each[chosen.trial["trial_id"]] == pytest.approx(each.max())
     assert chosen.candidates == len(each)
@@ -57,31 +58,31 @@ def test_choice_has_the_highest_validation_accuracy(
 
 
 def test_choice_does_not_look_at_test_data(frame: pd.DataFrame, records: Records) -> None:
-    chosen = best.choose(records, "wine", "linf", 0.1, "attacked")
+    chosen = choose(records, "wine", "linf", 0.1, "attacked")
     spoilt = frame.copy()
     on_test = spoilt["split"] == "test"
     spoilt.loc[on_test, "accuracy"] = 1 - spoilt.loc[on_test, "accuracy"]
-    again = best.choose(from_frame(spoilt), "wine", "linf", 0.1, "attacked")
+    again = choose(from_frame(spoilt), "wine", "linf", 0.1, "attacked")
     assert again.trial["trial_id"] == chosen.trial["trial_id"]
     assert not again.test["accuracy"].equals(chosen.test["accuracy"])
 
 
 def test_diverged_trials_are_never_chosen(frame: pd.DataFrame, records: Records) -> None:
-    chosen = best.choose(records, "wine", "linf", 0.1, "attacked").trial["trial_id"]
+    chosen = choose(records, "wine", "linf", 0.1, "attacked").trial["trial_id"]
     lost = frame[frame["trial_id"] == chosen].head(1).copy()
     lost["status"], lost["diverged_step"], lost["accuracy"] = "diverged", 3, None
     others = frame[frame["trial_id"] != chosen]
-    again = best.choose(from_frame(pd.concat([others, lost])), "wine", "linf", 0.1, "attacked")
+    again = choose(from_frame(pd.concat([others, lost])), "wine", "linf", 0.1, "attacked")
     assert again.trial["trial_id"] != chosen
     assert again.candidates == others["trial_id"].nunique()
 
 
 def test_defense_restricts_the_choice(records: Records) -> None:
-    assert best.choose(records, "wine", "l2", 0.5, "attacked", "rub").trial["defense"] == "rub"
+    assert choose(records, "wine", "l2", 0.5, "attacked", "rub").trial["defense"] == "rub"
 
 
 def test_test_rows_are_those_of_the_chosen_trial(frame: pd.DataFrame, records: Records) -> None:
-    chosen = best.choose(records, "wine", "linf", 0.1, "attacked")
+    chosen = choose(records, "wine", "linf", 0.1, "attacked")
     own = frame[(frame["trial_id"] == chosen.trial["trial_id"]) & (frame["split"] == "test")]
     at = own[(own["attack_norm"] == "linf") & (own["attack_grid_radius"] == 0.1)]
     clean, *others = chosen.test.iter_rows(named=True)
@@ -145,4 +146,4 @@ def test_no_finished_network_is_said(frame: pd.DataFrame) -> None:
     lost["status"], lost["diverged_step"], lost["accuracy"] = "diverged", 3, None
     assert pl.from_pandas(lost)["accuracy"].null_count() == len(lost)
     with pytest.raises(ValueError, match="wine"):
-        best.choose(from_frame(lost), "wine", "linf", 0.1, "attacked")
+        choose(from_frame(lost), "wine", "linf", 0.1, "attacked")
