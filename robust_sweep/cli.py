@@ -94,9 +94,12 @@ def _publish(argv: Sequence[str]) -> int:
 
 
 def _ui(argv: Sequence[str]) -> int:
-    from robust_sweep.ui import main
+    from robust_sweep import ui
 
-    return main(argv)
+    if list(argv[:1]) in (["--help"], ["-h"], ["help"]):
+        print(ui.__doc__)
+        return 0
+    return ui.main(argv)
 
 
 COMMANDS: Mapping[str, Command] = {
