@@ -1,9 +1,9 @@
 # %% [markdown]
 # # Train, attack, certify
 #
-# Four networks on the handwritten digits that scikit-learn ships: nominal training, aRUB-L1, RUB and
-# vertex-CROWN-L1. Each is attacked in the L1 ball, and certified by RUB's bound and by the best of
-# all proofs. Cells begin with `# %%`: editors open this file as a notebook, and
+# Four networks on the handwritten digits that scikit-learn ships: nominal training, aRUB-L1, RUB
+# and vertex-CROWN-L1. Each is attacked in the L1 ball, and certified by RUB's bound and by the
+# best of all proofs. Cells begin with `# %%`: editors open this file as a notebook, and
 # `python examples/demo.py` runs it.
 
 # %% The data: 8 x 8 images, standardised by the training rows

@@ -96,7 +96,7 @@ def _told(options: Mapping[str, str], radius: float) -> Iterator[str]:
     best = choose(records, dataset, norm, radius, measure, options["defense"])
     trial = best.trial
     yield f"{source.name}: {dataset}, {norm_label(norm)} at grid radius {radius:g}, {measure}"
-    yield f"chosen on validation data among {best.candidates} networks{_tied(best)}"
+    yield f"chosen on validation data among {_number(best.candidates)}{_tied(best)}"
     yield ""
     yield f"trial       {trial['trial_id']}"
     yield f"defense     {label(trial['defense'])} ({trial['defense']})"
@@ -108,10 +108,14 @@ def _told(options: Mapping[str, str], radius: float) -> Iterator[str]:
     yield from _commands(trial["trial_id"], source.name, root, options["results"])
 
 
+def _number(count: int) -> str:
+    return f"{count:,} network{'s' if count > 1 else ''}"
+
+
 def _tied(best: Best) -> str:
-    others = best.tied - 1
-    same = "as good, of which the first in the order of all tables is shown"
-    return f"; {others} others are {same}" if others else ""
+    if best.tied == 1:
+        return ""
+    return f"; {_number(best.tied)} are as good, and the first in the order of all tables is shown"
 
 
 def _short(value: object) -> str:

@@ -280,7 +280,7 @@ def _is_list(key: str) -> bool:
         section = f"{key}."
     siblings = [name for name in known if name.startswith(section)] or list(known)
     same_name = [name for name in known if name.rsplit(".", 1)[-1] == key.rsplit(".", 1)[-1]]
-    close = same_name or difflib.get_close_matches(key, known, n=1)
+    close = same_name or difflib.get_close_matches(key, [*_GROUPS, *known], n=1)
     hint = f" (did you mean {close[0]!r}?)" if close else ""
     raise ValueError(f"unknown key {key!r}{hint}; known: {', '.join(siblings)}")
 

@@ -69,7 +69,10 @@ def test_help_imports_nothing_heavy() -> None:
         (["ui", "database=no.db"], "no no.db in"),
         (["data"], "command"),
         (["data", "verify", "irsi", "source=bundled"], "irsi"),
-        (["tables", "colour=red"], "unknown argument 'colour=red'"),
+        (["tables", "colour=red"], "unknown argument 'colour=red'; allowed"),
+        (["tables", "experimnt=x"], "did you mean experiment=...?"),
+        (["best", "--datset", "wine"], "did you mean dataset=...?"),
+        (["publish", "result=x"], "did you mean results=...?"),
     ],
 )
 def test_mistake_is_one_line(

@@ -12,6 +12,7 @@ MISTAKES = {
     "unknown experiment": (["+experiment=quickstrt"], ["quickstrt", "did you mean 'quickstart'"]),
     "no experiment": ([], ["+experiment=quickstart", "uci_full"]),
     "unknown key": ([QUICKSTART, "grid.lerning_rate=1"], ["grid.lerning_rate", "grid.seed"]),
+    "unknown group": (["+experimnt=quickstart"], ["'experimnt'", "did you mean 'experiment'"]),
     "key without its section": ([QUICKSTART, "steps=1"], ["'steps'", "'training.steps'"]),
     "a section as a key": ([QUICKSTART, "grid=1"], ["'grid'", "grid.dataset"]),
     "unknown data set": ([QUICKSTART, "grid.dataset=[irs]"], ["grid.dataset", "irs", "wine"]),
