@@ -99,6 +99,7 @@ class Table:
         paper: whether it is one of the paper's twelve.
         script: what makes those records.
         first: whether the report shows it before the paper's.
+        optional: whether having nothing for it is not worth a word.
     """
 
     name: str
@@ -115,6 +116,7 @@ class Table:
     paper: bool = False
     script: str = RUN
     first: bool = False
+    optional: bool = False
 
 
 @dataclass(frozen=True)
@@ -127,6 +129,7 @@ class Figure:
         narrow: whether the report has it in a second form, for narrow screens.
         first: whether the report shows it before the paper's.
         agree: how near ours is to what the paper says of its figure.
+        optional: whether having nothing for it is not worth a word.
     """
 
     name: str
@@ -137,6 +140,7 @@ class Figure:
     pages: Callable[[pd.DataFrame], int] = lambda frame: 1
     narrow: bool = False
     first: bool = False
+    optional: bool = False
     agree: Callable[[pd.DataFrame], Agreement] | None = None
     experiment: str = "paper_full"
     datasets: tuple[str, ...] | None = None

@@ -47,8 +47,10 @@ class Built:
 
     @property
     def empty(self) -> list[str]:
-        """The names of what the records had nothing for."""
-        return [n for n in (*self.tables, *self.figures) if n not in self.written]
+        """The names of what the records had nothing for, and should."""
+        asked: list[Table | Figure] = [table for table, _ in self.tables.values()]
+        asked += [figure for figure, _ in self.figures.values()]
+        return [a.name for a in asked if not a.optional and a.name not in self.written]
 
 
 def build(

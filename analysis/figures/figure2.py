@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import matplotlib as mpl
 import pandas as pd
 from matplotlib.axes import Axes
@@ -17,7 +19,7 @@ from analysis.figures.plotting import (
     panel_grid,
     radius_axis,
 )
-from analysis.names import norm_symbol, ordered, style
+from analysis.names import math_label, ordered, style
 from analysis.paper import claims
 from analysis.ranks import attacked_accuracies, mean_ranks
 from analysis.records import Records
@@ -42,17 +44,24 @@ def build(records: Records) -> pd.DataFrame:
 def draw(frame: pd.DataFrame) -> Canvas:
     """Draw a row of panels per norm that was run."""
     run = set(frame["attack"])
-    shown = [row for row in PANELS if run & {attack for attack, _ in row}]
+    return draw_rows(frame, [row for row in PANELS if run & {attack for attack, _ in row}])
+
+
+def draw_rows(frame: pd.DataFrame, shown: Sequence[Sequence[tuple[str, str]]]) -> Canvas:
+    """Draw a panel per attack, at most two in a row, each with its norm."""
     most = max(2, frame["defense"].nunique())
     layout = Layout(height=1.65, gap_x=0.15, gap_y=0.76, legend=most, left=0.42, bottom=0.54)
     with mpl.rc_context(RC):
         figure, panels = panel_grid(len(shown), 2, layout, sharex="row", sharey=True, first=1)
         for i, row in enumerate(shown):
-            for j, (attack, norm) in enumerate(row):
-                letter = "abcdef"[2 * i + j]
-                _panel(panels[i, j], frame[frame["attack"] == attack], letter, attack, norm)
+            for j, axes in enumerate(panels[i]):
+                rows = frame[frame["attack"] == row[j][0]] if j < len(row) else frame.head(0)
+                if rows.empty:
+                    axes.set_visible(False)
+                else:
+                    _panel(axes, rows, "abcdefghijklmnop"[2 * i + j], *row[j])
                 if j == 0 or is_narrow():
-                    panels[i, j].set_ylabel("average rank")
+                    axes.set_ylabel("average rank")
         panels[0, 0].set_ylim(most + 0.3, 0.7)
         panels[0, 0].set_yticks(range(1, most + 1))
         fullest = max(panels.flat, key=lambda axes: len(axes.lines))
@@ -61,13 +70,10 @@ def draw(frame: pd.DataFrame) -> Canvas:
 
 
 def _panel(axes: Axes, frame: pd.DataFrame, letter: str, attack: str, norm: str) -> None:
-    kind = "PGD" if attack.startswith("pgd") else ("FGSM" if norm == "linf" else "FGM")
     counts = sorted(set(frame["datasets"]))
     number = f"{counts[0]}–{counts[-1]}" if len(counts) > 1 else "".join(map(str, counts))
-    axes.set_title(f"({letter}) {kind}-${norm_symbol(norm)}$, {number or 'no'} data sets")
+    axes.set_title(f"({letter}) {math_label(attack)}, {number} data sets")
     axes.set_xlabel(rf"grid radius $\rho$ (ball {_BALL[norm]})")
-    if frame.empty:
-        return
     positions = radius_axis(axes, list(frame["attack_grid_radius"]))
     few = counts[0] < FEWEST_FOR_BANDS
     names = ordered(set(frame["defense"]))

@@ -35,4 +35,5 @@ FIGURE = Figure(
     build=more,
     draw=draw,
     experiment="figure1",
+    optional=True,
 )

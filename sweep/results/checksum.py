@@ -1,4 +1,4 @@
-"""A checksum of a whole Parquet file, inside of it (standard library only).
+"""Checksums of whole Parquet files and manifests, inside of them (standard library only).
 
 Parquet's own checksums cover pages and neither their headers nor the footer, which hold values
 too (statistics, places of pages, names). Here a mark and the SHA-256 of all other bytes lie
@@ -7,14 +7,16 @@ between the last page and the footer, where no reader of Parquet looks:
     PAR1 | pages | mark, digest | footer | length of the footer | PAR1
 
 A tool that rewrites the file leaves both out, so a digest never outlives the bytes it is of.
+A manifest, which is JSON, has its digest under a key of its own.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
@@ -23,6 +25,31 @@ _SIZE = len(MARK) + hashlib.sha256().digest_size
 _MAGIC = b"PAR1"
 _BLOCK = 2**22  # bytes read at once: a file of all records must not be in memory
 _TAIL = struct.Struct("<I4s")  # the length of the footer, the magic
+_KEY, _KIND = "checksum", "sha256:"
+
+
+def sealed_json(content: Mapping[str, object]) -> str:
+    """Return a mapping as JSON, with the digest of all else in it; a digest of before goes."""
+    rest = {key: value for key, value in content.items() if key != _KEY}
+    return json.dumps({_KEY: _digest_of(rest), **rest}, indent=1) + "\n"
+
+
+def damage_of_json(content: Mapping[str, object]) -> str | None:
+    """Say in a few words what is wrong with a mapping that was read from JSON.
+
+    Returns:
+        None for what was sealed, and for what has no digest: it is older, or written by hand.
+    """
+    rest = {key: value for key, value in content.items() if key != _KEY}
+    # The key itself may be what is damaged, but hardly both it and its value.
+    digests = [value for value in content.values() if str(value).startswith(_KIND)]
+    if _KEY not in content and not digests:
+        return None
+    return None if content.get(_KEY) == _digest_of(rest) else "it does not say what was written"
+
+
+def _digest_of(content: Mapping[str, object]) -> str:
+    return _KIND + hashlib.sha256(json.dumps(content, indent=1).encode()).hexdigest()
 
 
 def add(path: Path) -> None:

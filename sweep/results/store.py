@@ -35,7 +35,7 @@ import pyarrow.parquet as pq
 
 from sweep import files, output
 from sweep.errors import DamagedError, SchemaError, StorageError
-from sweep.results import schema
+from sweep.results import checksum, schema
 from sweep.results.parquet import check, reading
 from sweep.results.parquet import read_table as read_table
 from sweep.results.parquet import write_table as write_table
@@ -457,16 +457,19 @@ def write_manifest(
         "labels": {**_mapping(before, "labels"), **labels},
         "commands": [*_other_commands(before, command), command],
     }
-    files.write_text(folder.manifest, json.dumps(manifest, indent=1) + "\n")
+    files.write_text(folder.manifest, checksum.sealed_json(manifest))
 
 
 def _read_manifest(path: Path) -> Mapping[str, object]:
     """The manifest that is there; a damaged one is set aside."""
     try:
         manifest = json.loads(path.read_bytes()) if path.is_file() else {}
-        if isinstance(manifest, dict):
+        if not isinstance(manifest, dict):
+            problem = "it is no mapping"
+        elif (damage := checksum.damage_of_json(manifest)) is None:
             return manifest
-        problem = "it is no mapping"
+        else:
+            problem = damage
     except ValueError as error:
         problem = str(error)
     output.warn(

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from sweep.errors import DamagedError, SchemaError
-from sweep.results import identity, schema, store, weights
+from sweep.results import checksum, identity, schema, store, weights
 from sweep.results.parquet import check as check_bytes
 from sweep.results.parquet import reading
 from sweep.results.store import Folder
@@ -235,8 +235,11 @@ def _manifest(folder: Folder, recorded: set[str], everywhere: set[str], seen: Se
         manifest = json.loads(path.read_bytes())
         asked = set(map(str, manifest["trial_ids"]))
         older = set(map(str, manifest.get("older_trial_ids", [])))
+        damage = checksum.damage_of_json(manifest)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        seen.add(path, f"is damaged ({type(error).__name__}: {error})")
+        damage = f"{type(error).__name__}: {error}"
+    if damage is not None:
+        seen.add(path, f"is damaged ({damage})")
         return
     missing, unasked = asked - everywhere, recorded - asked - older
     if missing:

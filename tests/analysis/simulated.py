@@ -19,6 +19,7 @@ SMALL = (
         *("+experiment=quickstart", "grid.seed=[0,1]", "grid.batch_size=[256]"),
         *("training.steps=5000", "training.curve_every=500", "training.bound_checks=1"),
         *("evaluation.max_samples=null", *_RADII, *_EVALUATED),
+        "evaluation.attacks=[pgd-l1,pgd-l2,pgd-linf,fgm-l1,fgm-l2,fgsm-linf,vertex-l1]",
     ),
     ("+experiment=vision_full", *_IMAGES, "training.trace_every=500", *_RADII, *_EVALUATED),
     ("+experiment=cnn_full", *_IMAGES, "grid.scaling=[standardized]", *_RADII),

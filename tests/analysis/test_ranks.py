@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from analysis.artifact import figures
+from analysis.figure_files import draw_figure
 from analysis.ranks import attacked_accuracies, mean_ranks, rank_interval, rank_tests
 from analysis.statistics import dense_ranks, mean_interval
 from analysis.summary import notes, ranking, text
@@ -179,3 +183,19 @@ def test_one_lucky_seed_of_many_earns_no_rank() -> None:
         assert table["defense"][0] == first
         assert set(table["repetitions"]) == {times}
         assert table.set_index("defense")["unfinished"]["rub"] == (10 if finished == 1 else 0)
+
+
+def test_attack_of_the_users_own_has_ranks_and_a_picture(tmp_path: Path) -> None:
+    rows = [
+        rows_of(f"{i}-{d}", 0.5, test, dataset=f"s{i}", defense=d, attack="mine-linf")
+        for i in range(3)
+        for d, test in (("rub", 0.6), ("own-defense", 0.7))
+    ]
+    figure = figures()["attacks"]
+    frame = figure.build(records_of(*rows))
+    assert frame.set_index("defense")["mean_rank"].to_dict() == {"rub": 2.0, "own-defense": 1.0}
+    (panel, unused) = figure.draw(frame).axes  # type: ignore[union-attr]
+    assert "mine" in panel.get_title()
+    assert not unused.get_visible()
+    draw_figure("attacks", frame, tmp_path)
+    assert (tmp_path / "attacks.png").is_file()

@@ -59,6 +59,7 @@ def trained(x: Tensor, y: Tensor, network: str, defense: str) -> MLP:
         steps=STEPS,
         seed=0,
     )
+    assert isinstance(net, MLP)
     return net.double()
 
 

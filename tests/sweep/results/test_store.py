@@ -170,6 +170,7 @@ def test_manifest_names_what_was_asked_for(folder: store.Folder) -> None:
             "numerics_version": NUMERICS_VERSION,
         }
     ]
+    assert manifest.pop("checksum").startswith("sha256:")
     assert manifest == {
         "experiment": "small",
         "config": {"a": 1},
@@ -242,7 +243,7 @@ def test_manifest_of_an_older_version_is_kept(folder: store.Folder) -> None:
     assert [c["overrides"] for c in manifest["commands"]] == [["one"], ["two"]]
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", "3", "\udcff"])
+@pytest.mark.parametrize("content", ["", "{", "[]", "3", "\udcff", '{"checksum": "sha256:0"}'])
 def test_damaged_manifest_is_set_aside(
     content: str, folder: store.Folder, capsys: pytest.CaptureFixture[str]
 ) -> None:

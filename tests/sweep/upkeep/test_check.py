@@ -11,6 +11,7 @@ import pytest
 from robust import networks
 from sweep.results import store, weights
 from sweep.results.__main__ import main
+from sweep.results.checksum import sealed_json
 from sweep.upkeep import check, migrate
 from tests.sweep.upkeep.test_migrate import BEFORE
 
@@ -113,7 +114,7 @@ def test_missing_trials_and_trials_never_asked_for_are_counted(root: Path) -> No
     manifest = root / "real" / "manifest.json"
     told = json.loads(manifest.read_text())
     told["trial_ids"] = ["0" * 16, "1" * 16, *told["trial_ids"][1:]]
-    manifest.write_text(json.dumps(told))
+    manifest.write_text(sealed_json(told))
     lines = check.check(root).findings
     assert len(lines) == 2
     assert all(line.startswith(f"{manifest}: ") for line in lines)
@@ -125,7 +126,7 @@ def test_trial_that_another_experiment_recorded_is_not_missing(root: Path) -> No
     there = json.loads((root / "made_up" / "manifest.json").read_text())["trial_ids"]
     manifest = root / "real" / "manifest.json"
     told = json.loads(manifest.read_text())
-    manifest.write_text(json.dumps(told | {"trial_ids": [*told["trial_ids"], there[0]]}))
+    manifest.write_text(sealed_json(told | {"trial_ids": [*told["trial_ids"], there[0]]}))
     assert check.check(root).findings == []
     assert check.check(root, "real").findings == []
 
@@ -135,6 +136,26 @@ def test_damaged_manifest_is_found(content: str, root: Path) -> None:
     (root / "real" / "manifest.json").write_text(content)
     (line,) = check.check(root).findings
     assert "manifest.json: is damaged" in line
+
+
+def test_any_flipped_byte_of_a_manifest_is_found(root: Path) -> None:
+    manifest = root / "made_up" / "manifest.json"
+    whole = manifest.read_bytes()
+    for place in range(0, len(whole) - 1, 7):
+        damaged = bytearray(whole)
+        damaged[place] ^= 1
+        manifest.write_bytes(damaged)
+        seen = check.Seen()
+        check._manifest(store.Folder(root, "made_up"), set(), set(), seen)
+        assert [line for line in seen.findings if "is damaged" in line], damaged[place - 9 :][:20]
+
+
+def test_manifest_without_a_checksum_is_an_older_one(root: Path) -> None:
+    manifest = root / "made_up" / "manifest.json"
+    told = json.loads(manifest.read_text())
+    del told["checksum"]
+    manifest.write_text(json.dumps(told))
+    assert check.check(root).findings == []
 
 
 def test_damaged_weights_are_found(root: Path) -> None:
