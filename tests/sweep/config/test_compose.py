@@ -13,6 +13,7 @@ MISTAKES = {
     "unknown experiment": (["+experiment=quickstrt"], ["quickstrt", "did you mean 'quickstart'"]),
     "no experiment": ([], ["+experiment=quickstart", "uci_full"]),
     "unknown key": ([QUICKSTART, "grid.lerning_rate=1"], ["grid.lerning_rate", "grid.seed"]),
+    "unknown group": (["+experimnt=quickstart"], ["'experimnt'", "did you mean 'experiment'"]),
     "key without its section": ([QUICKSTART, "steps=1"], ["'steps'", "'training.steps'"]),
     "a section as a key": ([QUICKSTART, "grid=1"], ["'grid'", "grid.dataset"]),
     "unknown data set": ([QUICKSTART, "grid.dataset=[irs]"], ["grid.dataset", "irs", "wine"]),
@@ -43,6 +44,11 @@ MISTAKES = {
     "no override": ([QUICKSTART, "grid"], ["'grid'", "key=value"]),
     "deletion": ([QUICKSTART, "~grid.seed"], ["~grid.seed", "cannot be deleted"]),
     "name of no folder": ([QUICKSTART, "name=../x"], ["name='../x'", "folder"]),
+    "Hydra's folder": ([QUICKSTART, "hydra.run.dir=x"], ["hydra.run.dir=x", "paths.results"]),
+    "Hydra's verbosity": ([QUICKSTART, "++hydra.verbose=true"], ["hydra.verbose", "logs"]),
+    "Hydra's launcher": ([QUICKSTART, "hydra/launcher=basic"], ["hydra/launcher", "ray=local"]),
+    "Hydra's sweeper": ([QUICKSTART, "hydra.sweeper.x=1"], ["hydra.sweeper", "the grid"]),
+    "Hydra's other keys": ([QUICKSTART, "hydra.foo=1"], ["hydra.foo=1", "nothing"]),
     "cluster with sizes": ([QUICKSTART, "ray=cluster", "ray.num_cpus=2"], ["ray.num_cpus"]),
 }
 
