@@ -21,13 +21,14 @@ from __future__ import annotations
 import json
 import re
 import secrets
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache, partial
 from pathlib import Path
 from types import MappingProxyType
+from typing import TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -45,6 +46,8 @@ from sweep.results.summary import Recorded as Recorded
 from sweep.results.summary import Summary
 
 MIGRATE = "python -m sweep.results migrate"
+_AT_A_TIME = 500  # files
+Held = TypeVar("Held")
 
 
 def results_id(root: Path) -> str:
@@ -239,9 +242,18 @@ def summaries_of(paths: Iterable[Path]) -> dict[Path, Summary]:
         SchemaError: a file has another schema version.
     """
     paths = list(paths)
-    with ThreadPoolExecutor(max_workers=4) as pool:
-        found = zip(paths, pool.map(_sound, paths), strict=True)
-        return {path: held for path, held in found if held is not None}
+    found = zip(paths, _in_threads(_sound, paths), strict=True)
+    return {path: held for path, held in found if held is not None}
+
+
+def _in_threads(read: Callable[[Path], Held], paths: Sequence[Path]) -> Iterator[Held]:
+    """Read files, several at a time.
+
+    Threads end after so many: of their memory they keep what is free while they live.
+    """
+    for start in range(0, len(paths), _AT_A_TIME):
+        with ThreadPoolExecutor(max_workers=4) as pool:
+            yield from pool.map(read, paths[start : start + _AT_A_TIME])
 
 
 def _sound(path: Path) -> Summary | None:
@@ -274,9 +286,8 @@ def set_damaged_aside(folder: Folder) -> int:
     for kind, consequence in _CONSEQUENCES.items():
         is_records = kind == "records"
         paths = _all_records(folder.root) if is_records else folder.tables(kind)
-        with ThreadPoolExecutor(max_workers=4) as pool:
-            problems = list(pool.map(partial(_problem, summary if is_records else check), paths))
-        for path, problem in zip(paths, problems, strict=True):
+        problems = _in_threads(partial(_problem, summary if is_records else check), paths)
+        for path, problem in list(zip(paths, problems, strict=True)):
             if problem is not None:
                 kept = files.set_aside(path)
                 output.warn(f"{problem}; it is kept as {kept.name}, and {consequence}")
@@ -389,6 +400,7 @@ def write_manifest(
     pixel_scales: Mapping[str, float],
     overrides: Sequence[str],
     labels: Mapping[str, str] = MappingProxyType({}),
+    kept_trial_ids: Iterable[str] = (),
 ) -> None:
     """Write down what this command asks for, beside what others asked for under this name.
 
@@ -399,11 +411,13 @@ def write_manifest(
         pixel_scales: image set -> mean deviation of a standardised image, in pixels from 0 to 1.
         overrides: the arguments of sweep/run.py, which complete what is missing when given again.
         labels: what defenses and attacks are called in print, by name.
+        kept_trial_ids: those whose networks this command keeps whatever selection picks.
     """
     before, asked = _read_manifest(folder.manifest), list(trial_ids)
     same = before.get("numerics_version") == NUMERICS_VERSION
     known, older = _texts(before, "trial_ids"), _texts(before, "older_trial_ids")
     ids = list(dict.fromkeys([*(known if same else ()), *asked]))
+    kept = _kept(before).union(kept_trial_ids)
     command = {
         "overrides": list(overrides),
         "git_commit": git_commit,
@@ -420,6 +434,7 @@ def write_manifest(
         "num_trials": len(ids),
         "trial_ids": ids,
         "older_trial_ids": list(dict.fromkeys([*older, *(() if same else known)])),
+        "only_selected_trial_ids": [trial for trial in ids if trial not in kept],
         "data_hashes": {**_mapping(before, "data_hashes"), **data_hashes},
         "pixel_scales": {**_mapping(before, "pixel_scales"), **pixel_scales},
         "overrides": list(overrides),
@@ -427,6 +442,29 @@ def write_manifest(
         "commands": [*_other_commands(before, command), command],
     }
     files.write_text(folder.manifest, json.dumps(manifest, indent=1) + "\n")
+
+
+def kept_trials(folder: Folder) -> frozenset[str]:
+    """The trials whose networks some command keeps whatever selection picks.
+
+    A manifest that cannot be read names none.
+    """
+    try:
+        manifest = json.loads(folder.manifest.read_bytes())
+    except (OSError, ValueError):
+        return frozenset()
+    return _kept(manifest) if isinstance(manifest, dict) else frozenset()
+
+
+def _kept(manifest: Mapping[str, object]) -> frozenset[str]:
+    """The trials that a manifest keeps; an older one tells what its last command kept."""
+    asked = _texts(manifest, "trial_ids")
+    if "only_selected_trial_ids" in manifest:
+        return frozenset(asked) - frozenset(_texts(manifest, "only_selected_trial_ids"))
+    config = _mapping(manifest, "config")
+    parts = config.get("parts", [config])
+    kept = [_mapping(part, "keep").get("networks") for part in parts if isinstance(part, dict)]
+    return frozenset(asked) if "all" in kept else frozenset()
 
 
 def _read_manifest(path: Path) -> Mapping[str, object]:

@@ -582,3 +582,12 @@ def test_sync_names_the_known_experiments(
 ) -> None:
     assert tracker.main(["sync", f"results={folder.root}", "experiment=smal"]) == 2
     assert "experiment=smal: no records" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("results", ["s3://bucket/results", "gs:bucket", "", "~/results"])
+def test_sync_refuses_what_is_no_folder(
+    results: str, uri: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert tracker.main(["sync", f"results={results}", f"uri={uri}"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: results={results}: ")
