@@ -462,7 +462,8 @@ def _kept(manifest: Mapping[str, object]) -> frozenset[str]:
     if "only_selected_trial_ids" in manifest:
         return frozenset(asked) - frozenset(_texts(manifest, "only_selected_trial_ids"))
     config = _mapping(manifest, "config")
-    parts = config.get("parts", [config])
+    found = config.get("parts")
+    parts = found if isinstance(found, list) else [config]
     kept = [_mapping(part, "keep").get("networks") for part in parts if isinstance(part, dict)]
     return frozenset(asked) if "all" in kept else frozenset()
 
