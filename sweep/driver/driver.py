@@ -167,6 +167,12 @@ def _write_manifest(plan: Plan, commit: str, overrides: Sequence[str]) -> None:
         pixel_scales=scales,
         overrides=redacted_values(_that_complete(overrides)),
         labels=_labels(plan),
+        kept_trial_ids=(
+            trial.trial_id
+            for part in plan.parts
+            if part.config.keep.networks == "all"
+            for trial in part.trials
+        ),
     )
 
 

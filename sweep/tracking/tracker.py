@@ -15,7 +15,7 @@ from urllib.error import HTTPError
 from urllib.parse import urlparse
 from urllib.request import urlopen
 
-from sweep import arguments, output
+from sweep import arguments, files, output
 from sweep.errors import TrackingError, UserError
 from sweep.results import store
 from sweep.results.lock import locked
@@ -200,6 +200,9 @@ def main(argv: Sequence[str]) -> int:
         if words:
             raise ValueError(f"unknown argument {words[0]!r}; usage: {_USAGE}")
         details.check(options["detail"])
+        reason = files.why_no_folder(options["results"])
+        if reason is not None:
+            raise ValueError(f"results={options['results']}: {reason}")
         root = Path(options["results"]).absolute()
         check_uri(options["uri"])
         for folder in store.folders(root, options["experiment"]):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable
@@ -170,6 +171,45 @@ def test_damaged_weights_are_found(root: Path) -> None:
     path.write_bytes(whole)
     (line,) = check.check(root).findings
     assert line.startswith(f"{path}: is damaged")
+
+
+def test_weights_that_records_are_not_of_are_found(root: Path) -> None:
+    trials = sorted(set(pl.read_parquet(first(root))["trial_id"]))
+    net = networks.build("mlp-1x8", 4, 3, len(trials), seed=0)
+    # The hash as its definition says it: the bytes of weights and biases, layer by layer.
+    hashes = {
+        trial: hashlib.sha256(
+            b"".join(parameter[index].detach().numpy().tobytes() for parameter in net.parameters())
+        ).hexdigest()[:16]
+        for index, trial in enumerate(trials)
+    }
+    path = weights.write(store.Folder(root, "real"), "0123456789abcdef", net, trials)
+    named = pl.col("trial_id").replace_strict(hashes)
+    rewritten(first(root), lambda t: t.with_columns(weights_hash=named))
+    assert check.check(root).findings == []
+    other = pl.when(pl.col("trial_id") == trials[-1]).then(pl.lit("0" * 16)).otherwise(named)
+    rewritten(first(root), lambda t: t.with_columns(weights_hash=other))
+    (line,) = check.check(root).findings
+    assert line.startswith(f"{path}: holds other weights")
+    for part in (trials[-1], hashes[trials[-1]], "0" * 16):
+        assert part in line
+    assert not any(trial in line for trial in trials[:-1])
+
+
+def test_weights_that_fit_no_network_are_a_finding(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trials = sorted(set(pl.read_parquet(first(root))["trial_id"]))
+    net = networks.build("mlp-1x8", 4, 3, len(trials), seed=0)
+    path = weights.write(store.Folder(root, "real"), "0123456789abcdef", net, trials)
+    rewritten(first(root), lambda t: t.with_columns(weights_hash=pl.lit("0" * 16)))
+
+    def refuse(file: Path) -> None:
+        raise ValueError(f"{file}: holds no networks of this project")
+
+    monkeypatch.setattr(networks, "load", refuse)
+    (line,) = check.check(root).findings
+    assert line == f"{path}: holds no networks of this project"
 
 
 def test_command_says_each_finding_in_a_line_and_ends_with_1(
