@@ -378,7 +378,8 @@ def _measured(values: pl.DataFrame, cells: pl.DataFrame) -> pl.DataFrame:
     Strong attacks are left out: they are made of chosen networks, on samples of their own.
     """
     known = cells.filter(~pl.col("attack").str.starts_with(PREFIX))
-    coded = known.with_columns(pl.col("attack").cast(pl.Enum(known["attack"].unique().sort())))
+    names = pl.Enum(known["attack"].unique().sort())
+    coded = known.select("cell", "attack_grid_radius", pl.col("attack").cast(names))
     grid = pl.col("attack_grid_radius")
     return (
         values.lazy()
