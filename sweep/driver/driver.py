@@ -21,7 +21,7 @@ from sweep.driver.outline import curves_that_are_not_made, outline
 from sweep.driver.overhead import SlotTime
 from sweep.driver.plan import Plan, Task, learn_memory, make_plan, make_tasks
 from sweep.driver.progress import Progress
-from sweep.driver.renewal import previewed_plan, renewed_plan
+from sweep.driver.renewal import ended, previewed_plan, renewed_plan
 from sweep.errors import StorageError, UserError
 from sweep.grid.options import evaluated_attacks
 from sweep.pack import checkpoints, train
@@ -86,11 +86,14 @@ def sweep(parts: Sequence[SweepConfig], overrides: Sequence[str] = ()) -> Ending
         if alone:
             weights.prune(folder, _complete(folder))
         commit = git_commit()
-        ending = _round(renewed_plan(parts, commit), commit, overrides)
+        plan = renewed_plan(parts, commit)
+        ending = _round(plan, commit, overrides)
         while ending.unfinished and not ending.failed:
             # What another part of the sweep trained is evaluated further.
             further = _round(make_plan(parts), commit, overrides)
             ending = replace(further, trained=ending.trained + further.trained)
+        if not ending.failed:
+            ended(plan)
         return ending
 
 

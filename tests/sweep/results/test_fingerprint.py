@@ -195,3 +195,21 @@ def test_change_of_a_plug_in_changes_its_fingerprint_and_no_other(project: Path)
     both = shown(project, "pgd-linf")
     assert both[0] != pgd[0]
     assert both[1] != pgd[1]
+
+
+def test_strong_attacks_have_the_fingerprint_of_their_frame(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def changed(old: str, new: str) -> str | None:
+        read = source.text_of
+        with monkeypatch.context() as patch:
+            patch.setattr(source, "text_of", lambda module: read(module).replace(old, new))
+            fingerprint._hash.cache_clear()
+            return fingerprint.of_strong.__wrapped__("mlp-1x8")
+
+    today = changed("a text that is not there", "")
+    assert today is not None
+    assert today == changed("# ", "# another comment: ")
+    assert today != changed("clamp_max(1.0)", "clamp_max(2.0)")  # of the points in the ball
+    assert today != fingerprint.of_strong("cnn")
+    fingerprint._hash.cache_clear()
