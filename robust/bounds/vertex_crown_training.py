@@ -25,6 +25,10 @@ from robust.bounds.vertex_crown import finish
 from robust.networks.linearization import Network
 from robust.networks.mlp import MLP
 
+# Whether the host counts the units that are not linear, by device. A GPU would have to wait for
+# it: there all units are bounded again.
+COUNTED = {"cpu": True, "cuda": False}
+
 
 def worst_case_differences(net: Network, x: Tensor, y: Tensor, ball: Ball) -> Tensor:
     """Return vertex-CROWN's bounds of max z_k - z_y over L1 balls, with gradient.
@@ -72,9 +76,9 @@ def _first(part: Part) -> Lines:
 
 def _with_gradient(part: Part, before: Sequence[Lines], known: Lines, layer: int) -> Lines:
     """Return a layer's lines again, with gradient in the bounds of units that are not linear."""
-    crosses = known.crosses
-    count = int(crosses.sum(dim=2).max())
-    z = part.hidden[layer]
+    crosses, z = known.crosses, part.hidden[layer]
+    counted = COUNTED.get(z.device.type, False)
+    count = int(crosses.sum(dim=2).max()) if counted else z.shape[2]
     if not count:
         return known
     units = crosses.to(torch.int8).argsort(dim=2, descending=True, stable=True)[..., :count]
