@@ -31,14 +31,26 @@ class Prover(Protocol):
     def certified(self, x: Tensor, y: Tensor, radius: Tensor) -> Tensor:
         """Return which examples provably keep their class, [P, B]; `radius` is [P, B]."""
 
-    def largest(self, x: Tensor, y: Tensor, radii: Tensor) -> Tensor:
-        """Return the index of each example's largest certified radius, -1 for none, [B].
+    def proven(self, x: Tensor, y: Tensor, radii: Tensor) -> Tensor:
+        """Return what is proven at each of several radii, as if it were the only one, [R, B].
 
         Args:
             x: [B, D].
             y: labels, [B].
             radii: float64, strictly increasing, [R].
         """
+
+
+def largest(prover: Prover, x: Tensor, y: Tensor, radii: Tensor) -> Tensor:
+    """Return the index of each example's largest certified radius, -1 for none, [B].
+
+    Args:
+        prover: of a pack of one network.
+        x, y, radii: as for `Prover.proven`.
+    """
+    levels = torch.arange(len(radii), device=x.device).unsqueeze(1)
+    found = levels.where(prover.proven(x, y, radii), levels.new_tensor(-1))
+    return torch.cat([found, torch.full_like(found[:1], -1)]).amax(dim=0)
 
 
 class RUBProver:
@@ -57,9 +69,14 @@ class RUBProver:
         """Return the index of each example's largest certified radius, -1 for none, [B]."""
         return self.certifier.largest(x, y, radii, tight=self.tight)
 
+    def proven(self, x: Tensor, y: Tensor, radii: Tensor) -> Tensor:
+        """Return what is proven at each radius, [R, B]; RUB's bounds grow with it."""
+        levels = torch.arange(len(radii), device=x.device).unsqueeze(1)
+        return levels <= self.largest(x, y, radii)
+
 
 # Methods that decide faster than by computing their bounds.
-_FASTER: dict[str, Callable[[Any], Prover]] = {
+_FASTER: dict[str, Callable[[Any], RUBProver]] = {
     "rub": RUBProver,
     "rub-tight": lambda net: RUBProver(net, tight=True),
 }
@@ -78,6 +95,11 @@ class StagedProver:
 
     A class is settled by the first method whose bound is below 0. Later methods see only examples
     of which a class is still open and that no quick attack breaks: there is nothing to prove.
+
+    At several radii only what cannot depend on the others is shared: RUB's certificates, which
+    hold at every smaller radius too, and what an attack finds, which lies in every larger ball.
+    CROWN's slopes change with the radius, so that it may prove one and not a smaller one. It
+    decides at each radius between the two on its own.
     """
 
     def __init__(
@@ -89,7 +111,7 @@ class StagedProver:
         self.costs = None if costs is None else costs.double()
         several = len(stages) > 1 and costs is None
         faster = [_FASTER[one.name] for one in stages if one.name in _FASTER]
-        self.quick = faster[0](net) if several and faster else None
+        self.quick: RUBProver | None = faster[0](net) if several and faster else None
 
     @torch.no_grad()
     def certified(self, x: Tensor, y: Tensor, radius: Tensor) -> Tensor:
@@ -130,16 +152,40 @@ class StagedProver:
         return broken
 
     @torch.no_grad()
-    def largest(self, x: Tensor, y: Tensor, radii: Tensor) -> Tensor:
-        """Return the index of each example's largest certified radius, -1 for none, [B]."""
+    def proven(self, x: Tensor, y: Tensor, radii: Tensor) -> Tensor:
+        """Return what is proven at each of several radii, as if it were the only one, [R, B]."""
         radii = round_up(radii, x.dtype).to(x.device)
-        low, high = torch.full_like(y, -1), torch.full_like(y, len(radii))
+        said = error_gap(self.net(x), y)[0] < 0
+        none, every = torch.full_like(y, -1), torch.full_like(y, len(radii))
+        low = none if self.quick is None else self.quick.largest(x, y, radii.double())
+        high = torch.where(said, every, low + 1)
+        if len(self.stages) > 1:
+            high = self._first_broken(x, y, radii, low, high)
+        levels = torch.arange(len(radii), device=x.device).unsqueeze(1)
+        holds = levels <= low
+        level, at = (~holds & (levels < high)).nonzero(as_tuple=True)
+        left = torch.ones(1, len(at), dtype=torch.bool, device=x.device)
+        holds[level, at] = self._by_stages(x[at], y[at], radii[level].unsqueeze(0), left)[0]
+        return holds
+
+    def _first_broken(
+        self, x: Tensor, y: Tensor, radii: Tensor, low: Tensor, high: Tensor
+    ) -> Tensor:
+        """Return the index of the smallest radius at which bisection finds an attack, [B].
+
+        Args:
+            x, y, radii: as for `proven`.
+            low: index of a radius that is proven, -1 for none, [B].
+            high: index from which on nothing is to be proven, [B].
+        """
+        low = low.clone()
         while (at := (high - low > 1).nonzero().squeeze(1)).numel():
             middle = (low + high)[at] // 2
-            holds = self.certified(x[at], y[at], radii[middle].unsqueeze(0))[0]
-            low[at] = torch.where(holds, middle, low[at])
-            high[at] = torch.where(holds, high[at], middle)
-        return low
+            left = torch.ones(1, len(at), dtype=torch.bool, device=x.device)
+            broken = self._broken(x[at], y[at], radii[middle].unsqueeze(0), left)[0]
+            high[at] = torch.where(broken, middle, high[at])
+            low[at] = torch.where(broken, low[at], middle)
+        return high
 
 
 def prover(net: Any, method: str, norm: Norm = "l1", costs: Tensor | None = None) -> Prover:
