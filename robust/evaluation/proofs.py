@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
@@ -53,6 +54,89 @@ def largest(prover: Prover, x: Tensor, y: Tensor, radii: Tensor) -> Tensor:
     return torch.cat([found, torch.full_like(found[:1], -1)]).amax(dim=0)
 
 
+# What shows that there is no proof to look for, by norm: few passes each.
+REFUTED_BY: dict[Norm, tuple[str, ...]] = {
+    "l1": ("fgm-l1", "vertex-l1"),
+    "l2": ("fgm-l2",),
+    "linf": ("fgsm-linf",),
+}
+
+
+@dataclass(frozen=True)
+class Refuter:
+    """Quick attacks on one pack: where one succeeds there is nothing to prove.
+
+    Attributes:
+        net: P networks.
+        norm: of the balls.
+        costs: of weighted L1 balls, for which there is no quick attack; or None.
+    """
+
+    net: Any
+    norm: Norm
+    costs: Tensor | None = None
+
+    def broken(self, x: Tensor, y: Tensor, radius: Tensor, left: Tensor) -> Tensor:
+        """Return which of the examples that are left, [P, B], some quick attack breaks."""
+        broken = torch.zeros_like(left)
+        for name in REFUTED_BY[self.norm] if self.costs is None else ():
+            some = (left & ~broken).any(dim=0).nonzero().squeeze(1)
+            if not len(some):
+                break
+            at = x[..., some, :], y[some], radius[:, some]
+            point = attacks.get(name).perturb(self.net, *at, UNBOUNDED, None)
+            broken[:, some] |= error_gap(self.net(point), y[some]) > 0
+        return broken
+
+    def first_broken(
+        self, x: Tensor, y: Tensor, radii: Tensor, low: Tensor, high: Tensor
+    ) -> Tensor:
+        """Return the index of the smallest radius at which bisection finds an attack, [B].
+
+        Args:
+            x: [B, D].
+            y: labels, [B].
+            radii: in the type of `x`, strictly increasing, [R].
+            low: index of a radius that is proven, -1 for none, [B].
+            high: index from which on nothing is to be proven, [B].
+        """
+        while (at := (high - low > 1).nonzero().squeeze(1)).numel():
+            middle = (low + high)[at] // 2
+            left = torch.ones(1, len(at), dtype=torch.bool, device=x.device)
+            broken = self.broken(x[at], y[at], radii[middle].unsqueeze(0), left)[0]
+            high = high.scatter(0, at, torch.where(broken, middle, high[at]))
+            low = low.scatter(0, at, torch.where(broken, low[at], middle))
+        return high
+
+
+# (examples [N], radii [1, N]) -> which of them are proven, [N]
+Decide = Callable[[Tensor, Tensor], Tensor]
+
+
+def each_alone(
+    refuter: Refuter, x: Tensor, y: Tensor, radii: Tensor, low: Tensor, decide: Decide
+) -> Tensor:
+    """Return what is proven at each radius, [R, B], asking only where the answer is open.
+
+    Args:
+        refuter: of a pack of one network.
+        x: [B, D].
+        y: labels, [B].
+        radii: in the type of `x`, strictly increasing, [R].
+        low: index up to which all radii are proven, by bounds that grow with the radius, [B].
+        decide: says which pairs of an example and a radius are proven.
+    """
+    said = error_gap(refuter.net(x), y)[0] < 0
+    high = torch.where(said, torch.full_like(low, len(radii)), low + 1)
+    high = refuter.first_broken(x, y, radii, low, high)
+    levels = torch.arange(len(radii), device=x.device).unsqueeze(1)
+    holds = levels <= low
+    level, at = (~holds & (levels < high)).nonzero(as_tuple=True)
+    if len(at):
+        holds[level, at] = decide(at, radii[level].unsqueeze(0))
+    return holds
+
+
 class RUBProver:
     """RUB's certificates, by its own search; with t optimised where asked."""
 
@@ -65,28 +149,23 @@ class RUBProver:
             return self.certifier.certified_tight(x, y, radius)
         return self.certifier.certified(x, y, radius)
 
-    def largest(self, x: Tensor, y: Tensor, radii: Tensor) -> Tensor:
-        """Return the index of each example's largest certified radius, -1 for none, [B]."""
-        return self.certifier.largest(x, y, radii, tight=self.tight)
-
     def proven(self, x: Tensor, y: Tensor, radii: Tensor) -> Tensor:
-        """Return what is proven at each radius, [R, B]; RUB's bounds grow with it."""
-        levels = torch.arange(len(radii), device=x.device).unsqueeze(1)
-        return levels <= self.largest(x, y, radii)
+        """Return what is proven at each radius, [R, B]; with the paper's t the bounds grow."""
+        low = self.certifier.largest(x, y, radii)
+        if not self.tight:
+            return torch.arange(len(radii), device=x.device).unsqueeze(1) <= low
+
+        def decide(at: Tensor, radius: Tensor) -> Tensor:
+            return self.certifier.certified_tight(x[at], y[at], radius)[0]
+
+        exact = round_up(radii, x.dtype).to(x.device)
+        return each_alone(Refuter(self.certifier.net, "l1"), x, y, exact, low, decide)
 
 
 # Methods that decide faster than by computing their bounds.
 _FASTER: dict[str, Callable[[Any], RUBProver]] = {
     "rub": RUBProver,
     "rub-tight": lambda net: RUBProver(net, tight=True),
-}
-
-
-# What shows that there is no proof to look for, by norm: few passes each.
-REFUTED_BY: dict[Norm, tuple[str, ...]] = {
-    "l1": ("fgm-l1", "vertex-l1"),
-    "l2": ("fgm-l2",),
-    "linf": ("fgsm-linf",),
 }
 
 
@@ -109,6 +188,7 @@ class StagedProver:
         wide = next(net.parameters()).dtype == torch.float64
         self.exact = net if wide else copy.deepcopy(net).double()
         self.costs = None if costs is None else costs.double()
+        self.refuter = Refuter(net, norm, costs)
         several = len(stages) > 1 and costs is None
         faster = [_FASTER[one.name] for one in stages if one.name in _FASTER]
         self.quick: RUBProver | None = faster[0](net) if several and faster else None
@@ -124,7 +204,7 @@ class StagedProver:
                 holds[:, some] = self.quick.certified(x[..., some, :], y[some], radius[:, some])
         left = said & ~holds
         if len(self.stages) > 1:
-            left &= ~self._broken(x, y, radius, left)
+            left &= ~self.refuter.broken(x, y, radius, left)
         return holds | self._by_stages(x, y, radius, left)
 
     def _by_stages(self, x: Tensor, y: Tensor, radius: Tensor, left: Tensor) -> Tensor:
@@ -139,53 +219,18 @@ class StagedProver:
             open_[:, some] &= ~found.below_zero
         return left & ~open_.any(dim=2)
 
-    def _broken(self, x: Tensor, y: Tensor, radius: Tensor, left: Tensor) -> Tensor:
-        """Return which of the examples that are left, [P, B], some quick attack breaks."""
-        broken = torch.zeros_like(left)
-        for name in REFUTED_BY[self.norm] if self.costs is None else ():
-            some = (left & ~broken).any(dim=0).nonzero().squeeze(1)
-            if not len(some):
-                break
-            at = x[..., some, :], y[some], radius[:, some]
-            point = attacks.get(name).perturb(self.net, *at, UNBOUNDED, None)
-            broken[:, some] |= error_gap(self.net(point), y[some]) > 0
-        return broken
-
     @torch.no_grad()
     def proven(self, x: Tensor, y: Tensor, radii: Tensor) -> Tensor:
         """Return what is proven at each of several radii, as if it were the only one, [R, B]."""
-        radii = round_up(radii, x.dtype).to(x.device)
-        said = error_gap(self.net(x), y)[0] < 0
-        none, every = torch.full_like(y, -1), torch.full_like(y, len(radii))
-        low = none if self.quick is None else self.quick.largest(x, y, radii.double())
-        high = torch.where(said, every, low + 1)
-        if len(self.stages) > 1:
-            high = self._first_broken(x, y, radii, low, high)
-        levels = torch.arange(len(radii), device=x.device).unsqueeze(1)
-        holds = levels <= low
-        level, at = (~holds & (levels < high)).nonzero(as_tuple=True)
-        left = torch.ones(1, len(at), dtype=torch.bool, device=x.device)
-        holds[level, at] = self._by_stages(x[at], y[at], radii[level].unsqueeze(0), left)[0]
-        return holds
+        exact, low = round_up(radii, x.dtype).to(x.device), torch.full_like(y, -1)
+        if self.quick is not None:
+            low = self.quick.certifier.largest(x, y, radii)
 
-    def _first_broken(
-        self, x: Tensor, y: Tensor, radii: Tensor, low: Tensor, high: Tensor
-    ) -> Tensor:
-        """Return the index of the smallest radius at which bisection finds an attack, [B].
-
-        Args:
-            x, y, radii: as for `proven`.
-            low: index of a radius that is proven, -1 for none, [B].
-            high: index from which on nothing is to be proven, [B].
-        """
-        low = low.clone()
-        while (at := (high - low > 1).nonzero().squeeze(1)).numel():
-            middle = (low + high)[at] // 2
+        def decide(at: Tensor, radius: Tensor) -> Tensor:
             left = torch.ones(1, len(at), dtype=torch.bool, device=x.device)
-            broken = self._broken(x[at], y[at], radii[middle].unsqueeze(0), left)[0]
-            high[at] = torch.where(broken, middle, high[at])
-            low[at] = torch.where(broken, low[at], middle)
-        return high
+            return self._by_stages(x[at], y[at], radius, left)[0]
+
+        return each_alone(self.refuter, x, y, exact, low, decide)
 
 
 def prover(net: Any, method: str, norm: Norm = "l1", costs: Tensor | None = None) -> Prover:

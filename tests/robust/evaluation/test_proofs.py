@@ -33,7 +33,7 @@ def case(dtype: torch.dtype) -> tuple[MLP, Tensor, Tensor]:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize(("method", "norm"), WAYS)
+@pytest.mark.parametrize(("method", "norm"), [*WAYS, ("rub-tight", "l1")])
 def test_proof_at_a_radius_does_not_depend_on_other_radii(
     method: str, norm: Norm, dtype: torch.dtype
 ) -> None:
