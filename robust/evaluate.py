@@ -36,7 +36,7 @@ from robust.evaluation.proofs import prover
 from robust.loaders import Loader, gathered, moved
 from robust.networks.linearization import Network
 from robust.norms import Norm
-from robust.weighting import is_weighted, unweighted
+from robust.registry import is_weighted, unweighted
 
 
 @dataclass(frozen=True)

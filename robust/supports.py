@@ -16,8 +16,7 @@ from robust import attacks, defenses, networks
 from robust.bounds import methods
 from robust.evaluate import CERTIFICATES, Certificate, certificate_of
 from robust.networks.base import KINDS, NetworkKind, rules_of_network
-from robust.registry import unknown
-from robust.weighting import UNIFORM, both, is_weighted, unweighted, why_no_costs
+from robust.registry import UNIFORM, both, is_weighted, unknown, unweighted, why_no_costs
 
 _CERTIFICATE_LABEL: Final = "Certified"
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from robust.attacks.base import ATTACKS, Attack, register
-from robust.registry import discover
-from robust.weighting import unweighted
+from robust.registry import discover, unweighted
 
 __all__ = ["Attack", "get", "names", "register"]
 

@@ -27,8 +27,7 @@ from robust.checks import (
 from robust.networks.linearization import Network
 from robust.networks.size import NetworkSize
 from robust.norms import Norm, sample_unit_ball
-from robust.registry import Registry
-from robust.weighting import CostKinds, refuse_costs
+from robust.registry import CostKinds, Registry, refuse_costs
 
 # Attempt number -> where it starts in the unit ball, [N, D] or [P, N, D].
 RandomStart = Callable[[int], Tensor]

@@ -25,7 +25,7 @@ from robust.networks.size import NetworkSize
 from robust.norms import rounded_inwards, shrink_to_ball, steepest, step_costs
 from robust.numerics.precision import flushed_denormals
 from robust.numerics.recording import recorded
-from robust.weighting import CostKinds
+from robust.registry import CostKinds
 
 # Inputs that one network ascends at a time on a CPU, and all networks together: few enough for
 # their activations to stay in the cache through all steps, enough for the cores to share them.

@@ -23,7 +23,7 @@ from robust.networks.linearization import Network
 from robust.networks.mlp import MLP
 from robust.networks.size import NetworkSize
 from robust.norms import rounded_inwards, step_costs
-from robust.weighting import CostKinds
+from robust.registry import CostKinds
 
 # Inputs x vertices whose logits are computed at once.
 CHUNK_ROWS = {"cpu": 2**11, "cuda": 2**18}

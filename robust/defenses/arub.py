@@ -16,7 +16,7 @@ from robust.bounds.first_order import approximate_worst_case_differences
 from robust.defenses.base import Defense, StepCost, register
 from robust.networks.linearization import Network
 from robust.networks.size import NetworkSize
-from robust.weighting import CostKinds
+from robust.registry import CostKinds
 
 
 @dataclass(frozen=True)

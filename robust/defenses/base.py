@@ -28,8 +28,7 @@ from robust.losses import Loss, cross_entropy
 from robust.networks.linearization import Network
 from robust.networks.size import NetworkSize
 from robust.norms import Norm
-from robust.registry import Registry, unknown
-from robust.weighting import COSTS, UNIFORM, CostKinds, refuse_costs
+from robust.registry import COSTS, UNIFORM, CostKinds, Registry, refuse_costs, unknown
 
 UNBOUNDED = (-float("inf"), float("inf"))
 
@@ -231,9 +230,8 @@ def variant(name: str, values: Mapping[str, object]) -> Defense:
         known["costs"] = base.costs
     for key in values:
         if key not in known:
-            raise ValueError(
-                f"defense {name!r} has no parameter {key!r}; it has: {', '.join(known) or 'none'}"
-            )
+            own = ", ".join(base.parameters) or "none"
+            raise ValueError(f"defense {name!r} has no parameter {key!r}; it has: {own}")
     if (costs := values.get("costs", UNIFORM)) not in COSTS:
         raise ValueError(f"defense {name!r}: {unknown('costs', str(costs), COSTS)}")
     read = {key: _read(name, key, values[key], known[key]) for key in known if key in values}

@@ -17,7 +17,7 @@ from robust.losses import class_differences
 from robust.networks.linearization import Network
 from robust.networks.size import NetworkSize
 from robust.norms import dual_norm
-from robust.weighting import CostKinds
+from robust.registry import CostKinds
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from robust.attacks.gradient import GradientAttack
 from robust.defenses.adversarial import AdversarialTraining
 from robust.defenses.base import register
 from robust.networks.linearization import Network
-from robust.weighting import CostKinds
+from robust.registry import CostKinds
 
 
 @dataclass(frozen=True)

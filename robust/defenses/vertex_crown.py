@@ -20,7 +20,7 @@ from robust.defenses.base import Defense, StepCost, register
 from robust.losses import class_differences
 from robust.networks.linearization import Network
 from robust.networks.size import NetworkSize
-from robust.weighting import CostKinds
+from robust.registry import CostKinds
 
 # The hidden units that are not linear are few: their forms with gradient take so much of a search.
 AGAIN = 0.2

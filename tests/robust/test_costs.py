@@ -15,9 +15,9 @@ from robust import attacks, certify, defenses
 from robust.evaluate import CERTIFICATES, survivors
 from robust.networks import MLP
 from robust.norms import norm
+from robust.registry import is_weighted, unweighted, weighted
 from robust.supports import supports
 from robust.train import train
-from robust.weighting import is_weighted, unweighted, weighted
 from tests.robust.helpers import random_batch, random_pack
 
 FEATURES, CLASSES, NETWORKS, BATCH = 5, 3, 2, 8
