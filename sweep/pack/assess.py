@@ -21,7 +21,7 @@ from torch import Tensor
 
 from robust import attacks
 from robust.attacks.gradient import GradientAttack
-from robust.evaluate import CERTIFICATES, survivors
+from robust.evaluate import CERTIFICATES, certificate_of, survivors
 from robust.evaluation import diagnostics
 from robust.evaluation.attack_batches import AttackedPoints, OnPoints
 from robust.evaluation.soundness import (
@@ -32,8 +32,10 @@ from robust.evaluation.soundness import (
     reports,
 )
 from robust.networks.linearization import Network
+from robust.registry import is_weighted, unweighted
 from sweep.config.schema import Evaluation
-from sweep.datasets import Dataset
+from sweep.datasets import Dataset, DatasetInfo
+from sweep.grid.costs import costs_of
 from sweep.grid.options import attack_norm, evaluated_attacks
 from sweep.grid.rows import Row, engine_of
 from sweep.grid.trial import Trial
@@ -188,12 +190,13 @@ def _evidence(
     ladders = with_companions(_radii_of(rows), evaluation)
     gaps, clean = clean_differences(net, x, y)
     checks: dict[str, list[CertificateCheck]] = {}
-    for attack in sorted(ladders, key=lambda name: name not in CERTIFICATES):
+    for attack in sorted(ladders, key=lambda name: certificate_of(name) is None):
         radii = torch.tensor(ladders[attack], dtype=torch.float64)
         watching: list[CertificateCheck] = []
-        for name in checks if attack not in CERTIFICATES else ():
-            balls = ladders[attack] if attack_norm(attack) == attack_norm(name) else None
-            watching.append(_check(net, x, y, evidence.found[name], name, attack, balls))
+        for name in checks if certificate_of(attack) is None else ():
+            balls = ladders[attack] if _ball(attack) == _ball(name) else None
+            prices = costs_of(data.info, name)
+            watching.append(_check(net, x, y, evidence.found[name], name, attack, prices, balls))
             checks[name].append(watching[-1])
         kept = survivors(
             net,
@@ -202,19 +205,20 @@ def _evidence(
             attack=attack,
             radii=radii,
             bounds=data.bounds,
-            seed=_seed(first.dataset_hash, attack, first.seed),
+            seed=_seed(first.dataset_hash, unweighted(attack), first.seed),
             nested=evaluation.nested,
             engine=engine_of(attack, evaluation.engine),
             restarts=evaluation.restarts,
             record=evaluation.cuda_graph,
             on_points=_all_of(watching),
             chunk=chunk,
+            costs=costs_of(data.info, attack),
         )
         evidence.found[attack] = Survivors(ladders[attack], kept)
         evidence.contradictions += above_clean(clean, gaps, kept, radii, attack)
-        if attack in CERTIFICATES:
+        if certificate_of(attack) is not None:
             checks[attack] = []
-    _judge_certificates(evidence, net, x, y, checks)
+    _judge_certificates(evidence, net, x, y, checks, data.info)
     return evidence
 
 
@@ -239,9 +243,9 @@ def with_companions(radii: Mapping[str, set[float]], evaluation: Evaluation) -> 
     for name, own in radii.items():
         beside: Sequence[str] = ()
         if name in many_steps:
-            beside = [other for other in one_step if attack_norm(other) == attack_norm(name)]
-        elif name == VERTEX:
-            beside = [other for other in (*one_step, *many_steps) if attack_norm(other) == "l1"]
+            beside = [other for other in one_step if _ball(other) == _ball(name)]
+        elif unweighted(name) == VERTEX:
+            beside = [other for other in (*one_step, *many_steps) if _ball(other) == _ball(name)]
         for other in beside:
             found.setdefault(other, set()).update(own)
     return {name: tuple(sorted(own)) for name, own in found.items()}
@@ -254,6 +258,7 @@ def _check(
     claim: Survivors,
     certificate: str,
     attack: str,
+    costs: tuple[float, ...] | None = None,
     balls: Radii | None = None,
 ) -> CertificateCheck:
     """Compare what is certified with the points of an attack; in its own balls if given."""
@@ -268,8 +273,14 @@ def _check(
         attack,
         same_balls=own is not None,
         balls=own,
-        order=CERTIFICATES[certificate].norm,
+        order=CERTIFICATES[unweighted(certificate)].norm,
+        costs=None if costs is None else torch.tensor(costs, dtype=torch.float64),
     )
+
+
+def _ball(attack: str) -> tuple[str, bool]:
+    """What the balls of an attack or certificate are: their norm, and whether they have costs."""
+    return attack_norm(attack), is_weighted(attack)
 
 
 def _all_of(checks: Sequence[CertificateCheck]) -> OnPoints | None:
@@ -290,6 +301,7 @@ def _judge_certificates(
     x: Tensor,
     y: Tensor,
     checks: Mapping[str, Sequence[CertificateCheck]],
+    info: DatasetInfo,
 ) -> None:
     """Withdraw certificates of samples that are lost as they are; note what was disproven.
 
@@ -298,7 +310,7 @@ def _judge_certificates(
     """
     for name, own in checks.items():
         claim = evidence.found[name]
-        at_inputs = _check(net, x, y, claim, name, "no attack")
+        at_inputs = _check(net, x, y, claim, name, "no attack", costs_of(info, name))
         at_inputs.look_at_inputs()
         evidence.contradictions += [one for check in (*own, at_inputs) for one in check.found]
         refuted = torch.stack([check.refuted.cpu() for check in (*own, at_inputs)]).any(dim=0)
@@ -339,16 +351,17 @@ def row_flags(found: Found, refuted: Found, attack: str, radius: float) -> dict[
     """
     if attack in refuted:
         return {"certificate-refuted": refuted[attack].at(radius).any(dim=1)}
-    if attack in CERTIFICATES:
+    if certificate_of(attack) is not None:
         return {}
-    kept, norm = found[attack].at(radius), attack_norm(attack)
-    beside = [n for n in found if n != attack and n not in CERTIFICATES and attack_norm(n) == norm]
+    kept, ball = found[attack].at(radius), _ball(attack)
+    others = [name for name in found if name != attack and certificate_of(name) is None]
+    beside = [name for name in others if _ball(name) == ball]
     one_step, many_steps = _by_steps(n for n in beside if radius in found[n].radii)
     flags: dict[str, Tensor] = {}
     if attack in _by_steps([attack])[1] and one_step:
         weaker = [diagnostics.more_survive(kept, found[n].at(radius)) for n in one_step]
         flags["weaker-than-fgm"] = torch.stack(weaker).any(dim=0)
-    if attack == VERTEX and (one_step or many_steps):
+    if unweighted(attack) == VERTEX and (one_step or many_steps):
         together = torch.stack([found[n].at(radius) for n in (*one_step, *many_steps)]).all(dim=0)
         flags["gradient-masking"] = diagnostics.more_survive(together, kept)
     return flags
@@ -359,6 +372,6 @@ def _by_steps(names: Iterable[str]) -> tuple[list[str], list[str]]:
     steps = {
         name: method.num_steps
         for name in names
-        if name not in CERTIFICATES and isinstance(method := attacks.get(name), GradientAttack)
+        if certificate_of(name) is None and isinstance(method := attacks.get(name), GradientAttack)
     }
     return [n for n, s in steps.items() if s == 1], [n for n, s in steps.items() if s > 1]
