@@ -23,6 +23,7 @@ from sweep.datasets.catalog import CatalogEntry, check_cost
 from sweep.datasets.scaling import statistics
 from sweep.datasets.values import FloatArray, Indices, OneHot, RawData
 from sweep.errors import unknown
+from sweep.hashing import content_hash
 
 DEFAULT = "default"  # of the features that are not listed; a column of that name has it too
 UNIT = "unit"  # of `costs_per`
@@ -55,6 +56,17 @@ def feature_costs(
     if np.isinf(costs).all():
         raise ValueError(f"data set {name}: costs: all are inf; some feature must be movable")
     return tuple(costs.tolist())
+
+
+def costs_hash(entry: CatalogEntry | None, raw: RawData, name: str) -> str | None:
+    """Return what stands for a data set's costs in ids: those of each input, in the entry's unit.
+
+    What they are in the scaled space follows from it and from the training rows, which ids hash.
+    """
+    if entry is None or entry.costs is None:
+        return None
+    costs = [repr(cost) for cost in _by_input(entry.costs, raw, name).tolist()]
+    return content_hash([entry.costs_per, costs])
 
 
 def notes(entry: CatalogEntry | None, raw: RawData) -> tuple[str, ...]:

@@ -193,6 +193,7 @@ def _measured(name: str, options: DataOptions, split_seed: int) -> DatasetInfo:
         class_names=raw.classes,
         groups=raw.groups,
         costs=costs.feature_costs(entry, raw, indices, name),
+        costs_hash=costs.costs_hash(entry, raw, name),
     )
     write_facts(info, at, split_seed, _files(name, at))
     return info
@@ -279,6 +280,7 @@ def _from_catalog(entry: CatalogEntry, options: DataOptions) -> DatasetInfo:
         scalings=tuple(scalings(entry.is_vision)),
         notes=() if entry.confidence == "confirmed" else (f"{entry.confidence}: {entry.notes}",),
         costs=None if entry.costs is None else (1.0,) * features,
+        costs_hash=None if entry.costs is None else UNLOADED,
     )
 
 

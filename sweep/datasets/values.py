@@ -143,6 +143,8 @@ class DatasetInfo:
         costs: what moving each of the D inputs by 1 in the scaled space costs, infinite where it
             cannot be moved (`sweep.datasets.costs`); None where the entry names no costs. Of data
             that were not read yet, 1 for all.
+        costs_hash: 16 hex digits over the costs of the inputs as the entry has them, the same for
+            every split, or `UNLOADED`; None where it names none.
     """
 
     name: str
@@ -162,6 +164,7 @@ class DatasetInfo:
     class_names: tuple[str, ...] = field(default=(), compare=False, repr=False)
     groups: tuple[OneHot, ...] = field(default=(), compare=False, repr=False)
     costs: tuple[float, ...] | None = field(default=None, repr=False)
+    costs_hash: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)

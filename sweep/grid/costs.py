@@ -9,7 +9,6 @@ from robust.defenses import Defense
 from robust.registry import CATALOG, is_weighted
 from sweep.config.schema import Evaluation
 from sweep.datasets import DatasetInfo
-from sweep.hashing import content_hash
 
 
 def costs_of(info: DatasetInfo, name: str) -> tuple[float, ...] | None:
@@ -22,11 +21,6 @@ def costs_of(info: DatasetInfo, name: str) -> tuple[float, ...] | None:
     is_defense = name.partition("(")[0] in defenses.names() and not is_weighted(name)
     asked = is_weighted(name) or (is_defense and defenses.get(name).costs == CATALOG)
     return info.costs if asked else None
-
-
-def costs_hash(info: DatasetInfo) -> str | None:
-    """Return what stands for a data set's costs in ids; None where its entry names none."""
-    return None if info.costs is None else content_hash([repr(cost) for cost in info.costs])
 
 
 def check(info: DatasetInfo, methods: Sequence[Defense], evaluation: Evaluation) -> None:

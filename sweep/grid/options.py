@@ -18,7 +18,6 @@ from sweep.config.balls import attack_norm as attack_norm
 from sweep.config.balls import measured
 from sweep.config.schema import Evaluation, SweepConfig, Training
 from sweep.datasets import DatasetInfo
-from sweep.grid.costs import costs_hash
 from sweep.results import schema
 
 ADAM: Final[Mapping[str, object]] = {
@@ -55,7 +54,7 @@ def training_options(
     Raises:
         ValueError: a hyperparameter that no record can hold.
     """
-    costs = costs_hash(info) if info is not None and method.costs == CATALOG else None
+    costs = info.costs_hash if info is not None and method.costs == CATALOG else None
     return {
         **({} if costs is None else {"costs": costs}),
         "defense": {"norm": method.norm, **_own_fields(method, method.parameters)},

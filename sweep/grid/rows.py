@@ -18,7 +18,6 @@ from robust.evaluate import certificate_of
 from robust.registry import is_weighted
 from sweep.config.schema import Evaluation
 from sweep.datasets import DatasetInfo
-from sweep.grid.costs import costs_hash
 from sweep.grid.expand import attack_radii
 from sweep.grid.options import attack_norm, evaluated_attacks, plain
 from sweep.hashing import canonical
@@ -67,7 +66,7 @@ def wanted_rows(evaluation: Evaluation, info: DatasetInfo) -> tuple[Row, ...]:
                     attack, evaluation.engine, evaluation.restarts, samples, nested
                 )
                 if is_weighted(attack):  # its ball is another wherever the costs are
-                    options["costs"] = costs_hash(info)
+                    options["costs"] = info.costs_hash
                 where = (split, attack, norm, grid_radius + 0.0, radius)
                 rows.append(Row(*where, canonical(options)))
     return tuple(dict.fromkeys(rows))

@@ -90,6 +90,19 @@ def test_costs_change_no_array_and_no_hash(tmp_path: Path) -> None:
     assert plain.hash == priced.hash
 
 
+def test_costs_have_a_hash_that_splits_share_and_other_costs_do_not(tmp_path: Path) -> None:
+    hashes = set()
+    entries = ("{age: inf}", "{age: inf, income: 1}", "{age: 2}", "{age: 2}\ncosts_per: unit")
+    for number, costs in enumerate(entries):
+        (tmp_path / str(number)).mkdir()
+        given = options(tmp_path / str(number), f"{FILE}\ncosts: {costs}")
+        one, two = (datasets.describe("mine", given, seed) for seed in (0, 1))
+        assert one.costs_hash == two.costs_hash
+        assert (one.costs != two.costs) is ("unit" in costs)
+        hashes.add(one.costs_hash)
+    assert len(hashes) == 3  # a cost of 1 that is said is the one that is not
+
+
 def test_an_entry_of_costs_alone_takes_the_rest_from_the_catalog(tmp_path: Path) -> None:
     given = options(tmp_path, "costs: {alcohol: inf, hue: 0.5}", name="wine")
     info = datasets.describe("wine", given, 0)
