@@ -22,7 +22,7 @@ from torch import Tensor
 from robust import attacks, certify, networks
 from robust.train import train
 
-RADIUS = 1.5  # in standard deviations, of all features that may be changed together
+RADIUS = 3.0  # in standard deviations, of all features that may be changed together
 STEPS = 300
 MEASURED = ("radius", "perimeter", "area")
 
