@@ -13,6 +13,8 @@ from torch import Tensor
 
 from robust import attacks, certify, defenses
 from robust.evaluate import CERTIFICATES, survivors
+from robust.evaluation.attack_batches import AttackedPoints
+from robust.evaluation.soundness import CertificateCheck, radius_reached
 from robust.networks import MLP
 from robust.norms import norm
 from robust.registry import is_weighted, unweighted, weighted
@@ -291,3 +293,36 @@ def test_pgd_reaches_the_edge_of_an_interval() -> None:
     costs = [4.0, math.inf]
     found = attacks.get("pgd-l1")(net, x, [1], 2.0, costs=costs, random_start=False)
     assert float(norm(found - x, "l1")) == pytest.approx(0.5)
+
+
+def test_distance_in_a_ball_with_costs_is_what_the_move_costs() -> None:
+    x = torch.zeros(3, FEATURES)
+    moved = torch.zeros(3, FEATURES)
+    moved[1, 0], moved[1, 3] = 0.5, -1.0  # 0.5 * 1 + 1 * 0.5
+    moved[2, FIXED] = 1e-6
+    assert radius_reached(x, moved, costs=COSTS).tolist() == [0.0, 1.0, math.inf]
+    limit = torch.tensor([0.25, 1.0, 5.0], dtype=torch.float64)
+    assert radius_reached(x, moved, limit, costs=COSTS).tolist() == [0.0, 1.0, math.inf]
+
+
+def test_a_false_certificate_of_a_weighted_ball_is_found(
+    pack: MLP, batch: tuple[Tensor, Tensor]
+) -> None:
+    x, y = batch[0], pack(batch[0])[0].argmax(dim=1)
+    radii, costs = torch.tensor([4.0], dtype=torch.float64), COSTS
+    claimed = torch.ones(NETWORKS, 1, BATCH, dtype=torch.bool)
+    checks = [
+        CertificateCheck(pack, x, y, radii, claimed, "vertex-l1", costs=paid_in)
+        for paid_in in (costs, torch.full_like(costs, math.inf))
+    ]
+
+    def look(points: AttackedPoints) -> None:
+        for one in checks:
+            one(points)
+
+    kept = survivors(pack, x, y, attack="vertex-l1", radii=radii, costs=costs, on_points=look)
+    lost = ~kept[0, 0]
+    assert lost.any()
+    found = {one.example for one in checks[0].found if one.network == 0}
+    assert found == set(lost.nonzero().flatten().tolist())
+    assert not checks[1].found  # in a ball in which nothing moves those points count for nothing
