@@ -11,7 +11,7 @@ import difflib
 import importlib
 import pkgutil
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from types import ModuleType
 from typing import Final, Generic, TypeVar
 
@@ -148,14 +148,3 @@ def both(kinds: CostKinds, others: CostKinds) -> CostKinds:
     if kinds is None or others is None:
         return others if kinds is None else kinds
     return tuple(kind for kind in kinds if kind in others)
-
-
-def check_names(costs: Sequence[str]) -> None:
-    """Refuse costs of another name.
-
-    Raises:
-        ValueError: names what is allowed.
-    """
-    for name in costs:
-        if name not in COSTS:
-            raise ValueError(f"{name!r}: must be one of {', '.join(COSTS)}")
