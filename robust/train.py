@@ -150,7 +150,7 @@ def train(
     method = defenses.get(defense).with_costs(weights)
     method = replace(method, loss_function=LOSSES.get(loss), bounds=bounds)
     generator = torch.Generator(x.device).manual_seed(derived_seed(seed, "training noise"))
-    update = TrainingStep(net, x, y, method, radius, rates, size, generator)
+    update = TrainingStep(net, x, y, method, radius, rates, size, generator, steps)
     make_step = recorded(update, generator) if record else update
     state_of = _Progress(update, [on_batch] if isinstance(on_batch, Stateful) else [])
     given = (list(x.shape), [steps, size], radius.tolist(), rates.tolist())

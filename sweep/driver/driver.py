@@ -30,7 +30,7 @@ from sweep.pack.run import Job, Summary
 from sweep.results import store, weights
 from sweep.results.lock import locked
 from sweep.results.provenance import git_commit
-from sweep.tracking.tracker import SYNC_COMMAND, Tracker, check_uri
+from sweep.tracking.tracker import Tracker, check_uri, sync_command
 from sweep.uri import redacted_values
 
 
@@ -96,11 +96,11 @@ def sweep(parts: Sequence[SweepConfig], overrides: Sequence[str] = ()) -> Ending
 
 def _round(plan: Plan, commit: str, overrides: Sequence[str]) -> Ending:
     """Run what can be run now."""
-    tasks, _ = plan_tasks(plan, commit, probe=True)
+    tasks, rates = plan_tasks(plan, commit, probe=True)
     in_training = {trial.trial_id for part in plan.parts for trial in plan.missing(part)}
     checkpoints.remove_stale(plan.folder, store.finished(plan.folder.root).keys() - in_training)
     _write_manifest(plan, commit, overrides)
-    driver = Driver(plan, tasks)
+    driver = Driver(plan, tasks, rates)
     driver.run(_opening(plan, tasks))
     return driver.close()
 
@@ -167,6 +167,12 @@ def _write_manifest(plan: Plan, commit: str, overrides: Sequence[str]) -> None:
         pixel_scales=scales,
         overrides=redacted_values(_that_complete(overrides)),
         labels=_labels(plan),
+        kept_trial_ids=(
+            trial.trial_id
+            for part in plan.parts
+            if part.config.keep.networks == "all"
+            for trial in part.trials
+        ),
     )
 
 
@@ -185,11 +191,13 @@ def _labels(plan: Plan) -> dict[str, str]:
 class Driver:
     """Runs the packs of a plan; keeps records, log, display and MLflow in step."""
 
-    def __init__(self, plan: Plan, tasks: Sequence[Task]) -> None:
+    def __init__(
+        self, plan: Plan, tasks: Sequence[Task], rates: calibration.Rates | None = None
+    ) -> None:
         self.plan = plan
         self.tasks = {task.job.pack.pack_id: task for task in tasks}
         self.slots = 1 if plan.config.debug else slots(plan.config.ray)
-        self.progress = Progress(plan.name, list(tasks), len(plan.finished), self.slots)
+        self.progress = Progress(plan.name, list(tasks), len(plan.finished), self.slots, rates)
         self.slot_time = SlotTime(self.slots, len(tasks))
         tracking = plan.config.tracking
         self.tracker = (
@@ -300,9 +308,9 @@ class Driver:
             "order among records", lambda: dropped.append(store.consolidate(self.plan.folder))
         )
         if self.tracker is not None and not self.tracker.close(resync=dropped != [0]):
-            self._try(
-                "progress", print, f"MLflow lacks some of these trials; `{SYNC_COMMAND}` logs them"
-            )
+            command = sync_command(self.plan.folder.root, self.tracker.uri)
+            told = f"MLflow lacks some of these trials; `{command}` logs them"
+            self._try("progress", print, told)
         self._try("the account at the end", self._tell)
         later = any(part.todo.later for part in self.plan.parts)
         return Ending(self.plan.folder, self.progress.trials, self.failed, later)

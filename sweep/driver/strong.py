@@ -1,5 +1,7 @@
 """AutoAttack on the selected networks: the command `strong`.
 
+    robust-sweep strong +experiment=NAME [key=value ...]      # as for `run`
+
 For each data set, network family, defense, norm and radius of `evaluation.strong_grid_radii`, the
 network that has the highest validation accuracy under PGD is attacked on test data: from its kept
 weights, or where these are gone trained again. Rows `autoattack-<norm>` in the records' schema go
@@ -45,6 +47,9 @@ _ARM = ("dataset", "scaling", "defense", "seed", "split_seed", "attack_norm", "a
 
 def main(argv: Sequence[str]) -> int:
     """Attack what selection picks; the exit code is 1 if any network cannot be recorded."""
+    if list(argv[:1]) in (["--help"], ["-h"], ["help"]):
+        print(__doc__)
+        return 0
     try:
         parts = compose.compose(argv)
         autoattack.require()
