@@ -11,7 +11,7 @@ import polars as pl
 
 from analysis.certificates import IS_CERTIFICATE
 from analysis.commands import STRONG, commands, quoted
-from analysis.records import REPETITION, Records
+from analysis.records import IS_WEIGHTED, REPETITION, Records
 from analysis.select import selected
 
 PREFIX = "autoattack-"
@@ -68,7 +68,7 @@ def _measured(records: Records) -> pl.DataFrame:
             .to_list()
         )
     )
-    return records.test.join(wanted, on="cell").drop_nulls("accuracy")
+    return records.test.join(wanted.filter(~IS_WEIGHTED), on="cell").drop_nulls("accuracy")
 
 
 def note(records: Records) -> list[str]:

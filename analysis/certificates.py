@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import polars as pl
 
 from analysis.names import label, norm_label
-from analysis.records import REPETITION, Records
+from analysis.records import IS_WEIGHTED, REPETITION, Records
 from analysis.select import selected
 from sweep.results.schema import CERTIFIED
 
@@ -32,13 +32,15 @@ _PLACE = ("attack_norm", "attack_grid_radius")
 
 def proof_title(name: str, norm: str) -> str:
     """Return a certificate's name in print: norm and proof."""
-    proof = PROOFS.get(name)
-    return label(name) if proof is None else f"{norm_label(norm)}, {proof}"
+    plain, _, costs = name.partition("(")
+    proof = PROOFS.get(plain)
+    known = label(plain) if proof is None else f"{norm_label(norm)}, {proof}"
+    return f"{known}, {costs.removesuffix(')').replace('=', ' = ')}" if costs else known
 
 
 def recorded(records: Records) -> list[str]:
-    """Return the certificates that the records have, the tightest first."""
-    names = records.cells.filter(IS_CERTIFICATE)["attack"].unique().to_list()
+    """Return the certificates of plain balls that the records have, the tightest first."""
+    names = records.cells.filter(IS_CERTIFICATE & ~IS_WEIGHTED)["attack"].unique().to_list()
     known = list(PROOFS)
     return sorted(names, key=lambda n: (known.index(n) if n in known else len(known), n))
 
@@ -66,5 +68,6 @@ def strongest(records: Records, datasets: Sequence[str]) -> pl.DataFrame:
 
 
 def _certified(records: Records, datasets: Sequence[str]) -> pl.DataFrame:
-    chosen = selected(records).filter(pl.col("dataset").is_in(datasets) & IS_CERTIFICATE)
+    plain = IS_CERTIFICATE & ~IS_WEIGHTED
+    chosen = selected(records).filter(pl.col("dataset").is_in(datasets) & plain)
     return chosen.rename({"attack": "attacks"}).drop_nulls("accuracy")

@@ -17,6 +17,7 @@ import polars as pl
 
 from analysis.autoattack import PREFIX
 from analysis.names import image_set, label
+from analysis.records import WEIGHTED
 
 Field = tuple[str, str]  # (kind, what it is of): the radii of an attack, the data of a split
 Fields = Mapping[Field, str]
@@ -26,8 +27,9 @@ Member = tuple[dict[str, object], Fields]  # one signature's counts and fields
 STEPS, FIELDS, SIMULATED = "steps", "fields of the defense", "simulated"
 DATA, TRAINING_RADII, ATTACK_RADII = "data", "training radii", "attack radii"
 VALIDATION_SAMPLES, TEST_SAMPLES = "validation samples", "test samples"
+COSTS = "costs"  # of a data set's features, in whose L1 ball a trial was trained
 RULES = "rules of measurement"
-_OF_ONE_SET = (DATA, TRAINING_RADII, VALIDATION_SAMPLES, TEST_SAMPLES)
+_OF_ONE_SET = (DATA, TRAINING_RADII, VALIDATION_SAMPLES, TEST_SAMPLES, COSTS)
 NAMED = 3  # data sets that a note names
 _CLOSE = 1e-4  # of two ratios of radii, relative
 _GROUP = ("dataset", "family")
@@ -136,7 +138,7 @@ def mixture(trials: pl.DataFrame) -> list[str]:
     """Say, if so, that steps or options differ between data sets that ranks put together."""
     lines = []
     steps = _items(trials, STEPS, pl.lit(""), pl.col("steps"))
-    items = pl.concat([steps, _of_options(trials).filter(pl.col("kind") != FIELDS)])
+    items = pl.concat([steps, _of_options(trials).filter(~pl.col("kind").is_in([FIELDS, COSTS]))])
     items = items.join(trials.select("trial", "dataset"), on="trial")
     for (kind,), own in items.group_by("kind", maintain_order=True):
         sets = own.group_by("value").agg(pl.col("dataset").unique().sort())
@@ -205,8 +207,9 @@ def _in_order(
 
 
 def _common(fields: Fields) -> Common:
-    """Return the fields that sweeps share across data sets."""
-    return frozenset(item for item in fields.items() if item[0][0] not in _OF_ONE_SET)
+    """Return the fields that sweeps share across data sets, which no costs of features do."""
+    shared = (item for item in fields.items() if item[0][0] not in _OF_ONE_SET)
+    return frozenset(item for item in shared if WEIGHTED not in item[0][1])
 
 
 def _merged(

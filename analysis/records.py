@@ -13,6 +13,9 @@ import polars as pl
 from analysis.names import VISION, image_set
 
 Made = TypeVar("Made")
+# Rows in L1 balls with the costs of a catalog entry: other balls, put together with no plain ones.
+WEIGHTED = "(costs="  # in their names
+IS_WEIGHTED = pl.col("attack").str.contains(WEIGHTED, literal=True)
 CELL = ("attack", "attack_norm", "attack_grid_radius")
 REPETITION = ("seed", "split_seed")  # trials that differ in these alone repeat one experiment
 

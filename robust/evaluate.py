@@ -21,10 +21,12 @@ from torch import Tensor
 from robust import attacks
 from robust.attacks.base import UNBOUNDED, Attack
 from robust.attacks.gradient import GradientAttack
+from robust.bounds import methods
 from robust.checks import (
     Numbers,
     check_batch,
     check_bounds,
+    check_costs,
     check_count,
     check_radii,
     check_seed,
@@ -39,6 +41,7 @@ from robust.evaluation.subject import AS_RUN
 from robust.loaders import Loader, gathered, moved
 from robust.networks.linearization import Network
 from robust.norms import Norm
+from robust.registry import is_weighted, unweighted
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,11 @@ CERTIFICATES: Mapping[str, Certificate] = {
 ENGINES = ("packed", "foolbox")
 
 
+def certificate_of(attack: str) -> Certificate | None:
+    """Return what a row certifies, in plain balls or in those with costs; None of an attack."""
+    return CERTIFICATES.get(unweighted(attack))
+
+
 def evaluate(
     net: Network,
     x: Numbers | Loader,
@@ -74,6 +82,7 @@ def evaluate(
     bounds: tuple[float, float] = UNBOUNDED,
     seed: int = 0,
     chunk: int | None = None,
+    costs: Numbers | None = None,
     device: str | torch.device | None = None,
 ) -> Accuracies:
     """Return the accuracy of every network at every radius: a tensor that prints as a table.
@@ -91,7 +100,17 @@ def evaluate(
     if device is not None:
         x, y = moved(net, device, x, y)
     x, y = gathered(net, x, y)
-    kept = survivors(net, x, y, attack=attack, radii=radii, bounds=bounds, seed=seed, chunk=chunk)
+    kept = survivors(
+        net,
+        x,
+        y,
+        attack=attack,
+        radii=radii,
+        bounds=bounds,
+        seed=seed,
+        chunk=chunk,
+        costs=costs,
+    )
     values = torch.as_tensor(radii, dtype=torch.float64).flatten().tolist()
     return Accuracies.of(kept.double().mean(dim=2), attack, values, kept.shape[2])
 
@@ -113,6 +132,7 @@ def survivors(
     record: bool = False,
     on_points: OnPoints | None = None,
     safe: Tensor | None = None,
+    costs: Numbers | None = None,
 ) -> Tensor:
     """Return which examples keep their class under an attack, or are certified to.
 
@@ -136,6 +156,8 @@ def survivors(
         safe: what no attack in these balls can break (`robust.evaluation.settled`), [P, R, N]: it
             is not attacked, and counted as kept where it is classified correctly. Attacks that
             make no use of it run in full.
+        costs: > 0, [D], for the L1 ball sum_m c_m |delta_m| <= radius; infinite where a feature
+            cannot be moved. None is 1 for all.
 
     Returns:
         [P, R, N], boolean, on the CPU.
@@ -143,16 +165,23 @@ def survivors(
     Raises:
         ValueError: an unknown attack or engine; no inputs; inputs that are not finite or lie
             outside the bounds; shapes, types or devices that do not fit; labels, radii, bounds,
-            seed or counts out of range.
+            costs, seed or counts out of range; costs where the attack or certificate takes none,
+            or none where it is named by them.
     """
     x, y = check_batch(net, x, y, shared=True)
     bounds, seed = check_bounds(bounds, x), check_seed(seed)
     radii = check_radii(radii, x)
     chunk = None if chunk is None else check_count("chunk", chunk)
-    method = None if attack in CERTIFICATES else _method(attack, engine, restarts, record)
+    prices = None if costs is None else check_costs(costs, net)
+    if prices is None and is_weighted(attack):
+        raise ValueError(f"attack {attack!r} is one in a ball with costs; give costs")
+    certificate = certificate_of(attack)
+    method = _method(attack, engine, restarts, record, prices) if certificate is None else None
     if method is None:
+        assert certificate is not None
+        methods.get(certificate.method).check(net, certificate.norm, prices is not None)
         clean = correct_of(net, x, y)
-        return _certified(net, x, y, radii, clean, CERTIFICATES[attack]).cpu()
+        return _certified(net, x, y, radii, clean, certificate, prices).cpu()
     rows = chunk or CHUNK_ROWS.get(x.device.type, CHUNK_ROWS["cpu"])
     width = max(1, rows // min(net.num_networks, GROUP.get(x.device.type, 1)))
     run = Run(net, x, y, method, bounds, seed, width, on_points)
@@ -172,8 +201,10 @@ def survivors(
     return kept.cpu()
 
 
-def _method(attack: str, engine: str, restarts: int | None, record: bool) -> Attack:
-    method = attacks.get(attack)
+def _method(
+    attack: str, engine: str, restarts: int | None, record: bool, costs: Tensor | None
+) -> Attack:
+    method = attacks.get(attack).with_costs(costs)
     if engine not in ENGINES:
         raise ValueError(f"unknown engine {engine!r}; known: {', '.join(ENGINES)}")
     if restarts is not None:
@@ -181,7 +212,7 @@ def _method(attack: str, engine: str, restarts: int | None, record: bool) -> Att
     if engine == "foolbox":
         from robust.evaluation.foolbox_engine import FoolboxAttack  # foolbox is imported only here
 
-        return FoolboxAttack.of(method)
+        return FoolboxAttack.of(method)  # refuses costs
     if not isinstance(method, GradientAttack):
         return method
     if restarts is None or not method.keep_best:
@@ -190,13 +221,21 @@ def _method(attack: str, engine: str, restarts: int | None, record: bool) -> Att
 
 
 def _certified(
-    net: Network, x: Tensor, y: Tensor, radii: Tensor, clean: Tensor, certificate: Certificate
+    net: Network,
+    x: Tensor,
+    y: Tensor,
+    radii: Tensor,
+    clean: Tensor,
+    certificate: Certificate,
+    costs: Tensor | None,
 ) -> Tensor:
     """Return what is certified, [P, R, N]; at each radius as if it were the only one."""
     kept = torch.zeros(net.num_networks, len(radii), x.shape[0], dtype=torch.bool)
     ladder = radii.to(x.device, torch.float64)
     for p in range(net.num_networks):
         some = clean[p].nonzero().squeeze(1)
-        own = prover(net.subset([p]), certificate.method, certificate.norm, precision=AS_RUN)
+        own = prover(
+            net.subset([p]), certificate.method, certificate.norm, costs, precision=AS_RUN
+        )
         kept[p][:, some.cpu()] = own.proven(x[some], y[some], ladder).cpu()
     return kept

@@ -55,7 +55,9 @@ def steepest(g: Tensor, order: str, scale: Tensor) -> Tensor:
     return g / norm(g, order).unsqueeze(-1).clamp_min(EPS * scale)
 
 
-def shrink_to_ball(v: Tensor, order: str, radius: Tensor) -> Tensor:
+def shrink_to_ball(
+    v: Tensor, order: str, radius: Tensor, measured: Tensor | None = None
+) -> Tensor:
     """Bring v into the ball as foolbox does: clamping for linf, radial rescaling otherwise.
 
     For l1 this is not the Euclidean projection: argmin ||w - v||_2 lies elsewhere.
@@ -64,6 +66,7 @@ def shrink_to_ball(v: Tensor, order: str, radius: Tensor) -> Tensor:
         v: vectors, [..., D].
         order: l1, l2 or linf.
         radius: broadcastable to [...].
+        measured: whose norm is that of v in the ball, [..., D]; None: v itself. For l1 and l2.
 
     Returns:
         [..., D], of norm at most `radius`.
@@ -71,8 +74,35 @@ def shrink_to_ball(v: Tensor, order: str, radius: Tensor) -> Tensor:
     limit = radius.unsqueeze(-1)
     if _order(order) == float("inf"):
         return torch.clamp(v, -limit, limit)
-    length = norm(v, order).clamp_min(EPS).unsqueeze(-1)
+    length = norm(v if measured is None else measured, order).clamp_min(EPS).unsqueeze(-1)
     return v * (limit / length).clamp_max(1.0)
+
+
+def step_costs(costs: Tensor) -> tuple[Tensor, Tensor]:
+    """Return 1 / c and c of the L1 ball sum_m c_m |delta_m| <= rho, both 0 where c is infinite.
+
+    Args:
+        costs: > 0, [D]; infinite where a feature stays.
+    """
+    stays = costs.isinf()
+    return costs.reciprocal().masked_fill(stays, 0), costs.masked_fill(stays, 0)
+
+
+def rounded_inwards(point: Tensor, centre: Tensor, delta: Tensor, costs: Tensor) -> Tensor:
+    """Return centre + delta, rounded so that no dear feature moves further than delta says.
+
+    Rounding a step of a feature can double it where the step is near the distance of two numbers,
+    which for a feature whose cost is large is much of the ball. Features of cost 1 stay as they
+    were rounded; those of infinite cost are the centre's, bit for bit.
+
+    Args:
+        point: centre + delta as it was rounded, clipped or not, [..., D].
+        centre, delta: [..., D].
+        costs: > 0, [D].
+    """
+    beyond = (costs > 1) & ((point - centre).abs() > delta.abs())
+    point = torch.where(beyond, torch.nextafter(point, centre), point)
+    return torch.where(costs.isinf(), centre, point)
 
 
 def sample_unit_ball(

@@ -14,9 +14,9 @@ from torch import nn
 
 from robust import attacks, defenses, networks
 from robust.bounds import methods
-from robust.evaluate import CERTIFICATES
+from robust.evaluate import CERTIFICATES, Certificate, certificate_of
 from robust.networks.base import KINDS, NetworkKind, rules_of_network
-from robust.registry import unknown
+from robust.registry import UNIFORM, both, is_weighted, unknown, unweighted, why_no_costs
 
 _CERTIFICATE_LABEL: Final = "Certified"
 
@@ -25,12 +25,14 @@ _CERTIFICATE_LABEL: Final = "Certified"
 class _Needs:
     """What a method is made for: its norm, kinds of networks (None: all), a rule of their layers.
 
-    A rule (`robust.layers.base.RULES`) must be owned by every layer of a network.
+    A rule (`robust.layers.base.RULES`) must be owned by every layer of a network. `reason` says
+    why there is no such method at all, where its name asks for costs that it takes nowhere.
     """
 
     norm: str | None
     kinds: tuple[str, ...] | None = None
     rule: str | None = None
+    reason: str | None = None
 
 
 @dataclass(frozen=True)
@@ -48,13 +50,16 @@ def supports(network: str | nn.Module, method: str, norm: str | None = None) -> 
 
     Args:
         network: its name, or a pack.
-        method: name of a defense, an attack or a certificate.
+        method: name of a defense, an attack or a certificate; with `(costs=catalog)` behind it,
+            in L1 balls in which features have costs.
         norm: of the ball; None for that of the method.
 
     Raises:
         ValueError: a name is unknown.
     """
     needs = _requirements(method)
+    if needs.reason is not None:
+        return Support(needs.reason)
     if norm is not None and norm != needs.norm:
         return Support(f"is not made for norm {norm!r}; made for: {needs.norm or 'no ball'}")
     kind = networks.kind_of(network)
@@ -90,31 +95,46 @@ def label_of(method: str) -> str:
     Raises:
         ValueError: the name is unknown.
     """
-    if method in CERTIFICATES:
+    if certificate_of(method) is not None:
         return _CERTIFICATE_LABEL
-    if method in attacks.names():
+    if unweighted(method) in attacks.names():
         return attacks.get(method).label
     return defenses.get(method).label
 
 
 def _requirements(method: str) -> _Needs:
     """Return what a method is made for."""
-    if method in CERTIFICATES:
-        rule = methods.get(CERTIFICATES[method].method).compute.rule
-        return _Needs(CERTIFICATES[method].norm, _proven_kinds(method), rule)
-    if method in attacks.names():
-        attack = attacks.get(method)
-        return _Needs(attack.norm, attack.network_kinds)
+    if (certificate := certificate_of(method)) is not None:
+        rule = methods.get(certificate.method).compute.rule
+        reason = why_no_costs(certificate.norm, None) if is_weighted(method) else None
+        return _Needs(certificate.norm, _proven_kinds(method, certificate), rule, reason)
+    if unweighted(method) in attacks.names():
+        return _of_attack(attacks.get(method), is_weighted(method))
     if method.partition("(")[0] in defenses.names():
-        defense = defenses.get(method)
-        return _Needs(defense.norm, defense.network_kinds, defense.layer_rule)
+        return _of_defense(defenses.get(method))
     raise ValueError(
         unknown("method", method, [*defenses.names(), *attacks.names(), *CERTIFICATES])
     )
 
 
-def _proven_kinds(certificate: str) -> tuple[str, ...]:
+def _of_attack(attack: attacks.Attack, with_costs: bool) -> _Needs:
+    if not with_costs:
+        return _Needs(attack.norm, attack.network_kinds)
+    reason = why_no_costs(attack.norm, attack.cost_kinds)
+    return _Needs(attack.norm, both(attack.network_kinds, attack.cost_kinds), reason=reason)
+
+
+def _of_defense(defense: defenses.Defense) -> _Needs:
+    kinds = defense.network_kinds
+    if defense.costs != UNIFORM:
+        kinds = both(kinds, defense.cost_kinds)
+    return _Needs(defense.norm, kinds, defense.layer_rule)
+
+
+def _proven_kinds(name: str, what: Certificate) -> tuple[str, ...]:
     """Return the kinds of networks for which a certificate's method is a proof in its norm."""
-    what = CERTIFICATES[certificate]
     method = methods.get(what.method)
-    return tuple(name for name in KINDS if method.why_not(KINDS.get(name).pack, what.norm) is None)
+    packs = {kind: KINDS.get(kind).pack for kind in KINDS}
+    costs = is_weighted(name)
+    reasons = {kind: method.why_not(pack, what.norm, costs) for kind, pack in packs.items()}
+    return tuple(kind for kind, reason in reasons.items() if reason is None)

@@ -19,6 +19,7 @@ from robust.checks import (
     Numbers,
     Radius,
     check_batch,
+    check_costs,
     check_count,
     check_seed,
     pack_radius,
@@ -76,6 +77,7 @@ def train(
     steps: int,
     seed: int,
     bounds: tuple[float, float] = UNBOUNDED,
+    costs: Numbers | None = None,
     loss: str = "cross-entropy",
     validation: tuple[Numbers, Numbers] | Loader | None = None,
     curve_every: int = 500,
@@ -106,6 +108,8 @@ def train(
         seed: of the order of examples and of random starts, in 0..2^64-1. A DataLoader has an
             order of its own.
         bounds: (lo, hi), in which all inputs lie, for attacks made while training.
+        costs: > 0, [D], for L1 balls sum_m c_m |delta_m| <= radius; infinite where a feature
+            cannot be moved. None is 1 for all.
         loss: cross-entropy or hinge.
         validation: (inputs, labels) for the curve, as x and y, or a DataLoader of them.
         curve_every: steps between points of the curve, at least 1; the last step always has one.
@@ -126,7 +130,8 @@ def train(
     Raises:
         ValueError: an unknown defense or loss; no inputs; inputs that are not finite or lie
             outside the bounds; shapes, types or devices that do not fit; labels, radii, rates,
-            bounds, seed or counts out of range; a DataLoader that does not yield such pairs, or a
+            bounds, costs, seed or counts out of range; costs where the defense takes none, or none
+            where it needs them; a DataLoader that does not yield such pairs, or a
             checkpoint of one. No network is changed then, unless a later batch is refused.
     """
     if device is not None:
@@ -142,7 +147,9 @@ def train(
     points = None if validation is None else _checked_validation(net, validation)
     radius = pack_radius(radius, net.num_networks, x)
     rates = pack_rates(learning_rate, net.num_networks, x)
-    method = replace(defenses.get(defense), loss_function=LOSSES.get(loss), bounds=bounds)
+    weights = None if costs is None else check_costs(costs, net)
+    method = defenses.get(defense).with_costs(weights)
+    method = replace(method, loss_function=LOSSES.get(loss), bounds=bounds)
     generator = torch.Generator(x.device).manual_seed(derived_seed(seed, "training noise"))
     update = TrainingStep(net, x, y, method, radius, rates, size, generator, steps)
     make_step = recorded(update, generator) if record else update
@@ -151,6 +158,7 @@ def train(
     # A generator's state, and the rounding of every step, are those of one kind of device.
     kind = [x.device.type] if x.device.type != "cpu" else []
     options = [*kind, *(["tf32"] if tf32 else [])]
+    options += [] if weights is None else [str(weights.tolist())]
     call = _call_hash(net, *given, defense, loss, bounds, seed, *options)
     if checkpoint is not None and (state := checkpoint.load(call)) is not None:
         state_of.resume(state, checkpoint)

@@ -22,7 +22,7 @@ from analysis.figures.panels import (
     panel_titles,
 )
 from analysis.names import NORMS, norm_symbol, ordered
-from analysis.records import REPETITION, Records
+from analysis.records import IS_WEIGHTED, REPETITION, Records
 from analysis.select import paired
 
 SIDES = {"attacked": "attacked", "certified": "certified"}  # from the top
@@ -46,7 +46,8 @@ def build(records: Records) -> pd.DataFrame:
         records.cells, on="cell"
     )
     # AutoAttack sees a subsample, whose accuracy is no bound on that of all samples.
-    known = mine.filter(~pl.col("attack").str.starts_with(PREFIX)).drop_nulls("accuracy")
+    plain = ~pl.col("attack").str.starts_with(PREFIX) & ~IS_WEIGHTED
+    known = mine.filter(plain).drop_nulls("accuracy")
     place = ["trial", "attack_norm", "attack_grid_radius"]
     proven, attacked = (known.filter(wanted == IS_CERTIFICATE).group_by(place)
                         for wanted in (True, False))  # fmt: skip

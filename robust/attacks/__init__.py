@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 from robust.attacks.base import ATTACKS, Attack, register
-from robust.registry import discover
+from robust.registry import discover, unweighted
 
 __all__ = ["Attack", "get", "names", "register"]
 
 discover(__name__)
 
 names = ATTACKS.names
-get = ATTACKS.get
+
+
+def get(name: str) -> Attack:
+    """Return the attack of that name; `vertex-l1(costs=catalog)` is `vertex-l1`.
+
+    It gets its costs from whoever has them (`Attack.with_costs`).
+
+    Raises:
+        ValueError: the name is unknown.
+    """
+    return ATTACKS.get(unweighted(name))

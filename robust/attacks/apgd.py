@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -27,6 +27,7 @@ from robust.attacks.margins import error_gap
 from robust.networks.linearization import LossGradient, Network, loss_gradient
 from robust.networks.size import NetworkSize
 from robust.numerics.recording import recorded
+from robust.registry import CostKinds
 
 EVERY = 0.04  # of the steps, between two checkpoints
 SPARSER = 0.95  # the share of the features of before below which a point counts as sparser
@@ -41,6 +42,8 @@ class APGD(GradientAttack):
     Attributes:
         sparsity: the share of the features that the first steps move, in (0, 1].
     """
+
+    cost_kinds: ClassVar[CostKinds] = ()  # its projection is onto plain balls
 
     sparsity: float = 0.2
 

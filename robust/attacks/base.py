@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import torch
@@ -19,6 +19,7 @@ from robust.checks import (
     Radius,
     check_batch,
     check_bounds,
+    check_costs,
     check_generator,
     for_each_example,
     pack_radius,
@@ -26,7 +27,7 @@ from robust.checks import (
 from robust.networks.linearization import Network
 from robust.networks.size import NetworkSize
 from robust.norms import Norm, sample_unit_ball
-from robust.registry import Registry
+from robust.registry import CostKinds, Registry, refuse_costs
 
 # Attempt number -> where it starts in the unit ball, [N, D] or [P, N, D].
 RandomStart = Callable[[int], Tensor]
@@ -43,18 +44,35 @@ class Attack(ABC):
         network_kinds: of networks that it attacks; None for every kind.
         joint: whether what it makes of an input depends on the others that it is given with it,
             as where it draws random numbers for all of them: one radius at a time, then.
+        cost_kinds: of networks that it attacks in L1 balls in which features have costs; None for
+            every kind, () for none.
         name: as in the registry.
         norm: of the ball.
         random: whether it starts at random.
+        costs: of the ball sum_m c_m |delta_m| <= radius, > 0, [D], infinite where a feature stays;
+            None is 1 for all.
     """
 
     label: ClassVar[str]
     network_kinds: ClassVar[tuple[str, ...] | None] = None
     joint: ClassVar[bool] = False
+    cost_kinds: ClassVar[CostKinds] = ()
 
     name: str
     norm: Norm
     random: bool = False
+    costs: Tensor | None = field(default=None, kw_only=True, compare=False, repr=False)
+
+    def with_costs(self, costs: Tensor | None) -> Attack:
+        """Return the same attack in a ball with costs, [D]; None leaves it as it is.
+
+        Raises:
+            ValueError: it knows no such balls.
+        """
+        if costs is None:
+            return self
+        refuse_costs(f"attack {self.name!r}", self.norm, self.cost_kinds)
+        return replace(self, costs=costs)
 
     @abstractmethod
     def products(self, size: NetworkSize) -> float:
@@ -99,6 +117,7 @@ class Attack(ABC):
         bounds: tuple[float, float] = UNBOUNDED,
         generator: torch.Generator | None = None,
         random_start: bool = True,
+        costs: Numbers | None = None,
     ) -> Tensor:
         """Return adversarial inputs for every network.
 
@@ -111,21 +130,25 @@ class Attack(ABC):
             bounds: (lo, hi), in which all inputs lie; the result is clipped to them.
             generator: source of the random start; None is torch's global one.
             random_start: whether to start at random, where the attack can.
+            costs: > 0, [D], for the L1 ball sum_m c_m |delta_m| <= radius; infinite where a
+                feature cannot be moved, which then stays bit for bit. None is 1 for all.
 
         Returns:
             [P, B, D], in the network's type, within the ball and the bounds.
 
         Raises:
             ValueError: no inputs; inputs that are not finite or lie outside the bounds; shapes,
-                types or devices that do not fit; labels, radii or bounds out of range.
+                types or devices that do not fit; labels, radii, bounds or costs out of range;
+                costs where the attack takes none.
         """
+        method = self.with_costs(None if costs is None else check_costs(costs, net))
         inputs, labels = check_batch(net, x, y)
         limits = check_bounds(bounds, inputs)
         check_generator(generator, inputs)
         radii = pack_radius(radius, net.num_networks, inputs)
         start = self.random_starts(inputs, generator) if self.random and random_start else None
         each = for_each_example(radii, len(labels))
-        return self.perturb(net, inputs, labels, each, limits, start)
+        return method.perturb(net, inputs, labels, each, limits, start)
 
 
 ATTACKS: Registry[Attack] = Registry("attack")

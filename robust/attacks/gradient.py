@@ -4,12 +4,16 @@ Every step is x <- clip(x0 + shrink(x + alpha g_hat - x0), bounds) with g_hat th
 cross-entropy, scaled by the ball's norm, and alpha = relative step size times radius. The last
 iterate is used, as foolbox does, and shrunk to the ball once more.
 
+In an L1 ball with costs c, sum_m c_m |delta_m| <= rho, the rules are those of the plain ball for
+e_m = c_m delta_m: the gradient at e_m is g_m / c_m.
+
 Legend: P networks in the pack, N inputs, D input features.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -18,9 +22,10 @@ from robust.attacks.base import Attack, RandomStart, register
 from robust.attacks.margins import error_gap
 from robust.networks.linearization import Network, loss_gradient
 from robust.networks.size import NetworkSize
-from robust.norms import shrink_to_ball, steepest
+from robust.norms import rounded_inwards, shrink_to_ball, steepest, step_costs
 from robust.numerics.precision import flushed_denormals
 from robust.numerics.recording import recorded
+from robust.registry import CostKinds
 
 # Inputs that one network ascends at a time on a CPU, and all networks together: few enough for
 # their activations to stay in the cache through all steps, enough for the cores to share them.
@@ -56,6 +61,8 @@ class GradientAttack(Attack):
         record: record a step once and replay it (`robust.numerics.recording`), where the device
             can. Not for an attack within a training step, which is recorded as a whole.
     """
+
+    cost_kinds: ClassVar[CostKinds] = None
 
     num_steps: int = 1
     relative_step_size: float = 1.0
@@ -119,7 +126,9 @@ class GradientAttack(Attack):
         for attempt in range(self.restarts):
             first = at.x
             if at.starts:
-                first = (at.x + at.starts[attempt] * at.radius.unsqueeze(2)).clamp(*bounds)
+                first = self._point(
+                    at.x, self._step(at.starts[attempt]) * at.radius.unsqueeze(2), bounds
+                )
             x_adv, gap = self._ascend(net, at.x, first, at.y, at.radius, bounds)
             if not self.keep_best and self.restarts == 1:
                 return x_adv
@@ -147,10 +156,9 @@ class GradientAttack(Attack):
             best_gap = error_gap(logits, y)
 
         def move(gradient: Tensor, scale: Tensor) -> None:
-            ascent = steepest(gradient, self.norm, scale)
+            ascent = self._step(steepest(self._step(gradient), self.norm, scale))
             moved = torch.addcmul(x_adv, step_size, ascent).sub_(centre)
-            inside = shrink_to_ball(moved, self.norm, radius).add_(centre)
-            torch.clamp(inside, *bounds, out=x_adv)
+            self._point(centre, self._shrunk(moved, radius), bounds, x_adv)
 
         def step() -> None:
             logits, gradient, scale = gradient_at(x_adv)
@@ -164,12 +172,36 @@ class GradientAttack(Attack):
         again = recorded(step, torch.Generator(first.device)) if self.record else step
         for _ in range(self.num_steps - 1):
             again()
-        last = (centre + shrink_to_ball(x_adv - centre, self.norm, radius)).clamp(*bounds)
+        last = self._point(centre, self._shrunk(x_adv - centre, radius), bounds)
         if not self.keep_best and self.restarts == 1:
             return last, best_gap
         if not self.keep_best:
             return last, error_gap(net(last), y)
         return _better(last, net(last), y, best, best_gap)
+
+    def _step(self, v: Tensor) -> Tensor:
+        """Return what a step in the plain ball is in one with costs, and a gradient likewise."""
+        return v if self.costs is None else v * step_costs(self.costs.to(v))[0]
+
+    def _shrunk(self, v: Tensor, radius: Tensor) -> Tensor:
+        """Bring v, [P, N, D], into the ball as `shrink_to_ball` does."""
+        if self.costs is None:
+            return shrink_to_ball(v, self.norm, radius)
+        return shrink_to_ball(v, self.norm, radius, v * step_costs(self.costs.to(v))[1])
+
+    def _point(
+        self,
+        centre: Tensor,
+        delta: Tensor,
+        bounds: tuple[float, float],
+        out: Tensor | None = None,
+    ) -> Tensor:
+        """Return centre + delta within the bounds; no dear feature moves further than delta."""
+        if self.costs is None:
+            return torch.clamp(delta.add_(centre), *bounds, out=out)
+        point = (centre + delta).clamp_(*bounds)
+        point = rounded_inwards(point, centre, delta, self.costs.to(centre))
+        return point if out is None else out.copy_(point)
 
 
 def _laid_out_as(gradient: Tensor, x: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 A convex loss is largest at a vertex; RUB's own worst case is one. For each input the vertex with
 the smallest margin is returned; among ties, one at which the network errs if there is any.
+With costs c the vertices are x +- (rho / c_m) e_m; where c_m is infinite, x itself.
 
 Legend: P networks in the pack, N inputs, V = 2D vertices, D input features, H hidden units,
 K classes.
@@ -21,6 +22,8 @@ from robust.attacks.margins import error_gap, is_correct
 from robust.networks.linearization import Network
 from robust.networks.mlp import MLP
 from robust.networks.size import NetworkSize
+from robust.norms import rounded_inwards, step_costs
+from robust.registry import CostKinds
 
 # Inputs x vertices whose logits are computed at once.
 CHUNK_ROWS = {"cpu": 2**11, "cuda": 2**18}
@@ -34,6 +37,7 @@ class VertexAttack(Attack):
     """The vertex of the L1 ball with the largest z_k - z_y over k != y."""
 
     label: ClassVar[str] = "Vertex"
+    cost_kinds: ClassVar[CostKinds] = None
 
     def products(self, size: NetworkSize) -> float:
         """All layers but the first at each of the 2D vertices."""
@@ -52,7 +56,8 @@ class VertexAttack(Attack):
         """Return the worst vertex of each input, clipped to the bounds, [P, N, D]."""
         centre = x.expand(net.num_networks, *x.shape[-2:]).clamp(*bounds)
         labels = y.expand(centre.shape[:2])
-        ball = _Ball(centre, radius.unsqueeze(2), bounds)
+        costs = None if self.costs is None else self.costs.to(x)
+        ball = _Ball(centre, radius.unsqueeze(2), bounds, costs)
         found = torch.empty_like(centre)
         doubtful = torch.zeros_like(labels, dtype=torch.bool)
         rows = CHUNK_ROWS.get(x.device.type, CHUNK_ROWS["cpu"])
@@ -71,22 +76,38 @@ class VertexAttack(Attack):
 
 @dataclass(frozen=True)
 class _Ball:
-    """The L1 balls around some inputs, within the bounds: centre [P, N, D], radius [P, N, 1]."""
+    """The L1 balls around some inputs, within the bounds.
+
+    Attributes:
+        centre: [P, N, D].
+        radius: [P, N, 1].
+        bounds: of the inputs.
+        costs: > 0, [D]; None is 1 for all.
+    """
 
     centre: Tensor
     radius: Tensor
     bounds: tuple[float, float]
+    costs: Tensor | None
 
     def steps(self, at: Any) -> Tensor:
         """Return what each vertex adds to its feature (v mod D), for some inputs, [..., V]."""
-        x, radius = self.centre[at], self.radius[at]
+        x, radius = self.centre[at], self.reach(at)
         up, down = (x + radius).clamp(*self.bounds), (x - radius).clamp(*self.bounds)
         return torch.cat([up - x, down - x], dim=-1)
+
+    def reach(self, at: Any) -> Tensor:
+        """Return how far the ball reaches along each feature, for some inputs, [..., 1 or D]."""
+        radius = self.radius[at]
+        return radius if self.costs is None else radius * step_costs(self.costs)[0]
 
     def vertex(self, at: Any, vertex: Tensor) -> Tensor:
         """Return one vertex of each of some inputs, by its index, [...] -> [..., D]."""
         moved = _moved(self.centre[at], self.steps(at), vertex.unsqueeze(-1))
-        return moved.squeeze(-2).clamp(*self.bounds)
+        point = moved.squeeze(-2).clamp(*self.bounds)
+        if self.costs is None:
+            return point
+        return rounded_inwards(point, self.centre[at], self.reach(at), self.costs)
 
 
 def _gaps(net: Network, x: Tensor, y: Tensor, steps: Tensor) -> tuple[Tensor, Tensor]:

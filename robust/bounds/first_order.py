@@ -31,7 +31,12 @@ def difference_cotangents(y: Tensor, num_classes: int, like: Tensor) -> Tensor:
 
 
 def approximate_worst_case_differences(
-    net: Network, x: Tensor, y: Tensor, radius: Tensor, order: str
+    net: Network,
+    x: Tensor,
+    y: Tensor,
+    radius: Tensor,
+    order: str,
+    costs: Tensor | None = None,
 ) -> Tensor:
     """Return c_k'z(x) + rho ||c_k' grad z(x)||_q for the classes k != y (Eq. 9).
 
@@ -41,6 +46,8 @@ def approximate_worst_case_differences(
         y: labels, [B].
         radius: rho, [P, B], true radius >= 0.
         order: norm of the ball (l1, l2, linf); q is its dual.
+        costs: of an L1 ball sum_m c_m |delta_m| <= rho, > 0, [D]: the dual norm is then
+            max_m |g_m| / c_m. None is 1 for all.
 
     Returns:
         [P, B, K-1], classes in increasing order; differentiable in the parameters.
@@ -48,5 +55,7 @@ def approximate_worst_case_differences(
     expansion = net.linearize(x)
     cotangents = difference_cotangents(y, net.num_classes, expansion.logits)
     gradients = expansion.pullback(cotangents.unsqueeze(0))  # [P, B, K-1, D]
+    if costs is not None:
+        gradients = gradients / costs
     excess = radius.unsqueeze(2) * dual_norm(gradients, order)
     return class_differences(expansion.logits, y) + excess

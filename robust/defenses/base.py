@@ -19,6 +19,7 @@ from robust.checks import (
     Radius,
     check_batch,
     check_bounds,
+    check_costs,
     check_generator,
     for_each_example,
     pack_radius,
@@ -27,7 +28,7 @@ from robust.losses import Loss, cross_entropy
 from robust.networks.linearization import Network
 from robust.networks.size import NetworkSize
 from robust.norms import Norm
-from robust.registry import Registry
+from robust.registry import COSTS, UNIFORM, CostKinds, Registry, refuse_costs, unknown
 
 UNBOUNDED = (-float("inf"), float("inf"))
 
@@ -65,26 +66,47 @@ class Defense(ABC):
         network_kinds: of networks that it trains; None for every kind.
         layer_rule: of `robust.layers.base.RULES` that every layer of such a network must own;
             None where a gradient is enough.
+        cost_kinds: of networks that it trains in L1 balls in which features have costs; None for
+            every kind, () for none.
         name: as in the registry.
         norm: of the training ball; None where there is no ball.
         loss_function: of class differences; must satisfy Assumptions 3.1 and 3.2.
         bounds: of the inputs; attacks made for training are clipped to them.
+        costs: whose costs the ball sum_m c_m |delta_m| <= radius has: `uniform`, 1 for every
+            feature, or `catalog`, those of the data set's entry. `name(costs=catalog)` trains so.
+        feature_costs: > 0, [D], infinite where a feature stays; None is 1 for all.
     """
 
     label: ClassVar[str]
     network_kinds: ClassVar[tuple[str, ...] | None] = None
     layer_rule: ClassVar[str | None] = None
+    cost_kinds: ClassVar[CostKinds] = ()
 
     name: str
     norm: Norm | None
     loss_function: Loss = field(default=cross_entropy, kw_only=True)
     bounds: tuple[float, float] = field(default=UNBOUNDED, kw_only=True)
+    costs: str = field(default=UNIFORM, kw_only=True)
+    feature_costs: Tensor | None = field(default=None, kw_only=True, compare=False, repr=False)
 
     @property
     def parameters(self) -> dict[str, Value]:
         """The hyperparameters and their values."""
         own = [f.name for f in fields(self) if f.name not in _COMMON]
         return {name: getattr(self, name) for name in own}
+
+    def with_costs(self, costs: Tensor | None) -> Defense:
+        """Return the same defense in a ball with costs, [D]; None is 1 for every feature.
+
+        Raises:
+            ValueError: it knows no such balls, or is one of `catalog` costs and there are none.
+        """
+        if costs is None and self.costs != UNIFORM:
+            raise ValueError(f"defense {self.name!r} needs the {self.costs}'s costs; give costs")
+        if costs is None:
+            return self
+        refuse_costs(f"defense {self.name!r}", self.norm, self.cost_kinds)
+        return replace(self, feature_costs=costs)
 
     @abstractmethod
     def step_cost(self, size: NetworkSize) -> StepCost:
@@ -131,6 +153,7 @@ class Defense(ABC):
         y: Numbers,
         radius: Radius,
         generator: torch.Generator | None = None,
+        costs: Numbers | None = None,
     ) -> Tensor:
         """Return the mean loss of each network over the batch, differentiable.
 
@@ -141,20 +164,24 @@ class Defense(ABC):
             y: labels in 0..K-1, [B], of any integer type.
             radius: true radius of the ball, a number or [P], finite and >= 0.
             generator: source of randomness, for defenses that need one.
+            costs: > 0, [D], for the L1 ball sum_m c_m |delta_m| <= radius; infinite where a
+                feature cannot be moved. None is 1 for all.
 
         Returns:
             [P], in the network's type.
 
         Raises:
             ValueError: no inputs; inputs that are not finite or lie outside the bounds; shapes,
-                types or devices that do not fit; labels, radii or bounds out of range.
+                types or devices that do not fit; labels, radii, bounds or costs out of range;
+                costs where the defense takes none.
         """
+        method = self.with_costs(None if costs is None else check_costs(costs, net))
         inputs, labels = check_batch(net, x, y)
         check_bounds(self.bounds, inputs)
         check_generator(generator, inputs)
         radii = pack_radius(radius, net.num_networks, inputs)
         each = for_each_example(radii, len(labels))
-        return self.mean_losses(net, inputs, labels, each, generator)
+        return method.mean_losses(net, inputs, labels, each, generator)
 
     def mean_losses(
         self, net: Network, x: Tensor, y: Tensor, radius: Tensor, generator: torch.Generator | None
@@ -219,11 +246,14 @@ def variant(name: str, values: Mapping[str, object]) -> Defense:
     """
     base = DEFENSES.get(name)
     known = base.parameters
+    if base.norm == "l1" and base.cost_kinds != ():
+        known["costs"] = base.costs
     for key in values:
         if key not in known:
-            raise ValueError(
-                f"defense {name!r} has no parameter {key!r}; it has: {', '.join(known) or 'none'}"
-            )
+            own = ", ".join(base.parameters) or "none"
+            raise ValueError(f"defense {name!r} has no parameter {key!r}; it has: {own}")
+    if (costs := values.get("costs", UNIFORM)) not in COSTS:
+        raise ValueError(f"defense {name!r}: {unknown('costs', str(costs), COSTS)}")
     read = {key: _read(name, key, values[key], known[key]) for key in known if key in values}
     changed = {key: value for key, value in read.items() if value != known[key]}
     if not changed:

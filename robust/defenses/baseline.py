@@ -17,6 +17,7 @@ from robust.losses import class_differences
 from robust.networks.linearization import Network
 from robust.networks.size import NetworkSize
 from robust.norms import dual_norm
+from robust.registry import CostKinds
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class Baseline(Defense):
     """L(y, z) + rho ||grad_x L(y, z)||_q."""
 
     label: ClassVar[str] = "Baseline"
+    cost_kinds: ClassVar[CostKinds] = None
 
     def step_cost(self, size: NetworkSize) -> StepCost:
         """The network, and the loss's gradient pulled back, forward and backward."""
@@ -46,7 +48,10 @@ class Baseline(Defense):
             (slope,) = torch.autograd.grad(losses.sum(), at, create_graph=True)
         cotangents = difference_cotangents(y, net.num_classes, differences)
         gradient = expansion.pullback(torch.einsum("pbk,bkc->pbc", slope, cotangents).unsqueeze(2))
-        return losses + radius * dual_norm(gradient.squeeze(2), self.norm)
+        gradient = gradient.squeeze(2)
+        if self.feature_costs is not None:
+            gradient = gradient / self.feature_costs
+        return losses + radius * dual_norm(gradient, self.norm)
 
 
 register(Baseline(name="baseline-l1", norm="l1"))

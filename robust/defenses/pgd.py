@@ -16,6 +16,7 @@ from robust.attacks.gradient import GradientAttack
 from robust.defenses.adversarial import AdversarialTraining
 from robust.defenses.base import register
 from robust.networks.linearization import Network
+from robust.registry import CostKinds
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class PGDTraining(AdversarialTraining):
     """The loss at the last iterate of PGD."""
 
     label: ClassVar[str] = "PGD"
+    cost_kinds: ClassVar[CostKinds] = None
 
     @property
     def gradients(self) -> int:
@@ -35,7 +37,7 @@ class PGDTraining(AdversarialTraining):
         self, net: Network, x: Tensor, y: Tensor, radius: Tensor, generator: torch.Generator | None
     ) -> Tensor:
         """Return the points of the attack of this norm's ball, [P, B, D]."""
-        attack = attacks.get(f"pgd-{self.norm}")
+        attack = attacks.get(f"pgd-{self.norm}").with_costs(self.feature_costs)
         start = attack.random_starts(x, generator)
         return attack.perturb(net, x, y, radius, self.bounds, start)
 

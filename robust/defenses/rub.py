@@ -2,7 +2,8 @@
 
 Minimises L(y, (max_m max(g_{L,k,m}(t, rho), g_{L,k,m}(t, -rho)))_k) at t = [sign(z(x))]^+. Eq. 27
 is the case of one hidden layer (Theorem 7) and cross-entropy. Convolutional networks have the
-bound of docs/rub-bound.md, which the paper leaves open.
+bound of docs/rub-bound.md, which the paper leaves open. With costs c of the
+features the vertices are x +- (rho / c_m) e_m; such balls are for multi-layer perceptrons.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from robust.bounds.rub import worst_case_differences
 from robust.defenses.base import Defense, StepCost, register
 from robust.networks.linearization import Network
 from robust.networks.size import NetworkSize
+from robust.registry import CostKinds
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,7 @@ class RUB(Defense):
 
     label: ClassVar[str] = "RUB"
     layer_rule: ClassVar[str | None] = "rub"
+    cost_kinds: ClassVar[CostKinds] = ("mlp",)
 
     def step_cost(self, size: NetworkSize) -> StepCost:
         """All 2D vertices searched, then the worst of each of K - 1 classes with gradient.
@@ -40,7 +43,7 @@ class RUB(Defense):
         self, net: Network, x: Tensor, y: Tensor, radius: Tensor, generator: torch.Generator | None
     ) -> Tensor:
         """Return the loss of the bounds of each example, [P, B]."""
-        bounds = worst_case_differences(net, x, y, radius, for_training=True)
+        bounds = worst_case_differences(net, x, y, radius, True, self.feature_costs)
         return self.loss_function(bounds)
 
 

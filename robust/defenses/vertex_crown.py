@@ -20,6 +20,7 @@ from robust.defenses.base import Defense, StepCost, register
 from robust.losses import class_differences
 from robust.networks.linearization import Network
 from robust.networks.size import NetworkSize
+from robust.registry import CostKinds
 
 # The hidden units that are not linear are few: their forms with gradient take so much of a search.
 AGAIN = 0.2
@@ -40,6 +41,7 @@ class VertexCROWN(Defense):
 
     label: ClassVar[str] = "Vertex-CROWN"
     network_kinds: ClassVar[tuple[str, ...] | None] = ("mlp",)
+    cost_kinds: ClassVar[CostKinds] = ("mlp",)
 
     weight: float = 1.0
     share: float = 0.125
@@ -70,7 +72,7 @@ class VertexCROWN(Defense):
         losses = self.loss_function(self._bounds(net, *some))
         if bounded < len(y):
             linear = self.loss_function(
-                approximate_worst_case_differences(net, x, y, radius, "l1")
+                approximate_worst_case_differences(net, x, y, radius, "l1", self.feature_costs)
             )
             excess = (losses - linear[:, :bounded]) * (len(y) / bounded)
             losses = linear + pad(excess, (0, len(y) - bounded))
@@ -80,10 +82,12 @@ class VertexCROWN(Defense):
         return (1 - self.weight) * clean + self.weight * losses
 
     def _bounds(self, net: Network, x: Tensor, y: Tensor, radius: Tensor) -> Tensor:
-        upper = vertex_crown_training.worst_case_differences(net, x, y, Ball(radius))
+        costs = self.feature_costs
+        ball = Ball(radius, costs=costs)
+        upper = vertex_crown_training.worst_case_differences(net, x, y, ball)
         if not self.with_rub:
             return upper
-        return torch.minimum(upper, rub.worst_case_differences(net, x, y, radius, True))
+        return torch.minimum(upper, rub.worst_case_differences(net, x, y, radius, True, costs))
 
 
 register(VertexCROWN(name="vertex-crown-l1", norm="l1"))

@@ -70,11 +70,13 @@ class FoolboxAttack(Attack):
         """Return foolbox's own form of an attack.
 
         Raises:
-            ValueError: foolbox has no such attack.
+            ValueError: foolbox has no such attack, or none in balls with costs.
         """
         if attack.name not in FOOLBOX_ATTACKS:
             known = ", ".join(FOOLBOX_ATTACKS)
             raise ValueError(f"foolbox has no attack {attack.name!r}; it has: {known}")
+        if attack.costs is not None:
+            raise ValueError(f"foolbox's attack {attack.name!r} takes no costs; use engine packed")
         return cls(attack.name, attack.norm, attack.random)
 
     def perturb(

@@ -71,7 +71,7 @@ class Refuter:
     Attributes:
         net: P networks.
         norm: of the balls.
-        costs: of weighted L1 balls, for which there is no quick attack; or None.
+        costs: of weighted L1 balls, [D]; None for plain ones.
     """
 
     net: Any
@@ -81,12 +81,14 @@ class Refuter:
     def broken(self, x: Tensor, y: Tensor, radius: Tensor, left: Tensor) -> Tensor:
         """Return which of the examples that are left, [P, B], some quick attack breaks."""
         broken = torch.zeros_like(left)
-        for name in REFUTED_BY[self.norm] if self.costs is None else ():
+        costs = None if self.costs is None else self.costs.to(x.dtype)
+        for name in REFUTED_BY[self.norm]:
             some = (left & ~broken).any(dim=0).nonzero().squeeze(1)
             if not len(some):
                 break
             at = x[..., some, :], y[some], radius[:, some]
-            point = attacks.get(name).perturb(self.net, *at, UNBOUNDED, None)
+            attack = attacks.get(name).with_costs(costs)
+            point = attack.perturb(self.net, *at, UNBOUNDED, None)
             broken[:, some] |= error_gap(self.net(point), y[some]) > 0
         return broken
 

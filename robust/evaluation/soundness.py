@@ -71,6 +71,7 @@ class CertificateCheck:
         same_balls: bool = True,
         balls: Tensor | None = None,
         order: Norm = "l1",
+        costs: Tensor | None = None,
     ) -> None:
         """Prepare the comparison.
 
@@ -86,7 +87,9 @@ class CertificateCheck:
             balls: true radii of the attack's balls where they are others than `radii`, in the
                 order of the attack's own.
             order: norm of the certificate's balls.
+            costs: of those, where they are L1 balls with costs, > 0, [D].
         """
+        self.costs = None if costs is None else costs.to(x.device, torch.float64)
         self.net, self.x, self.y, self.attack, self.order = net, x, y, attack, order
         self.radii = radii.to(x.device, torch.float64)
         self.certified = certified.to(x.device)
@@ -125,7 +128,7 @@ class CertificateCheck:
 
     def _refute(self, network: int, example: Tensor, x_adv: Tensor, limit: Tensor | None) -> None:
         """Note how near to its example a network lost each class, and confirm it in float64."""
-        near = radius_reached(self.x[example], x_adv, limit, self.order)
+        near = radius_reached(self.x[example], x_adv, limit, self.order, self.costs)
         real = near.isfinite()
         example, x_adv, near = example[real], x_adv[real], near[real]
         self.nearest[network].scatter_reduce_(0, example, near, "amin")
@@ -140,7 +143,7 @@ class CertificateCheck:
         exact = copy.deepcopy(self.net.subset([network])).double()
         x = self.x[example].double()
         delta = x_adv.double() - x
-        length = norm(delta, self.order).clamp_min(1e-300)
+        length = norm(paid(delta, self.costs), self.order).clamp_min(1e-300)
         inside = x + delta * (self.radii[level] / length).clamp_max(1.0).unsqueeze(1)
         gap = error_gap(exact(inside), self.y[example])[0]
         for i in (~(gap < 0)).nonzero().squeeze(1).tolist():  # NaN keeps no class
@@ -156,7 +159,11 @@ class CertificateCheck:
 
 
 def radius_reached(
-    x: Tensor, x_adv: Tensor, limit: Tensor | None = None, order: Norm = "l1"
+    x: Tensor,
+    x_adv: Tensor,
+    limit: Tensor | None = None,
+    order: Norm = "l1",
+    costs: Tensor | None = None,
 ) -> Tensor:
     """Return ||x_adv - x||_p, or the radius that an attack kept to but for its own rounding.
 
@@ -168,18 +175,25 @@ def radius_reached(
         x_adv: what the attack made of them, in its precision, [N, D].
         limit: radius of the attack's ball, float64, [N]; None leaves the distance as it is.
         order: norm of the ball.
+        costs: of the ball sum_m c_m |delta_m| <= limit, > 0, float64, [D]: the distance is then
+            that sum, infinite where a feature of infinite cost moved. None is 1 for all.
 
     Returns:
         [N], float64; NaN or infinite where x_adv is.
     """
     here, there = x.double(), x_adv.double()
-    length = norm(there - here, order)
+    length = norm(paid(there - here, costs), order)
     if limit is None:
         return length
-    moved = torch.maximum(here.abs(), there.abs()) * (here != there)
+    moved = paid(torch.maximum(here.abs(), there.abs()) * (here != there), costs)
     rounded = norm(moved, order) + (x.shape[1] + 16) * length
     meant = length - torch.finfo(x_adv.dtype).eps * rounded <= limit
     return torch.where(meant, torch.minimum(length, limit), length)
+
+
+def paid(delta: Tensor, costs: Tensor | None) -> Tensor:
+    """Return c_m delta_m, 0 where nothing moves whatever it costs, [..., D]."""
+    return delta if costs is None else torch.where(delta == 0, delta, delta * costs)
 
 
 @torch.no_grad()

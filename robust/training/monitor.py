@@ -155,7 +155,7 @@ class Monitor:
         objective = method.mean_losses(self.net, x, y, radius, generator)
         self._keep(step, "objective", norm, objective)
         if norm is not None:
-            attack = attacks.get(f"pgd-{norm}")
+            attack = attacks.get(f"pgd-{norm}").with_costs(method.feature_costs)
             generator.manual_seed(derived_seed(self.seed, "adversarial loss", step))
             start = attack.random_starts(x, generator)
             x_adv = attack.perturb(self.net, x, y, radius, self.bounds, start)

@@ -10,8 +10,10 @@ from pathlib import Path
 from robust import attacks, defenses, networks
 from robust.evaluate import BEST_CERTIFICATES, CERTIFIED, CERTIFIED_TIGHT, ENGINES
 from robust.losses import LOSSES
+from robust.registry import CATALOG, COSTS, UNIFORM, is_weighted
 from robust.supports import supports
 from sweep import datasets, files
+from sweep.config.balls import measured, trained
 from sweep.config.schema import KEEPS, RETRAIN, Data, Ray, SweepConfig, data_options
 from sweep.datasets.loading import check_name as check_dataset
 from sweep.errors import unknown
@@ -60,6 +62,8 @@ def _check_names(config: SweepConfig) -> None:
         "grid.scaling": (config.grid.scaling, _check_scaling),
         "grid.network": (config.grid.network, networks.check_name),
         "grid.defense": (config.grid.defense, defenses.get),
+        "grid.costs": (config.grid.costs, _check_costs),
+        "evaluation.costs": (config.evaluation.costs, _check_costs),
         "training.loss": ([config.training.loss], LOSSES.get),
         "evaluation.attacks": (config.evaluation.attacks, attacks.get),
         "evaluation.certificates": (config.evaluation.certificates, _check_certificate),
@@ -78,6 +82,7 @@ def _check_names(config: SweepConfig) -> None:
 def _check_lists(config: SweepConfig) -> None:
     lists = {f"grid.{axis}": values for axis, values in vars(config.grid).items()}
     lists["grid.defense"] = [defenses.get(name).name for name in config.grid.defense]
+    lists["evaluation.costs"] = config.evaluation.costs or [UNIFORM]  # []: those of the grid
     for name in ("attacks", "attack_grid_radii", "strong_grid_radii"):
         lists[f"evaluation.{name}"] = getattr(config.evaluation, name)
     for key, values in lists.items():
@@ -114,18 +119,30 @@ def _check_support(config: SweepConfig) -> None:
         CERTIFIED_TIGHT: ("evaluation.certify_tight", config.evaluation.certify_tight),
     }
     for network in config.grid.network:
-        for defense in config.grid.defense:
+        for defense in (method.name for method in trained(config.grid)):
             if not (answer := supports(network, defense)):
                 raise ValueError(f"grid.defense={defense}: {answer.reason}")
         for attack in config.evaluation.attacks:
-            if not (answer := supports(network, attack)):
-                raise ValueError(f"evaluation.attacks={attack}: {answer.reason}")
+            _check_measured(config, network, attack, f"evaluation.attacks={attack}")
         for name in config.evaluation.certificates:
-            if name != AUTO and not (answer := supports(network, name)):
-                raise ValueError(f"evaluation.certificates={name}: {answer.reason}")
+            if name != AUTO:
+                _check_measured(config, network, name, f"evaluation.certificates={name}")
         for certificate, (key, asked) in certificates.items():
-            if asked and not (answer := supports(network, certificate)):
-                raise ValueError(f"{key}=true: {answer.reason}")
+            if asked:
+                _check_measured(config, network, certificate, f"{key}=true")
+
+
+def _check_measured(config: SweepConfig, network: str, name: str, key: str) -> None:
+    """Refuse an attack or certificate that is not made for a network, in every ball asked for."""
+    for ball in measured([name], config.evaluation):
+        if not (answer := supports(network, ball)):
+            where = f"evaluation.costs={CATALOG}, {key}" if is_weighted(ball) else key
+            raise ValueError(f"{where}: {answer.reason}")
+
+
+def _check_costs(name: str) -> None:
+    if name not in COSTS:
+        raise ValueError(unknown("costs", name, COSTS))
 
 
 def _check_catalog(data: Data) -> None:

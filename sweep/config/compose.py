@@ -21,6 +21,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from sweep.config.balls import in_balls
 from sweep.config.schema import Grid, SweepConfig, debugged
 from sweep.errors import unknown
 from sweep.files import reading_yaml
@@ -109,7 +110,13 @@ def read(argv: Sequence[str]) -> list[SweepConfig]:
                 f"name those: {', '.join(config.include)}"
             )
     named = [
-        replace(part, name=sweep_name, include=[], grid=_with_named_defenses(part.grid))
+        replace(
+            part,
+            name=sweep_name,
+            include=[],
+            grid=_with_named_defenses(part.grid),
+            evaluation=in_balls(part.evaluation, part.grid),
+        )
         for part in parts
     ]
     return [debugged(part) if part.debug else part for part in named]

@@ -27,6 +27,9 @@ class Grid:
     defense: list[Any] = field(default_factory=lambda: ["nominal"])
     # As in the paper's grid: the expansion multiplies by sqrt(D) where the norm is L1 or L2.
     grid_radius: list[float] = field(default_factory=lambda: [0.1])
+    # Of L1 balls to train in: uniform, or catalog, what a data set's entry says that moving each
+    # of its features costs. A defense without a ball is trained once.
+    costs: list[str] = field(default_factory=lambda: ["uniform"])
     learning_rate: list[float] = field(default_factory=lambda: [1e-3])
     batch_size: list[int] = field(default_factory=lambda: [256])
     seed: list[int] = field(default_factory=lambda: [0])
@@ -65,6 +68,7 @@ class Evaluation:
             *(0.3, 0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 20.0, 30.0, 50.0),
         ]
     )
+    costs: list[str] = field(default_factory=list)  # of L1 balls; []: those of grid.costs
     scale_radii: bool = True  # times sqrt(D) for L1 and L2; false: true radii as they are
     certify: bool = True  # also the certified accuracy at the L1 radii
     certify_tight: bool = False  # also with t optimised, which takes many times longer

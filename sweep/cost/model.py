@@ -13,8 +13,9 @@ from collections.abc import Sequence
 
 from robust import attacks as known_attacks
 from robust import defenses
-from robust.evaluate import CERTIFICATES
+from robust.evaluate import certificate_of
 from robust.networks import NetworkSize
+from robust.registry import unweighted
 from sweep.results import schema
 
 _FLOAT_BYTES = 4
@@ -71,10 +72,10 @@ def affordable(
 
 
 def _products_per_radius(attack: str, size: NetworkSize, num_radii: int) -> float:
-    certificate = CERTIFICATES.get(attack)
+    certificate = certificate_of(attack)
     if certificate is not None:
         search = defenses.get("rub").step_cost(size).products if certificate.norm == "l1" else 0.0
-        best = attack in schema.CERTIFIED_BEST
+        best = unweighted(attack) in schema.CERTIFIED_BEST
         bisections = math.log2(num_radii + 1) if best else 0.0
         bounds = _SUBSTITUTIONS * (size.dual + size.num_classes * size.products)
         return (_CERTIFICATE_SEARCHES * search + bisections * bounds) / num_radii

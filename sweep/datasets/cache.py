@@ -24,7 +24,7 @@ from sweep.files import atomic, write_text
 from sweep.hashing import content_hash
 
 # Raised when the facts of unchanged files would change, so that old ones are not used.
-_FACTS_VERSION = 4
+_FACTS_VERSION = 5
 LOCK_TIMEOUT_SECONDS = 3600.0  # the largest download on a slow line
 
 
@@ -135,6 +135,7 @@ def read_facts(
         facts = json.loads(path.read_text(encoding="utf-8"))
         for key in ("input_shape", "scalings", "notes", "feature_names", "class_names"):
             facts[key] = tuple(facts[key])
+        facts["costs"] = None if facts["costs"] is None else tuple(facts["costs"])
         facts["groups"] = _groups(facts["groups"])
         return DatasetInfo(**facts)
     except (OSError, ValueError, KeyError, TypeError):

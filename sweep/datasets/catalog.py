@@ -8,6 +8,7 @@ and `target`.
 
 from __future__ import annotations
 
+import math
 import types
 import typing
 from collections.abc import Collection, Mapping
@@ -24,6 +25,8 @@ from sweep.installation import CONF
 CATALOG = CONF / "catalog"
 CATEGORICAL = ("refuse", "one-hot", "numeric")
 MISSING_TARGET = ("refuse", "class", "drop")
+LEAST_COST, LARGEST_COST = 1e-30, 1e30
+COSTS_PER = ("deviation", "unit")
 CONFIDENCES = ("confirmed", "unsure")
 
 
@@ -81,6 +84,10 @@ class CatalogEntry:
         missing_target: what to do with rows without a label.
         source, root: where this data set comes from, whatever `data.source` and `data.root` say;
             root is a folder, relative to the entry.
+        costs: what moving a feature costs, by column, `inf` allowed; `default` is that of the
+            others, 1 if nothing is said (`sweep.datasets.costs`).
+        costs_per: what a cost is for: one standard deviation of the training rows, or one unit
+            of the table.
         hashes: source -> hash of the raw arrays, where one was recorded.
     """
 
@@ -105,6 +112,8 @@ class CatalogEntry:
     missing_target: str = "refuse"
     source: str | None = None
     root: str | None = None
+    costs: Mapping[str, object] | None = None
+    costs_per: str = "deviation"
     hashes: Mapping[str, str] | None = None
     confidence: str = "confirmed"
     licence: str = ""
@@ -122,6 +131,7 @@ _CHOICES: dict[str, Collection[str]] = {
     "decimal": (".", ","),
     "categorical": CATEGORICAL,
     "missing_target": MISSING_TARGET,
+    "costs_per": COSTS_PER,
     "confidence": CONFIDENCES,
 }
 
@@ -188,10 +198,31 @@ def _check_counts(entry: CatalogEntry, path: Path) -> None:
             raise ValueError(f"{path}: {key}={value}: must be an integer >= 1")
     if entry.num_test < 0:
         raise ValueError(f"{path}: num_test={entry.num_test}: must be an integer >= 0")
+    if entry.costs is not None:
+        for name, cost in entry.costs.items():
+            check_cost(name, cost, str(path))
     if entry.input_shape and (len(entry.input_shape) != 3 or min(entry.input_shape) < 1):
         raise ValueError(
             f"{path}: input_shape={list(entry.input_shape)}: must be [height, width, channels]"
         )
+
+
+def check_cost(name: object, value: object, where: str) -> float:
+    """Return the cost of moving a feature as a number.
+
+    Raises:
+        ValueError: it is neither positive, such that float32 holds it and its reciprocal, nor inf.
+    """
+    try:
+        number = math.nan if isinstance(value, bool) else float(str(value))
+    except ValueError:
+        number = math.nan
+    if not (LEAST_COST <= number <= LARGEST_COST or number == math.inf):
+        raise ValueError(
+            f"{where}: costs: {name}={value!r}: must be a number from {LEAST_COST:g} to "
+            f"{LARGEST_COST:g}, or inf"
+        )
+    return number
 
 
 @lru_cache(maxsize=8)

@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from sweep.datasets import costs
 from sweep.datasets.audit import audit
 from sweep.datasets.cache import read_facts, write_facts
-from sweep.datasets.catalog import CatalogEntry
+from sweep.datasets.catalog import CATALOG, CatalogEntry, catalog
 from sweep.datasets.checks import catalog_differences, require_usable, same_arrays
 from sweep.datasets.fingerprint import arrays_hash, dataset_hash
 from sweep.datasets.own import entry_of, is_described, located, own_file, own_names
@@ -167,6 +168,7 @@ def _measured(name: str, options: DataOptions, split_seed: int) -> DatasetInfo:
     indices = _indices(name, options, split_seed)
     for chosen in scalings(raw.is_vision, raw.ranges).values():
         scaled_inputs(raw, chosen, indices, name)
+    entry = entry_of(name, options)
     shape = raw.x.shape[1:]
     info = DatasetInfo(
         name=name,
@@ -184,11 +186,14 @@ def _measured(name: str, options: DataOptions, split_seed: int) -> DatasetInfo:
             *raw.notes,
             *_absent_classes(raw, indices),
             *_audit_notes(name, raw, indices, at.source == "folder"),
+            *costs.notes(entry, raw),
         ),
         pixel_scale=pixel_scale(raw.x, indices.train) if raw.is_vision else None,
         feature_names=raw.features,
         class_names=raw.classes,
         groups=raw.groups,
+        costs=costs.feature_costs(entry, raw, indices, name),
+        costs_hash=costs.costs_hash(entry, raw, name),
     )
     write_facts(info, at, split_seed, _files(name, at))
     return info
@@ -205,6 +210,8 @@ def _files(name: str, options: DataOptions) -> tuple[Path, ...]:
     """Return the files that a data set is read from, the user's entry among them."""
     files: tuple[Path, ...] = source(options.source).files(name, options)
     entry = own_file(name, options)
+    if entry is None and (shipped := catalog().get(name)) is not None and shipped.costs:
+        entry = CATALOG / f"{name}.yaml"  # costs that are added to it are new facts
     return (*files, entry) if files and entry is not None else files
 
 
@@ -272,6 +279,8 @@ def _from_catalog(entry: CatalogEntry, options: DataOptions) -> DatasetInfo:
         leaky=options.keep_target_column,
         scalings=tuple(scalings(entry.is_vision)),
         notes=() if entry.confidence == "confirmed" else (f"{entry.confidence}: {entry.notes}",),
+        costs=None if entry.costs is None else (1.0,) * features,
+        costs_hash=None if entry.costs is None else UNLOADED,
     )
 
 

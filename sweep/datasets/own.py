@@ -1,8 +1,9 @@
 """A user's own catalog: `data.catalog`, a folder with one entry per data set.
 
 An entry there may say where its data set comes from (`source`, `root`), so that one sweep takes
-some from one source and some from another. One that says nothing else takes the rest from
-`conf/catalog/`; any other stands in place of the entry of that name there.
+some from one source and some from another. One that says nothing else, or only what moving its
+features costs (`costs`, `costs_per`), takes the rest from `conf/catalog/`; any other stands in
+place of the entry of that name there.
 """
 
 from __future__ import annotations
@@ -29,21 +30,33 @@ def own_file(name: str, options: DataOptions) -> Path | None:
 
 
 def own_entry(name: str, options: DataOptions) -> CatalogEntry | None:
-    """Return the user's entry, if it says more than where the data set comes from.
+    """Return the user's entry, if it says more than a source and costs.
 
     Raises:
         ValueError: it cannot be read, or a key or value of it is wrong.
     """
     path = own_file(name, options)
     entry = read_entry(path) if path is not None else None
-    if entry is None or replace(entry, source=None, root=None) == CatalogEntry(name):
+    if entry is None or _without(entry) == CatalogEntry(name):
         return None
     return entry
 
 
+def _without(entry: CatalogEntry) -> CatalogEntry:
+    """Return an entry without what says nothing of the data."""
+    return replace(entry, source=None, root=None, costs=None, costs_per=CatalogEntry.costs_per)
+
+
 def entry_of(name: str, options: DataOptions) -> CatalogEntry | None:
-    """Return the user's entry, else the one of `conf/catalog/`, if there is any."""
-    return own_entry(name, options) or catalog().get(name)
+    """Return the user's entry, else the one of `conf/catalog/`, if there is any.
+
+    Costs that the user's entry names stand in place of those there.
+    """
+    own, path = own_entry(name, options), own_file(name, options)
+    known = own or catalog().get(name)
+    if own is not None or path is None or (said := read_entry(path)).costs is None:
+        return known
+    return replace(known or CatalogEntry(name), costs=said.costs, costs_per=said.costs_per)
 
 
 def located(name: str, options: DataOptions) -> DataOptions:

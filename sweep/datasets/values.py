@@ -143,6 +143,11 @@ class DatasetInfo:
         feature_names: of the D inputs; empty for images, and for data that were not read yet.
         class_names: the K original labels, in the order of their codes; empty if not read yet.
         groups: the inputs that are one-hot encoded, by the column they come from.
+        costs: what moving each of the D inputs by 1 in the scaled space costs, infinite where it
+            cannot be moved (`sweep.datasets.costs`); None where the entry names no costs. Of data
+            that were not read yet, 1 for all.
+        costs_hash: 16 hex digits over the costs of the inputs as the entry has them, the same for
+            every split, or `UNLOADED`; None where it names none.
     """
 
     name: str
@@ -161,6 +166,8 @@ class DatasetInfo:
     feature_names: tuple[str, ...] = field(default=(), compare=False, repr=False)
     class_names: tuple[str, ...] = field(default=(), compare=False, repr=False)
     groups: tuple[OneHot, ...] = field(default=(), compare=False, repr=False)
+    costs: tuple[float, ...] | None = field(default=None, repr=False)
+    costs_hash: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)

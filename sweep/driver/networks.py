@@ -173,11 +173,11 @@ def _attack(call: _Call) -> str:
     """The accuracy on a file's rows under an attack."""
     name = call.options["attack"]
     attacks.get(name)
-    radii = _radii(call.options)
+    radii, costs = _radii(call.options), on_rows.costs_of(call.options["costs"])
     restored = call.restored()
     radii = radii or on_rows.recorded_radii(restored, "attack", name)
     predictor = Predictor(restored.net, restored.preprocessing)
-    found = on_rows.attack(restored, predictor, call.rows(predictor), name, radii)
+    found = on_rows.attack(restored, predictor, call.rows(predictor), name, radii, costs)
     what = f"under {name}, {attack_norm(name)} radii of scaled inputs:"
     return _told(call, restored, what, found.summary, found.rows)
 

@@ -52,23 +52,33 @@ class Proof:
 
 
 def attack(
-    restored: Restored, predictor: Predictor, rows: Rows, name: str, radii: Sequence[float]
+    restored: Restored,
+    predictor: Predictor,
+    rows: Rows,
+    name: str,
+    radii: Sequence[float],
+    costs: Mapping[str, float] | None = None,
 ) -> Findings:
     """Attack every row at every radius.
 
     Args:
         name: of the attack.
         radii: R, strictly increasing.
+        costs: of moving a feature by 1, by its name; infinite: it cannot be moved.
 
     Returns:
         Accuracies, and for each row whether its class is kept: a column per radius.
 
     Raises:
-        ValueError: an unknown attack, radii out of range, inputs outside their bounds.
+        ValueError: an unknown attack, radii out of range, inputs outside their bounds, costs
+            where the attack takes none.
     """
     ladder = torch.tensor(radii, dtype=torch.float64)
     bounds = restored.preprocessing.bounds
-    kept = survivors(restored.net, rows.x, rows.y, attack=name, radii=ladder, bounds=bounds)[0]
+    prices = _costs(costs or {}, predictor)
+    kept = survivors(
+        restored.net, rows.x, rows.y, attack=name, radii=ladder, bounds=bounds, costs=prices
+    )[0]
     summary = {"radius": list(radii), "accuracy": kept.double().mean(dim=1).tolist()}
     columns = {
         f"keeps at {radius:g}": own.tolist() for radius, own in zip(radii, kept, strict=True)
@@ -95,7 +105,7 @@ def certified(
     Raises:
         ValueError: a network, norm or costs that the method is not made for.
     """
-    costs = _costs(proof, predictor)
+    costs = _costs(proof.costs, predictor)
     found = certify.certified_radius(
         restored.net, rows.x, rows.y, norm=proof.norm, method=proof.method, costs=costs
     )[0].double()
@@ -118,6 +128,15 @@ def proof_of(norm: str, method: str, costs: str) -> Proof:
     method = method or ("rub" if norm == "l1" and not costs else "best")
     if method not in certify.methods():
         raise ValueError(f"method={method}: {unknown('method', method, certify.methods())}")
+    return Proof(cast(Norm, norm), method, costs_of(costs))
+
+
+def costs_of(costs: str) -> dict[str, float]:
+    """Return the costs that a command's option names, as in age:inf,income:2.
+
+    Raises:
+        ValueError: they are no numbers.
+    """
     found = {}
     for text in costs.split(",") if costs else ():
         name, _, number = text.rpartition(":")
@@ -125,19 +144,19 @@ def proof_of(norm: str, method: str, costs: str) -> Proof:
             found[name.strip()] = float(number)
         except ValueError:
             raise ValueError(f"costs={costs}: must be as in age:inf,income:2") from None
-    return Proof(cast(Norm, norm), method, found)
+    return found
 
 
-def _costs(proof: Proof, predictor: Predictor) -> list[float] | None:
+def _costs(costs: Mapping[str, float], predictor: Predictor) -> list[float] | None:
     """The cost of each feature, [D]; 1 where none is given."""
-    if not proof.costs:
+    if not costs:
         return None
     names = predictor.feature_names_in_
     known = [] if names is None else names.tolist()
-    for name in proof.costs:
+    for name in costs:
         if name not in known:
             raise ValueError(f"costs: {unknown('feature', name, known)}")
-    return [proof.costs.get(name, 1.0) for name in known]
+    return [costs.get(name, 1.0) for name in known]
 
 
 def recorded_radii(restored: Restored, column: str, value: str) -> list[float]:

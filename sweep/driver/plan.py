@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from robust import networks
+from robust.registry import CATALOG, weighted
 from robust.supports import supports
 from sweep import datasets
+from sweep.config.balls import in_balls
 from sweep.config.checks import AUTO
 from sweep.config.schema import SweepConfig, data_options
 from sweep.cost import calibration, memory, model
@@ -34,6 +36,7 @@ from sweep.results.replaced import NOTHING, Unwanted
 
 UNBOUNDED = Memory()
 
+_BEST_L1 = schema.CERTIFIED_BEST[0]
 _PARAMETER_BYTES = 4  # float32
 _ROW_BYTES = 3.0  # of a record on disk: 1.6 in simulated packs of 77; small packs take more
 
@@ -203,6 +206,8 @@ def with_certificates(config: SweepConfig, infos: expand.Infos) -> SweepConfig:
             size = networks.size(network, info.num_features, info.num_classes, info.input_shape)
             radii = len(made.attack_grid_radii)
             cheap = model.affordable(cheap, size, evaluated_attacks(made), radii)
+            if CATALOG in made.costs:
+                cheap = [n for n in cheap if n != _BEST_L1 or supports(network, weighted(n))]
     chosen: list[str] = [n for n in schema.CERTIFIED_BEST if n in {*made.certificates, *cheap}]
     return replace(config, evaluation=replace(made, certificates=chosen))
 
@@ -212,6 +217,7 @@ def _taking_effect(config: SweepConfig) -> SweepConfig:
 
     A CPU has no TF32: networks trained there are the same with it and without.
     """
+    config = replace(config, evaluation=in_balls(config.evaluation, config.grid))
     rounds = config.ray.address is not None or local_device(config.ray) != "cpu"
     if rounds or not config.training.tf32:
         return config

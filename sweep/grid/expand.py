@@ -7,10 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
 
-from robust import defenses
 from robust.supports import takes
+from sweep.config.balls import trained
 from sweep.config.schema import Evaluation, Grid, SweepConfig
 from sweep.datasets import DatasetInfo
+from sweep.grid import costs
 from sweep.grid.options import attack_norm, evaluated_attacks, training_options
 from sweep.grid.trial import Trial
 from sweep.hashing import canonical
@@ -56,9 +57,10 @@ def expand(config: SweepConfig, infos: Infos) -> list[Trial]:
         _check_scaling(info, scaling)
         _check_networks(info, grid.network)
         _check_attack_radii(info, config.evaluation)
-        methods = map(defenses.get, grid.defense)
+        methods = trained(grid)
+        costs.check(info, methods, config.evaluation)
         for network, method in product(grid.network, methods):
-            options = canonical(training_options(config, method))
+            options = canonical(training_options(config, method, info))
             for grid_radius, train_radius, learning_rate, batch_size, seed in _settings(
                 grid, method.norm, info.num_features
             ):

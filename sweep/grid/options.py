@@ -11,11 +11,13 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from typing import Final
 
-from robust import attacks
 from robust.defenses.base import Defense
-from robust.evaluate import CERTIFICATES
+from robust.registry import CATALOG
 from robust.training import optimizer
+from sweep.config.balls import attack_norm as attack_norm
+from sweep.config.balls import measured
 from sweep.config.schema import Evaluation, SweepConfig, Training
+from sweep.datasets import DatasetInfo
 from sweep.results import schema
 
 ADAM: Final[Mapping[str, object]] = {
@@ -34,16 +36,12 @@ def evaluated_attacks(evaluation: Evaluation) -> tuple[str, ...]:
     }
     best = [name for name in schema.CERTIFIED_BEST if name in evaluation.certificates]
     asked = [name for name, wanted in certificates.items() if wanted]
-    return (*evaluation.attacks, *asked, *best)
+    return tuple(measured([*evaluation.attacks, *asked, *best], evaluation))
 
 
-def attack_norm(attack: str) -> str:
-    """The norm of an attack's ball."""
-    certificate = CERTIFICATES.get(attack)
-    return str(attacks.get(attack).norm if certificate is None else certificate.norm)
-
-
-def training_options(config: SweepConfig, method: Defense) -> dict[str, object]:
+def training_options(
+    config: SweepConfig, method: Defense, info: DatasetInfo | None = None
+) -> dict[str, object]:
     """What a network's weights follow from that is no axis of the grid.
 
     The loss stands for the defense's field of that name; its input bounds follow from the data.
@@ -51,11 +49,14 @@ def training_options(config: SweepConfig, method: Defense) -> dict[str, object]:
     Args:
         config: checked by `sweep.config.checks.check`.
         method: the defense, with its hyperparameters.
+        info: of the data set, whose costs count where the defense trains in a ball with them.
 
     Raises:
         ValueError: a hyperparameter that no record can hold.
     """
+    costs = info.costs_hash if info is not None and method.costs == CATALOG else None
     return {
+        **({} if costs is None else {"costs": costs}),
         "defense": {"norm": method.norm, **_own_fields(method, method.parameters)},
         "loss": config.training.loss,
         "optimizer": dict(ADAM),

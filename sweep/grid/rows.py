@@ -14,8 +14,9 @@ from functools import cached_property
 from robust import attacks
 from robust.attacks.base import Attack
 from robust.attacks.gradient import GradientAttack
-from robust.evaluate import CERTIFICATES
+from robust.evaluate import certificate_of
 from robust.evaluation.subject import AS_RUN
+from robust.registry import is_weighted
 from sweep.config.schema import Evaluation
 from sweep.datasets import DatasetInfo
 from sweep.grid.expand import attack_radii
@@ -26,7 +27,7 @@ from sweep.results import identity, schema
 PACKED, FOOLBOX = "packed", "foolbox"
 
 # Fields of an attack that change no point it finds.
-_WITHOUT_EFFECT = ("name", "record")
+_WITHOUT_EFFECT = ("name", "record", "costs")
 
 
 @dataclass(frozen=True)
@@ -61,10 +62,12 @@ def wanted_rows(evaluation: Evaluation, info: DatasetInfo) -> tuple[Row, ...]:
             radii = [r + 0.0 for r in attack_radii(evaluation, norm, info.num_features)]
             for grid_radius, radius in zip(evaluation.attack_grid_radii, radii, strict=True):
                 smaller = tuple(sorted({r for r in radii if 0 < r < radius}))
-                nested = smaller if evaluation.nested and attack not in CERTIFICATES else ()
+                nested = smaller if evaluation.nested and not certificate_of(attack) else ()
                 options = evaluation_options(
                     attack, evaluation.engine, evaluation.restarts, samples, nested
                 )
+                if is_weighted(attack):  # its ball is another wherever the costs are
+                    options["costs"] = info.costs_hash
                 where = (split, attack, norm, grid_radius + 0.0, radius)
                 rows.append(Row(*where, canonical(options)))
     return tuple(dict.fromkeys(rows))
@@ -87,7 +90,7 @@ def evaluation_options(
         nested: the smaller radii at which an example that is broken counts as broken here.
     """
     rules: dict[str, object] = {"version": schema.EVALUATION_VERSION}
-    if attack in CERTIFICATES:
+    if certificate_of(attack) is not None:
         rules["precision"] = AS_RUN  # rows of before say nothing, and are measured again
     else:
         rules["attack"] = _fields(_as_used(attacks.get(attack), restarts))
@@ -98,7 +101,7 @@ def evaluation_options(
 
 def engine_of(attack: str, engine: str) -> str:
     """The engine that runs an attack: foolbox runs those that it has, the others stay ours."""
-    if engine != FOOLBOX or attack in CERTIFICATES:
+    if engine != FOOLBOX or certificate_of(attack) is not None or is_weighted(attack):
         return PACKED
     from robust.evaluation.foolbox_engine import FOOLBOX_ATTACKS  # imports foolbox
 

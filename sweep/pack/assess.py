@@ -21,7 +21,7 @@ from torch import Tensor
 
 from robust import attacks
 from robust.attacks.gradient import GradientAttack
-from robust.evaluate import CERTIFICATES, survivors
+from robust.evaluate import CERTIFICATES, certificate_of, survivors
 from robust.evaluation import diagnostics
 from robust.evaluation.attack_batches import AttackedPoints, OnPoints
 from robust.evaluation.clean import correct_of
@@ -34,8 +34,10 @@ from robust.evaluation.soundness import (
     reports,
 )
 from robust.networks.linearization import Network
+from robust.registry import is_weighted, unweighted, weighted
 from sweep.config.schema import Evaluation
-from sweep.datasets import Dataset
+from sweep.datasets import Dataset, DatasetInfo
+from sweep.grid.costs import costs_of
 from sweep.grid.options import attack_norm
 from sweep.grid.rows import PACKED, Row, engine_of
 from sweep.grid.trial import Trial
@@ -193,12 +195,13 @@ def _evidence(
     gaps, clean = clean_differences(net, x, y)
     checks: dict[str, list[CertificateCheck]] = {}
     safe = _Safe(net, x, y, ladders, evaluation.engine) if evaluation.skip else None
-    for attack in sorted(ladders, key=lambda name: name not in CERTIFICATES):
+    for attack in sorted(ladders, key=lambda name: certificate_of(name) is None):
         radii = torch.tensor(ladders[attack], dtype=torch.float64)
         watching: list[CertificateCheck] = []
-        for name in checks if attack not in CERTIFICATES else ():
-            balls = ladders[attack] if attack_norm(attack) == attack_norm(name) else None
-            watching.append(_check(net, x, y, evidence.found[name], name, attack, balls))
+        for name in checks if certificate_of(attack) is None else ():
+            balls = ladders[attack] if _ball(attack) == _ball(name) else None
+            prices = costs_of(data.info, name)
+            watching.append(_check(net, x, y, evidence.found[name], name, attack, prices, balls))
             checks[name].append(watching[-1])
         kept = survivors(
             net,
@@ -207,7 +210,7 @@ def _evidence(
             attack=attack,
             radii=radii,
             bounds=data.bounds,
-            seed=_seed(first.dataset_hash, attack, first.seed),
+            seed=_seed(first.dataset_hash, unweighted(attack), first.seed),
             nested=evaluation.nested,
             engine=engine_of(attack, evaluation.engine),
             restarts=evaluation.restarts,
@@ -215,12 +218,13 @@ def _evidence(
             on_points=_all_of(watching),
             chunk=chunk,
             safe=safe.at(attack, ladders[attack]) if safe else None,
+            costs=costs_of(data.info, attack),
         )
         evidence.found[attack] = Survivors(ladders[attack], kept)
         evidence.contradictions += above_clean(clean, gaps, kept, radii, attack)
-        if attack in CERTIFICATES:
+        if certificate_of(attack) is not None:
             checks[attack] = []
-    _judge_certificates(evidence, net, x, y, checks)
+    _judge_certificates(evidence, net, x, y, checks, data.info)
     return evidence
 
 
@@ -236,7 +240,9 @@ class _Safe:
         self.net, self.x, self.y = net, x, y
         self.radii: dict[str, set[float]] = {}
         self.found: dict[str, Survivors] = {}
-        attacked = [name for name in ladders if name not in CERTIFICATES]
+        # What is settled is settled in plain balls.
+        plain = [name for name in ladders if not is_weighted(name)]
+        attacked = [name for name in plain if certificate_of(name) is None]
         packed = [name for name in attacked if engine_of(name, engine) == PACKED]
         dear = {attack_norm(name) for name in packed if pays(attacks.get(name))}
         for name in packed:
@@ -246,7 +252,9 @@ class _Safe:
     def at(self, attack: str, radii: Radii) -> Tensor | None:
         """Those at the radii of an attack, [H, R, N]; None where nothing is known."""
         order = attack_norm(attack)
-        if attack in CERTIFICATES or not set(radii) <= self.radii.get(order, set()):
+        if is_weighted(attack) or certificate_of(attack) is not None:
+            return None
+        if not set(radii) <= self.radii.get(order, set()):
             return None
         if order not in self.found:
             every = tuple(sorted(self.radii[order]))
@@ -286,9 +294,11 @@ def companions(attack: str) -> tuple[str, ...]:
     PGD is judged beside the one-step attack of its norm, and the vertex attack beside the gradient
     attacks of the L1 ball.
     """
+    if is_weighted(attack):
+        return tuple(weighted(name) for name in companions(unweighted(attack)))
     if attack == VERTEX:
         return FAST_GRADIENT["l1"], "pgd-l1"
-    method = None if attack in CERTIFICATES else attacks.get(attack)
+    method = None if certificate_of(attack) is not None else attacks.get(attack)
     if isinstance(method, GradientAttack) and method.num_steps > 1:
         return (FAST_GRADIENT[method.norm],)
     return ()
@@ -301,6 +311,7 @@ def _check(
     claim: Survivors,
     certificate: str,
     attack: str,
+    costs: tuple[float, ...] | None = None,
     balls: Radii | None = None,
 ) -> CertificateCheck:
     """Compare what is certified with the points of an attack; in its own balls if given."""
@@ -315,8 +326,14 @@ def _check(
         attack,
         same_balls=own is not None,
         balls=own,
-        order=CERTIFICATES[certificate].norm,
+        order=CERTIFICATES[unweighted(certificate)].norm,
+        costs=None if costs is None else torch.tensor(costs, dtype=torch.float64),
     )
+
+
+def _ball(attack: str) -> tuple[str, bool]:
+    """What the balls of an attack or certificate are: their norm, and whether they have costs."""
+    return attack_norm(attack), is_weighted(attack)
 
 
 def _all_of(checks: Sequence[CertificateCheck]) -> OnPoints | None:
@@ -337,6 +354,7 @@ def _judge_certificates(
     x: Tensor,
     y: Tensor,
     checks: Mapping[str, Sequence[CertificateCheck]],
+    info: DatasetInfo,
 ) -> None:
     """Note what was found against certificates: it withdraws none.
 
@@ -345,7 +363,7 @@ def _judge_certificates(
     """
     for name, own in checks.items():
         claim = evidence.found[name]
-        at_inputs = _check(net, x, y, claim, name, "no attack")
+        at_inputs = _check(net, x, y, claim, name, "no attack", costs_of(info, name))
         at_inputs.look_at_inputs()
         evidence.contradictions += [one for check in (*own, at_inputs) for one in check.found]
         refuted = torch.stack([check.refuted.cpu() for check in (*own, at_inputs)]).any(dim=0)
@@ -385,13 +403,13 @@ def row_flags(found: Found, refuted: Found, attack: str, radius: float) -> dict[
     """
     if attack in refuted:
         return {"certificate-refuted": refuted[attack].at(radius).any(dim=1)}
-    if attack in CERTIFICATES:
+    if certificate_of(attack) is not None:
         return {}
     made = [found[name] for name in companions(attack) if name in found]
     beside = [own.at(radius) for own in made if radius in own.radii]
     if not beside:
         return {}
     kept, together = found[attack].at(radius), torch.stack(beside).all(dim=0)
-    if attack == VERTEX:
+    if unweighted(attack) == VERTEX:
         return {"gradient-masking": diagnostics.more_survive(together, kept)}
     return {"weaker-than-fgm": diagnostics.more_survive(kept, together)}

@@ -14,6 +14,7 @@ from robust.norms import Norm
 from robust.training.monitor import BoundCheck, Checks, Monitor, Trace
 from sweep.config.schema import Training
 from sweep.datasets import Dataset
+from sweep.grid.costs import costs_of
 from sweep.grid.expand import true_radius
 from sweep.grid.packing import Pack
 from sweep.grid.trial import Trial
@@ -37,12 +38,14 @@ def monitor(net: Network, pack: Pack, data: Dataset, training: Training) -> Moni
         every = min(training.curve_every or CHECK_EVERY, pack.first.steps)
         checks = Checks(every, checked, _balls(data.info.num_features))
     if training.trace_every:
+        like = next(net.parameters())
+        device, costs = like.device, costs_of(data.info, pack.first.defense)
+        weights = None if costs is None else torch.tensor(costs).to(like)
         method = replace(
-            defenses.get(pack.first.defense),
+            defenses.get(pack.first.defense).with_costs(weights),
             loss_function=LOSSES.get(training.loss),
             bounds=data.bounds,
         )
-        device = next(net.parameters()).device
         radius = torch.tensor([trial.train_radius for trial in pack.trials], device=device)
         trace = Trace(training.trace_every, method, radius)
     if checks is None and trace is None:

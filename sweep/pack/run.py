@@ -296,6 +296,11 @@ def _measure(job: Job, on_step: OnStep | None) -> PackOutcome:
         job.settings.data,
         job.pack.first.split_seed,
     )
+    if data.info.costs != job.info.costs:
+        raise ValueError(
+            f"data set {data.info.name!r} has other costs here than where the sweep was planned; "
+            "start it again"
+        )
     if data.info.hash != job.pack.first.dataset_hash:
         raise ValueError(
             f"data set {data.info.name!r} has hash {data.info.hash} here and "

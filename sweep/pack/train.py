@@ -25,6 +25,7 @@ from robust.training.monitor import Monitor
 from sweep.config.schema import Evaluation, Training
 from sweep.datasets import DataOptions, Dataset, DatasetInfo
 from sweep.datasets.values import Split
+from sweep.grid.costs import costs_of
 from sweep.grid.packing import Pack
 from sweep.grid.rows import Row
 from sweep.grid.trial import Trial
@@ -256,6 +257,7 @@ def train_pack(
         steps=first.steps,
         seed=first.seed,
         bounds=data.bounds,
+        costs=costs_of(data.info, first.defense),
         loss=settings.training.loss,
         validation=on_device(data, "validation", device) if curve_every else None,
         curve_every=curve_every or first.steps,

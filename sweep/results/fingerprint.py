@@ -19,8 +19,9 @@ from functools import lru_cache
 
 from robust import attacks, defenses
 from robust.bounds.methods.base import METHODS
-from robust.evaluate import CERTIFICATES
+from robust.evaluate import certificate_of
 from robust.networks import kind_of
+from robust.registry import unweighted
 from sweep.results import source
 
 _DIGITS = 12
@@ -76,9 +77,9 @@ def of_evaluation(attack: str, network: str) -> str | None:
     Raises:
         ValueError: an unknown attack or network.
     """
-    certificate = CERTIFICATES.get(attack)
+    certificate = certificate_of(attack)
     if certificate is None:
-        named = source.registering("robust.attacks", attack)
+        named = source.registering("robust.attacks", unweighted(attack))
         own = (*_modules(type(attacks.get(attack))), *named, *_ATTACKING)
     else:
         own = (*_method_modules(certificate.method), *_CERTIFYING)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from robust.registry import is_weighted
 from sweep.hashing import content_hash
 from sweep.results import schema
 from sweep.results.parquet import read_table
@@ -172,7 +173,7 @@ def _balls(rows: pa.Table) -> _Balls:
         if accuracy is None:
             continue
         balls[split, attack, radius] = accuracy
-        if not attack.startswith(_CERTIFIED):
+        if not (attack.startswith(_CERTIFIED) or is_weighted(attack)):
             lowest = balls.get((split, norm, radius), math.inf)
             balls[split, norm, radius] = min(lowest, accuracy)
     return balls

@@ -136,7 +136,7 @@ the menu of saved views has each data set's curves.
 |---|---|
 | `clean_accuracy` | accuracy on test data |
 | `pgd_linf_0_1` | on test data under this attack, at grid radius 0.1 |
-| `linf_0_1` | the lowest of all recorded attacks of this norm |
+| `linf_0_1` | the lowest of all recorded attacks of this norm, in balls without costs |
 | `certified_l1_0_1` | proven share of test data |
 | `certified_l1_mean_radius` | at least the mean certified grid radius, from the recorded radii |
 | `validation_...` | the same on validation data, by which networks are selected |

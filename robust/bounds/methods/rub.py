@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 import torch
 from torch import Tensor
 
 from robust.bounds import rub
 from robust.bounds.methods.base import Bounds, ForNetworks, Method, register, type_name
 from robust.bounds.rounding import RoundingSlack
-from robust.bounds.widened import Stepped
 from robust.networks import CNN, MLP, GraphNetwork
 from robust.networks.linearization import Network
 from robust.norms import Norm
@@ -33,8 +30,7 @@ def _weighted(
 ) -> Bounds:
     if costs is None:
         return _plain(net, x, y, radius, norm, costs)
-    seen = cast(MLP, Stepped.around(net, costs))
-    upper = rub.mlp.worst_case_differences(seen, x, y, radius)
+    upper = rub.worst_case_differences(net, x, y, radius, costs=costs)
     # The widest plain ball that the weighted one lies in, up to one more rounding.
     reach = radius / costs.min() * (1 + 4 * torch.finfo(x.dtype).eps)
     return Bounds(upper, RoundingSlack(net)(x, y, reach)[0])

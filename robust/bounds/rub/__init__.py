@@ -11,12 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor
 
 from robust.bounds.rub import cnn, decision, mlp, mlp_search, walk
 from robust.bounds.rub.refutation import by_search
+from robust.bounds.widened import Stepped
 from robust.networks import CNN, MLP, GraphNetwork
 from robust.networks.linearization import Network
 
@@ -48,7 +50,12 @@ def _bound_of(net: Network) -> _Bound:
 
 
 def worst_case_differences(
-    net: Network, x: Tensor, y: Tensor, radius: Tensor, for_training: bool = False
+    net: Network,
+    x: Tensor,
+    y: Tensor,
+    radius: Tensor,
+    for_training: bool = False,
+    costs: Tensor | None = None,
 ) -> Tensor:
     """Return certified upper bounds of max z_k - z_y over the L1 ball, with gradient.
 
@@ -59,6 +66,8 @@ def worst_case_differences(
         radius: true L1 radius >= 0, [P, B].
         for_training: let the search for vertices shorten its products where the device is faster
             so; not for certificates, as among near ties another vertex may win.
+        costs: > 0, [D], of the ball sum_m c_m |delta_m| <= radius; infinite where a feature
+            stays. None is 1 for all; others are for multi-layer perceptrons.
 
     Returns:
         [P, B, K-1], classes k != y in increasing order.
@@ -66,6 +75,12 @@ def worst_case_differences(
     Raises:
         ValueError: the network has no such bound.
     """
+    if costs is not None:
+        if not isinstance(net, MLP):
+            kind = type(net).__name__
+            raise ValueError(f"RUB takes no costs for a network of type {kind}; known: MLP")
+        seen = cast(MLP, Stepped.around(net, costs))
+        return mlp.worst_case_differences(seen, x, y, radius, for_training)
     return _bound_of(net).worst_case_differences(net, x, y, radius, for_training)
 
 

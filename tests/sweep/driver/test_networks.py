@@ -285,6 +285,22 @@ def test_feature_that_cannot_be_moved_is_left_out_of_the_proof(
     assert found[1].to_list() == pytest.approx(wanted.tolist(), rel=1e-5)
 
 
+def test_attack_leaves_a_feature_that_cannot_be_moved(
+    results: Path, rows: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trial, out = max(recorded(results)), tmp_path / "out.csv"
+    predictor, x, y = predictor_of(results, trial)
+    assert predictor.feature_names_in_ is not None
+    costs = ",".join(f"{name}:inf" for name in predictor.feature_names_in_.tolist())
+    where = (f"results={results}", f"out={out}", "radii=0,50")
+    given = ("attack", trial, str(rows), "attack=vertex-l1", f"costs={costs}", *where)
+    assert called(*given) == 0
+    found = pl.read_csv(out)
+    assert found["keeps at 0"].to_list() == found["keeps at 50"].to_list()  # nothing moves
+    assert called("attack", trial, str(rows), "attack=pgd-l2", f"costs={costs}", *where) != 0
+    assert "attack 'pgd-l2' takes no costs" in capsys.readouterr().err
+
+
 def test_selected_networks_are_listed_and_the_others_pruned(
     copy: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
