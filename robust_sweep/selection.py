@@ -60,12 +60,12 @@ def pruned(folder: Folder) -> str:
     is written by then: whatever goes wrong here is told in one line.
     """
     from sweep.driver import kept
-    from sweep.results import store, weights
+    from sweep.results import manifests, weights
 
     try:
         chosen = selected(folder)
         dropped = kept.prune(folder, chosen, but_kept=True)
-        others = (store.kept_trials(folder) - chosen) & weights.find(folder.root).keys()
+        others = (manifests.kept_trials(folder) - chosen) & weights.find(folder.root).keys()
     except (ValueError, UserError, OSError) as error:
         return f"all networks are kept: {' '.join(str(error).split())}"
     stay = (

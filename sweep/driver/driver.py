@@ -27,7 +27,7 @@ from sweep.grid.options import evaluated_attacks
 from sweep.pack import checkpoints, train
 from sweep.pack import run as worker
 from sweep.pack.run import Job, Summary
-from sweep.results import store, weights
+from sweep.results import manifests, store, weights
 from sweep.results.lock import locked
 from sweep.results.provenance import git_commit
 from sweep.tracking.tracker import Tracker, check_uri, sync_command
@@ -161,7 +161,7 @@ def _write_manifest(plan: Plan, commit: str, overrides: Sequence[str]) -> None:
         name: info.pixel_scale for (name, _), info in infos.items() if info.pixel_scale is not None
     }
     configs = [asdict(part.config) for part in plan.parts]
-    store.write_manifest(
+    manifests.write(
         plan.folder,
         config=redacted_values(configs[0] if len(configs) == 1 else {"parts": configs}),
         git_commit=commit,

@@ -26,7 +26,7 @@ from sweep.errors import MissingWeightsError, UserError
 from sweep.grid.packing import Pack
 from sweep.pack import assess, keep, train
 from sweep.pack.run import Job
-from sweep.results import store, weights
+from sweep.results import manifests, store, weights
 from sweep.results.lock import locked
 from sweep.results.provenance import git_commit
 
@@ -122,7 +122,7 @@ def prune(folder: store.Folder, selected: Container[str], *, but_kept: bool = Fa
         for trial in _asked(other.manifest)
     }
     with locked(folder.path):
-        asked = store.kept_trials(folder) if but_kept else frozenset[str]()
+        asked = manifests.kept_trials(folder) if but_kept else frozenset[str]()
         kept = {
             trial
             for trial in weights.find(folder.root)

@@ -119,8 +119,11 @@ def _list(call: _Call) -> str:
     found = [own for folder in call.folders for own in _trials(folder)]
     trials = pl.concat(found).unique("trial_id", keep="first")
     for key in ("dataset", "defense"):
-        if call.options[key]:
-            trials = trials.filter(pl.col(key) == call.options[key])
+        if asked := call.options[key]:
+            known = trials[key].unique().sort().to_list()
+            if asked not in known:
+                raise ValueError(unknown(key, asked, known))
+            trials = trials.filter(pl.col(key) == asked)
     if _flag(call.options, "selected"):
         chosen = [call.selection(folder) for folder in call.folders]
         ids = [t for t in trials["trial_id"] if any(t in selected for selected in chosen)]

@@ -28,7 +28,7 @@ from sweep.errors import StorageError
 from sweep.pack import checkpoints, records, run
 from sweep.pack.outcome import PackOutcome
 from sweep.pack.run import Job, record_failure, run_pack
-from sweep.results import store
+from sweep.results import manifests, store
 from sweep.tracking.tracker import Tracker
 from tests.sweep.helpers import config, one_job
 
@@ -241,7 +241,7 @@ def test_failed_trials_make_the_exit_code_whatever_the_display_does(
 def test_results_folder_that_breaks_ends_in_one_line(
     small: SweepConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store, "write_manifest", failing)
+    monkeypatch.setattr(manifests, "write", failing)
     with pytest.raises(StorageError, match=r"No space left.*same command") as caught:
         execute.sweep([small])
     assert "\n" not in str(caught.value)

@@ -66,8 +66,8 @@ def test_list_is_cut_to_what_is_asked_for(
     _, *lines, _ = capsys.readouterr().out.splitlines()
     assert lines
     assert {line.split()[4] for line in lines} == {"rub"}
-    assert called("list", f"results={results}", "dataset=wine") == 0
-    assert capsys.readouterr().out.splitlines()[-1] == "0 trials"
+    assert called("list", f"results={results}", "dataset=iriss") == 2
+    assert "'iriss' (did you mean 'iris'?); known: iris" in capsys.readouterr().err
 
 
 @pytest.fixture
