@@ -1,6 +1,6 @@
 # Every command a person needs. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help install quickstart ui test slow gpu floors lint format hooks review wheel bench clean
+.PHONY: help install quickstart ui test slow gpu floors lint docs format hooks review wheel bench clean
 
 PYTHON ?= python3
 VENV   := .venv
@@ -58,6 +58,11 @@ lint: $(TEST)  ## Check style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+docs: $(STAMP)  ## Build the docs site into docs/_build (warnings are errors)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build
+	@echo "docs/_build/index.html"
+
 format: $(TEST)  ## Rewrite the code in the project's style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -80,4 +85,4 @@ bench: $(STAMP)  ## Measure steps per second of every defense and of evaluation
 	$(BIN)/python -m benchmarks.evaluation
 
 clean:  ## Remove the environment and caches (results stay)
-	rm -rf $(VENV) .venv-floors .venv-review build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .venv-floors .venv-review build dist docs/_build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping, Sequence
 
 
@@ -22,7 +23,9 @@ def parse(
         key, equals, value = argument.lstrip("+-").partition("=")
         if not equals or key not in defaults:
             allowed = ", ".join(f"{name}=..." for name in defaults)
-            raise ValueError(f"unknown argument {argument!r}; allowed: {allowed}")
+            close = difflib.get_close_matches(key, defaults, n=1)
+            hint = f" (did you mean {close[0]}=...?)" if close else ""
+            raise ValueError(f"unknown argument {argument!r}{hint}; allowed: {allowed}")
         given[key] = f"{given[key]},{value}" if key in given else value
     for key, allowed_values in (choices or {}).items():
         if key in given and given[key] not in allowed_values:

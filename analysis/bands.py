@@ -65,7 +65,7 @@ KEYS = ("attack_norm", "band")
 COLUMNS = (
     *(*KEYS, "defense", "place", "mean_rank", "ci_low", "ci_high", "mean_accuracy", "datasets"),
     *("total", "run_on", "unfinished", "radii", "repetitions", "friedman_p", "holm_p"),
-    *("margin", "margin_low", "margin_high", "chosen", "flagged", "attacks"),
+    *("margin", "margin_low", "margin_high", "ranked", "equal", "chosen", "flagged", "attacks"),
 )
 
 
@@ -125,14 +125,18 @@ def ranking(
         bands: which radii are put together.
 
     Returns:
-        Columns `COLUMNS`, best first within a norm and band; radius 0 has the norm `any`.
+        Columns `COLUMNS`, best first within a norm and band, of equal mean ranks the higher mean
+        accuracy first; radius 0 has the norm `any`.
         `mean_rank` is dense (1 is best) over the `datasets` of `total` data sets on which every
         covered defense was run, `ci_low, ci_high` its 95% interval across them, and
         `mean_accuracy` over those on which the defense finished; on `unfinished` it did not and
         ranks last. `run_on` counts its data sets; a defense that is not covered has no rank.
         `radii` and `repetitions` are the fewest averaged on a data set. `friedman_p` tests all
         defenses, `holm_p` this one against the best (Wilcoxon, Holm's correction over all pairs).
-        `attacks` are those that the minimum is over, by data set where that differs.
+        `margin` is the best's lead over this one in percent points, its mean over data sets.
+        `ranked` counts the defenses ranked, `equal` those of them, the best left out, that equal
+        the best on every data set. `attacks` are those that the minimum is over, by data set
+        where that differs.
     """
 
     def make() -> pd.DataFrame:
@@ -245,7 +249,8 @@ def _rows(cell: Comparison, means: pl.DataFrame, total: int) -> list[dict[str, o
         & (pl.col("band") == cell.place["band"])
         & pl.col("dataset").is_in(cell.datasets)
     )
-    order = np.argsort(mean, kind="stable")
+    accuracies = np.array([_mean_of_finished(scores) for scores in cell.scores.T])
+    order = np.lexsort((np.nan_to_num(-accuracies, nan=np.inf), mean))
     overall, apart = _tests(cell, int(order[0]))
     ahead = [_margin(cell.scores[:, order[0]] - cell.scores[:, i]) for i in range(len(order))]
     common = {
@@ -255,6 +260,8 @@ def _rows(cell: Comparison, means: pl.DataFrame, total: int) -> list[dict[str, o
         "radii": here["radii"].min(),
         "repetitions": here["repetitions"].min(),
         "friedman_p": overall,
+        "ranked": len(cell.defenses),
+        "equal": int((cell.ordinal[:, order[0]] == cell.ordinal.T).all(axis=1).sum()) - 1,
     }
     rows: list[dict[str, object]] = [
         common
@@ -264,7 +271,7 @@ def _rows(cell: Comparison, means: pl.DataFrame, total: int) -> list[dict[str, o
             "mean_rank": mean[i],
             "ci_low": max(low[i], 1.0),
             "ci_high": min(high[i], len(cell.defenses)),
-            "mean_accuracy": _mean_of_finished(cell.scores[:, i]),
+            "mean_accuracy": accuracies[i],
             "run_on": cell.run_on[i],
             "unfinished": cell.unfinished[i],
             "holm_p": apart[i],

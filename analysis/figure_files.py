@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from analysis.artifact import figures
+from analysis.names import adopt, given
 from analysis.render import to_csv
 
 MOST_DRAWN_HERE = 2  # figures, up to which a second process costs more than it saves
@@ -25,6 +26,15 @@ def draw_figure(name: str, frame: pd.DataFrame, out: Path, marks: Sequence[str] 
 
     (out / f"{name}.csv").write_text(to_csv(frame))
     write_pictures(figures()[name], frame, out, marks)
+
+
+def _draw_elsewhere(
+    labels: Mapping[str, str], name: str, frame: pd.DataFrame, out: Path, marks: Sequence[str]
+) -> None:
+    """Draw in a process that has not read the records, and so not their labels."""
+    for one, text in labels.items():  # in this order: colours follow it
+        adopt({one: text})
+    draw_figure(name, frame, out, marks)
 
 
 @dataclass(frozen=True)
@@ -59,7 +69,7 @@ class FigureWriter:
         if self._pool is None:
             draw_figure(name, frame, out, marks)
         else:
-            future = self._pool.submit(draw_figure, name, frame, out, marks)
+            future = self._pool.submit(_draw_elsewhere, given(), name, frame, out, marks)
             self._jobs.append(_Job(future, name, frame, out, marks))
 
     def _finish(self) -> None:

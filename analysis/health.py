@@ -21,7 +21,7 @@ SUFFERS = {
     "not-decreasing": _ATTACKS,
     "weaker-than-fgm": _ATTACKS,
     "gradient-masking": f"L1 {_ATTACKS}",
-    "certificate-refuted": "nothing: what an attack refuted counts as not certified already",
+    "certificate-refuted": "certified accuracies, which leave room for all rounding: report it",
 }
 MOSTLY = 0.5  # share of the best defense's networks with a flag from which a conclusion suffers
 

@@ -14,7 +14,7 @@ from analysis.commands import commands, quoted
 from analysis.files import curve_rows, frame_rows, record_rows
 from analysis.locate import Source
 from analysis.names import SPELLINGS, adopt
-from analysis.protocols import mixture, tell_apart, without
+from analysis.protocols import mixture, tell_apart, versions_of_code, without
 from analysis.protocols import notes as protocol_notes
 from analysis.recordings import (
     cells_of,
@@ -142,7 +142,7 @@ def _records(
             name=source.name,
             files=len(source.record_files),
             manifests=source.manifests,
-            notes=(*notes, *mixture(ranked)),
+            notes=(*notes, *mixture(ranked), *versions_of_code(kept)),
             folder=source.out.parent,
         ),
     )

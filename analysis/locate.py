@@ -9,6 +9,7 @@ from pathlib import Path
 
 from analysis.files import is_curve_file
 from sweep.installation import command_of
+from sweep.results.checksum import damage_of_json
 
 RECORDS, CURVES = "records", "curves"  # folders of the sweep's results
 STRONG = "strong"  # the folder that sweep/strong.py writes to, beside `records`
@@ -108,7 +109,11 @@ def _manifest(path: Path) -> Mapping[str, object]:
         manifest = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         manifest = error
-    if not isinstance(manifest, dict) or not isinstance(manifest.get("trial_ids", []), list):
+    if (
+        not isinstance(manifest, dict)
+        or not isinstance(manifest.get("trial_ids", []), list)
+        or damage_of_json(manifest) is not None
+    ):
         raise ValueError(
             f"{path} is no manifest of a sweep (damaged?); run the sweep's command again, or move "
             "it away, and all records of its folder count"

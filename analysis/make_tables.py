@@ -6,7 +6,8 @@
 
 Options: experiment, records (Parquet file or folder), out, only, results (default `results`),
 allow_simulated, protocol (which of several protocols in the records to analyse; the notes name
-them). Without `only` everything is built, and `report.html` of it all.
+them). Without `only` everything is built, and `report.html` of it all. `robust-sweep tables`
+is the same command.
 """
 
 from __future__ import annotations
@@ -86,6 +87,9 @@ def _tell(records: Records, built: Built, ranked: bool, reported: bool) -> None:
 
 def main(argv: list[str]) -> int:
     """Run, turning any mistake of the user into one line."""
+    if argv[:1] in (["--help"], ["-h"], ["help"]):
+        print(__doc__)
+        return 0
     try:
         run(argv)
     except BrokenPipeError:  # whoever read this, such as `head`, has read enough

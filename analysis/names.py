@@ -72,6 +72,7 @@ _NAME = re.compile(
 
 # What the records at hand call methods that the paper does not have, and their spare styles.
 _adopted: dict[str, str] = {}
+_given: dict[str, str] = {}  # all that was adopted, in the order that spare styles follow
 _spare_places: dict[str, int] = {}
 
 
@@ -79,7 +80,13 @@ def adopt(labels: Mapping[str, str]) -> None:
     """Learn what records call their defenses and attacks (`labels` of their manifests)."""
     for name in sorted(labels):
         _adopted.setdefault(_parts(name)[0], labels[name])
+        _given.setdefault(name, labels[name])
         _styled(name)
+
+
+def given() -> dict[str, str]:
+    """Return all labels that were adopted, for another process to adopt one by one."""
+    return dict(_given)
 
 
 def _parts(name: str) -> tuple[str, str | None, str]:

@@ -149,6 +149,39 @@ def mixture(trials: pl.DataFrame) -> list[str]:
     return lines
 
 
+def versions_of_code(trials: pl.DataFrame) -> list[str]:
+    """Say, if so, that networks of one defense which compete were trained by different code.
+
+    Args:
+        trials: with `source_fingerprint`, null where it is not known, and `git_commit`.
+    """
+    known = trials.filter(pl.col("source_fingerprint").is_not_null())
+    versions = (
+        known.with_columns(method=pl.col("defense").str.split("(").list.first())
+        .group_by("method", "network", "source_fingerprint")
+        .agg(pl.len().alias("trials"), pl.col("git_commit").unique().sort().str.join(", "))
+        .sort(
+            "method",
+            "network",
+            "trials",
+            "source_fingerprint",
+            descending=[False] * 2 + [True] * 2,
+        )
+    )
+    lines = []
+    for (method, network), own in versions.group_by("method", "network", maintain_order=True):
+        if own.height > 1:
+            each = " and ".join(
+                f"{n} by {commit}" for n, commit in own["trials", "git_commit"].rows()
+            )
+            lines.append(
+                f"networks of {label(str(method))} ({network}) were trained by {own.height} "
+                f"versions of its code and compete all the same: {each}; the sweep's command with "
+                "retrain=changed trains the older ones again"
+            )
+    return lines
+
+
 def _names(datasets: Iterable[str]) -> str:
     names = sorted(set(datasets))
     return ", ".join(names) if len(names) <= NAMED else f"{len(names)} data sets"
@@ -348,7 +381,8 @@ def _measured(values: pl.DataFrame, cells: pl.DataFrame) -> pl.DataFrame:
     Strong attacks are left out: they are made of chosen networks, on samples of their own.
     """
     known = cells.filter(~pl.col("attack").str.starts_with(PREFIX))
-    coded = known.with_columns(pl.col("attack").cast(pl.Enum(known["attack"].unique().sort())))
+    names = pl.Enum(known["attack"].unique().sort())
+    coded = known.select("cell", "attack_grid_radius", pl.col("attack").cast(names))
     grid = pl.col("attack_grid_radius")
     return (
         values.lazy()

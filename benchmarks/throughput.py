@@ -48,7 +48,7 @@ def packed_step(
     radius = torch.full((pack,), RADIUS * scaled, device=device)
     rates = torch.full((pack,), 1e-4, device=device)
     generator = torch.Generator(device).manual_seed(0)
-    step = TrainingStep(net, x, y, method, radius, rates, batch, generator)
+    step = TrainingStep(net, x, y, method, radius, rates, batch, generator, steps=1)
     step.batch.copy_(torch.arange(batch))
     if not record:
         return step

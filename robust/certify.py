@@ -4,8 +4,9 @@ A certificate is claimed only if the bound, computed in float64, is below 0 by m
 can explain (`bounds.rounding`). It is a theorem about the function that the weights define in
 exact arithmetic. A network that runs in float32 rounds: it may change its class within the ball
 nevertheless, as z_0 = [x + 1e8]^+ - 1e8 does, whose float32 values are multiples of 8. Only its
-class at x itself is looked at. What an attack finds on the network as it runs refutes a
-certificate for that network, and the sweep's records count it so (`robust.evaluation.soundness`).
+class at x itself is looked at. With precision="as run" the bound must be below 0 also by what
+rounding may take from the network's own forward pass, anywhere in the ball: then no attack in its
+precision changes the class (`robust.evaluation.subject`). A sweep's records count it so.
 
 Legend: P networks in the pack, B batch, D input features, K classes.
 """
@@ -31,6 +32,7 @@ from robust.checks import (
     pack_radius,
 )
 from robust.evaluation.proofs import Prover, prover
+from robust.evaluation.subject import EXACT
 from robust.losses import with_own_class
 from robust.networks.linearization import Network
 from robust.norms import Norm
@@ -126,26 +128,30 @@ def certified(
     norm: Norm = "l1",
     method: str = "rub",
     costs: Numbers | None = None,
+    *,
+    precision: str = EXACT,
 ) -> Tensor:
     """Return whether no perturbation of that radius changes the class from y.
 
-    Proven for the network's weights in exact arithmetic, not for its rounding in float32; at x
-    itself the network must say y in its own precision too. Strict: every bound must be below 0,
-    so that a tie proves nothing, nor does a bound that is not finite.
+    Proven for the network's weights in exact arithmetic, not for its rounding in float32, unless
+    that is asked for; at x itself the network must say y in its own precision too. Strict: every
+    bound must be below 0, so that a tie proves nothing, nor does a bound that is not finite.
 
     Args:
         net, x, y, radius, norm, method, costs: as for `worst_case_differences`.
+        precision: exact, or "as run": no point of the ball changes the class of the network in
+            its own precision, nor does one that an attack in it leaves the ball to by rounding.
 
     Returns:
         [P, B], boolean.
 
     Raises:
-        ValueError: as for `worst_case_differences`.
+        ValueError: as for `worst_case_differences`; an unknown precision.
     """
     x, y = _check(net, x, y)
     weights = _method(net, method, norm, costs)[1]
     radii = _outward(radius, net.num_networks, x)
-    return prover(net, method, norm, weights).certified(x, y, radii)
+    return prover(net, method, norm, weights, precision).certified(x, y, radii)
 
 
 def certified_tight(net: Network, x: Tensor, y: Tensor, radius: Radius) -> Tensor:
@@ -168,6 +174,8 @@ def certified_radius(
     norm: Norm = "l1",
     method: str = "rub",
     costs: Numbers | None = None,
+    *,
+    precision: str = EXACT,
 ) -> Tensor:
     """Return the largest certified radius of each example, by one bisection for all.
 
@@ -181,6 +189,7 @@ def certified_radius(
         x: inputs, [B, D] or [P, B, D].
         y: labels in 0..K-1, [B], int64.
         norm, method, costs: as for `worst_case_differences`.
+        precision: as for `certified`.
 
     Returns:
         [P, B], finite: the largest radius that was proven. It is the lower end of the last
@@ -189,12 +198,12 @@ def certified_radius(
         x is misclassified.
 
     Raises:
-        ValueError: as for `worst_case_differences`.
+        ValueError: as for `worst_case_differences`; an unknown precision.
     """
     x, y = _check(net, x, y)
     weights = _method(net, method, norm, costs)[1]
     nothing = torch.zeros(net.num_networks, x.shape[-2], dtype=x.dtype, device=x.device)
-    certifier = prover(net, method, norm, weights)
+    certifier = prover(net, method, norm, weights, precision)
     right = certifier.certified(x, y, nothing)
     low, high = nothing.clone(), torch.where(right, SMALLEST_RADIUS, nothing)
     some = right.any(dim=0).nonzero().squeeze(1)

@@ -68,6 +68,26 @@ def check_batch(
     return inputs, _labels(y, inputs, net.num_classes, part)
 
 
+def check_fits(net: Pack, x: Tensor) -> None:
+    """Refuse inputs that a network cannot be applied to as they are; values are not looked at.
+
+    Args:
+        net: P networks with D features.
+        x: [B, D] or [P, B, D], of the network's type.
+
+    Raises:
+        ValueError: another shape or type.
+    """
+    networks, features = net.num_networks, net.num_features
+    alike = x.dim() == 2 or (x.dim() == 3 and x.shape[0] in (1, networks))
+    if not alike or x.shape[-1] != features:
+        forms = f"(B, {features}) or ({networks}, B, {features})"
+        raise ValueError(f"x must have shape {forms}, got {tuple(x.shape)}")
+    own = next(iter(net.parameters()), x)
+    if x.dtype != own.dtype:
+        raise ValueError(f"x must be {own.dtype} as the network is, got {x.dtype}")
+
+
 def check_rows(
     raw: Numbers, num_features: int, dtype: torch.dtype, *, missing: bool = False
 ) -> Tensor:

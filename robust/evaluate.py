@@ -4,6 +4,9 @@ Every network of the pack at every radius, in fixed order and in chunks. Example
 misclassifies without attack count as errors and are not attacked. Unless `nested` is set, what
 survives at one radius does not depend on the other radii.
 
+What is certified here is certified of the networks as they run, in their own precision
+(`robust.evaluation.subject`): no attack in that precision finds anything against it.
+
 Legend: P networks in the pack, N examples, R radii, D input features.
 """
 
@@ -33,6 +36,8 @@ from robust.evaluation.attack_batches import CHUNK_ROWS, GROUP, OnPoints, Run, a
 from robust.evaluation.clean import correct as correct
 from robust.evaluation.clean import correct_of
 from robust.evaluation.proofs import prover
+from robust.evaluation.settled import skips
+from robust.evaluation.subject import AS_RUN
 from robust.loaders import Loader, gathered, moved
 from robust.networks.linearization import Network
 from robust.norms import Norm
@@ -126,6 +131,7 @@ def survivors(
     restarts: int | None = None,
     record: bool = False,
     on_points: OnPoints | None = None,
+    safe: Tensor | None = None,
     costs: Numbers | None = None,
 ) -> Tensor:
     """Return which examples keep their class under an attack, or are certified to.
@@ -147,6 +153,9 @@ def survivors(
         restarts: of attacks that keep the best of several starts; None is their default.
         record: record a gradient attack's step once and replay it, where the device can.
         on_points: sees every adversarial input that is found.
+        safe: what no attack in these balls can break (`robust.evaluation.settled`), [P, R, N]: it
+            is not attacked, and counted as kept where it is classified correctly. Attacks that
+            make no use of it run in full.
         costs: > 0, [D], for the L1 ball sum_m c_m |delta_m| <= radius; infinite where a feature
             cannot be moved. None is 1 for all.
 
@@ -180,9 +189,13 @@ def survivors(
     kept = clean.unsqueeze(1).repeat(1, len(radii), 1)
     positive = [r for r, radius in enumerate(radii.tolist()) if radius > 0]
     together = [[r] for r in positive] if nested else [positive]
+    known = torch.zeros_like(kept)
+    if safe is not None and skips(method):
+        known = kept & safe.to(kept.device)
     active = clean
     for levels in together:
-        kept[:, levels] = attacked(run, radii, levels, active)
+        open_ = active.unsqueeze(1) & ~known[:, levels]
+        kept[:, levels] = known[:, levels] | attacked(run, radii, levels, open_)
         if nested:
             active = kept[:, levels[-1]]
     return kept.cpu()
@@ -221,7 +234,9 @@ def _certified(
     ladder = radii.to(x.device, torch.float64)
     for p in range(net.num_networks):
         some = clean[p].nonzero().squeeze(1)
-        own = prover(net.subset([p]), certificate.method, certificate.norm, costs)
+        own = prover(
+            net.subset([p]), certificate.method, certificate.norm, costs, precision=AS_RUN
+        )
         low = own.largest(x[some], y[some], ladder)
         levels = torch.arange(len(radii), device=x.device).unsqueeze(1)
         kept[p][:, some.cpu()] = (levels <= low).cpu()

@@ -56,7 +56,8 @@ def features_of(frame: Frame, names: Sequence[str], categories: Categories = ())
             texts = _texts(frame[columns[category]], category, known)
             found.append(np.array([np.nan if t is None else float(t == value) for t in texts]))
         else:
-            raise ValueError(f"no column {name!r}; columns: {_shown(list(columns))}")
+            lacking = category if category in known else name
+            raise ValueError(f"no column {lacking!r}; columns: {_shown(list(columns))}")
     return np.column_stack(found)
 
 

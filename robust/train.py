@@ -114,7 +114,8 @@ def train(
         validation: (inputs, labels) for the curve, as x and y, or a DataLoader of them.
         curve_every: steps between points of the curve, at least 1; the last step always has one.
         on_step: called with the number of finished steps after each.
-        on_batch: called before each step with its number and its minibatch (`training.monitor`).
+        on_batch: called before each step with its number and its minibatch (`training.monitor`);
+            where it has a method `is_due` of the step, only before those that it says yes to.
         checkpoint: where to keep how far training has come, and to take it up from if a checkpoint
             of the same training is there. Callbacks that have a `state_dict` are kept with it.
             None with a DataLoader, which cannot be taken up where it was.
@@ -150,7 +151,7 @@ def train(
     method = defenses.get(defense).with_costs(weights)
     method = replace(method, loss_function=LOSSES.get(loss), bounds=bounds)
     generator = torch.Generator(x.device).manual_seed(derived_seed(seed, "training noise"))
-    update = TrainingStep(net, x, y, method, radius, rates, size, generator)
+    update = TrainingStep(net, x, y, method, radius, rates, size, generator, steps)
     make_step = recorded(update, generator) if record else update
     state_of = _Progress(update, [on_batch] if isinstance(on_batch, Stateful) else [])
     given = (list(x.shape), [steps, size], radius.tolist(), rates.tolist())
@@ -166,7 +167,7 @@ def train(
     start = time.perf_counter()
     for step in range(resumed + 1, steps + 1):
         source.fill(step, update.batch)
-        if on_batch is not None:
+        if on_batch is not None and is_due(on_batch, step):
             on_batch(step, x[update.batch], y[update.batch])
         with shortened_products(x.device.type, tf32):
             make_step()
@@ -183,6 +184,12 @@ def train(
     diverged = tuple(int(s) or None for s in update.diverged.tolist())  # waits for the device
     seconds = before + time.perf_counter() - start
     return TrainResult(diverged, seconds, tuple(state_of.curve), resumed, before)
+
+
+def is_due(on_batch: Callable[[int, Tensor, Tensor], None], step: int) -> bool:
+    """Return whether a callback wants the minibatch of a step: always, unless it says."""
+    asked: Callable[[int], bool] = getattr(on_batch, "is_due", lambda step: True)
+    return asked(step)
 
 
 @dataclass

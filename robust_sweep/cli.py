@@ -69,6 +69,24 @@ def _networks(argv: Sequence[str]) -> int:
     return main(argv, selected)
 
 
+def _best(argv: Sequence[str]) -> int:
+    from robust_sweep.best import main
+
+    return main(argv)
+
+
+def _new(argv: Sequence[str]) -> int:
+    from robust_sweep.new import main
+
+    return main(argv)
+
+
+def _completion(argv: Sequence[str]) -> int:
+    from robust_sweep.completion import main
+
+    return main(argv)
+
+
 def _publish(argv: Sequence[str]) -> int:
     from robust_sweep.publish import main
 
@@ -76,9 +94,12 @@ def _publish(argv: Sequence[str]) -> int:
 
 
 def _ui(argv: Sequence[str]) -> int:
-    from robust_sweep.ui import main
+    from robust_sweep import ui
 
-    return main(argv)
+    if list(argv[:1]) in (["--help"], ["-h"], ["help"]):
+        print(ui.__doc__)
+        return 0
+    return ui.main(argv)
 
 
 COMMANDS: Mapping[str, Command] = {
@@ -86,22 +107,26 @@ COMMANDS: Mapping[str, Command] = {
     "plan": Command("print what `run` would train and what it would cost", _plan),
     "tables": Command("build tables, figures and the report from records", _tables),
     "strong": Command("run AutoAttack on the networks that selection picks", _strong),
+    "best": Command("print the network that validation data select for a radius", _best),
     "networks": Command("list the kept networks; export, attack or certify one", _networks),
     "publish": Command("give MLflow the selected networks as models, and the report", _publish),
     "ui": Command("serve MLflow's pages on the results, to this machine only", _ui),
     "data": Command("check a table of your own; verify or audit data sets", _data),
+    "new": Command("write a defense, attack, table or experiment from a template", _new),
+    "completion": Command("print what completes these commands in bash", _completion),
 }
 
 
 def help_text() -> str:
     """Return what `robust-sweep --help` prints."""
-    listed = "\n".join(f"  {name:10}{command.summary}" for name, command in COMMANDS.items())
+    listed = "\n".join(f"  {name:12}{command.summary}" for name, command in COMMANDS.items())
     return (
         "usage: robust-sweep COMMAND [argument ...]\n"
         "       robust-sweep [--help | --version]\n\n"
         f"{listed}\n\n"
         "  robust-sweep run +experiment=quickstart\n"
         "  robust-sweep tables experiment=quickstart\n"
+        "  robust-sweep best dataset=wine norm=linf radius=0.1\n"
         "  robust-sweep ui\n\n"
         "`robust-sweep run --help` lists every key of a sweep."
     )

@@ -59,6 +59,9 @@ def main(argv: Sequence[str]) -> int:
     Returns:
         0, or 2 where an argument or the surroundings are wrong.
     """
+    if list(argv[:1]) in (["--help"], ["-h"], ["help"]):
+        print(__doc__)
+        return 0
     try:
         _, options, words = arguments.parse(["publish", *argv], ["publish"], _DEFAULTS, _USAGE)
         if words:

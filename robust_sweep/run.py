@@ -15,7 +15,7 @@ from typing import NoReturn
 
 from robust_sweep import selection, shows
 from sweep.cluster import start
-from sweep.config import compose
+from sweep.config import compose, show
 from sweep.errors import UserError
 from sweep.uri import redacted
 
@@ -47,7 +47,7 @@ def main(argv: Sequence[str]) -> int:
 
 def _do(argv: Sequence[str]) -> int:
     if any(text.startswith("-") for text in argv):
-        compose.show_help(argv)
+        show.show(argv)
         return 0
     parts = compose.read(argv)
     compose.check(parts)

@@ -56,12 +56,21 @@ def _protocols(folder: Folder) -> Iterator[Records]:
 def pruned(folder: Folder) -> str:
     """Delete the kept networks that selection does not pick; return what there is to say.
 
-    Every record is written by then: whatever goes wrong here is told in one line.
+    Those that a command with `keep.networks=all` asked for under the same name stay. Every record
+    is written by then: whatever goes wrong here is told in one line.
     """
     from sweep.driver import kept
+    from sweep.results import store, weights
 
     try:
-        dropped = kept.prune(folder, selected(folder))
+        chosen = selected(folder)
+        dropped = kept.prune(folder, chosen, but_kept=True)
+        others = (store.kept_trials(folder) - chosen) & weights.find(folder.root).keys()
     except (ValueError, UserError, OSError) as error:
         return f"all networks are kept: {' '.join(str(error).split())}"
-    return f"networks: {dropped:,} that selection does not pick are deleted"
+    stay = (
+        f"; {len(others):,} others stay, as a command with keep.networks=all asked for them "
+        f"(`robust-sweep networks prune experiment={folder.experiment}` deletes these too)"
+    )
+    said = f"networks: {dropped:,} that selection does not pick are deleted"
+    return said + (stay if others else "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping, Sequence
 
 
@@ -23,7 +24,9 @@ def parse(
         key, equals, value = _split(text)
         if (text.startswith("-") or equals) and key not in defaults:
             known = ", ".join(f"{name}=..." for name in defaults)
-            raise ValueError(f"unknown argument {text!r}; known: {known}")
+            close = difflib.get_close_matches(key, defaults, n=1)
+            hint = f" (did you mean {close[0]}=...?)" if close else ""
+            raise ValueError(f"unknown argument {text!r}{hint}; known: {known}")
         if text.startswith("--") and not equals:
             given = next(left, None)
             if given is None:

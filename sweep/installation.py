@@ -20,14 +20,17 @@ _COMMANDS = {
 }
 
 
-def command_of(script: str, *, installed: bool = INSTALLED) -> str:
+def command_of(script: str, *, installed: bool | None = None) -> str:
     """Return what a person types to run a script of the project.
 
     Args:
         script: its path in a checkout, as in `sweep/run.py`.
-        installed: whether there is no checkout.
+        installed: whether the command `robust-sweep` stands for it; None: where the project is
+            installed, and wherever a checkout's root is not the folder one is in.
 
     Returns:
-        `python sweep/run.py`, or `robust-sweep run` where the project is installed.
+        `python sweep/run.py`, or `robust-sweep run`.
     """
+    if installed is None:
+        installed = INSTALLED or Path.cwd() != ROOT
     return f"robust-sweep {_COMMANDS[script]}" if installed else f"python {script}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib.util
 import re
+import runpy
 from pathlib import Path
 from types import ModuleType
 
@@ -54,3 +55,17 @@ def test_example_imports_neither_ray_nor_hydra_nor_mlflow() -> None:
     roots = {str(name).split(".")[0] for name in modules}
     assert "robust" in roots
     assert roots.isdisjoint({"ray", "hydra", "mlflow", "sweep", "analysis"})
+
+
+def test_demo_proves_no_more_than_attacks_leave(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DEMO_STEPS", "30")
+    monkeypatch.setenv("DEMO_SHOWN", "12")
+    found = runpy.run_path(str(EXAMPLE.parent / "demo.py"))
+    for method in found["METHODS"]:
+        attacked, proven, by_rub = (found[n][method] for n in ("attacked", "proven", "by_rub"))
+        assert all(a >= b >= c for a, b, c in zip(attacked, proven, by_rub, strict=True))
+        assert attacked[0] == proven[0] > 0.5  # at radius 0 all are the clean accuracy
+    assert (tmp_path / "demo.png").read_bytes().startswith(b"\x89PNG")

@@ -157,7 +157,7 @@ def test_packages_form_no_circle() -> None:
     assert not importers("analysis", "robust", "sweep")
     assert not importers("sweep", "robust")
     of_command = set().union(*(tops(path) for path in files("robust_sweep")))
-    assert of_command == {"robust_sweep", "sweep", "analysis"}
+    assert of_command == {"robust_sweep", "sweep", "analysis", "robust"}
 
 
 @pytest.mark.parametrize("script", SCRIPTS)

@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PLUGINS = ROOT / "tests" / "plugins"
 DROPPED = {
-    "trades.py": "robust/defenses",
+    "pairing.py": "robust/defenses",
     "noise.py": "robust/attacks",
     "funnel.py": "robust/networks",
     "rings.py": "sweep/datasets/sources",
@@ -55,7 +55,7 @@ def run(project: Path, *command: str) -> str:
 
 SWEEP = (
     *("sweep/run.py", "+experiment=quickstart", "debug=true", "tracking.uri=sqlite:///runs.db"),
-    *("grid.defense=[{name: trades-linf, beta: [1, 6]}]", "grid.learning_rate=[1e-3]"),
+    *("grid.defense=[{name: pairing-linf, beta: [1, 6]}]", "grid.learning_rate=[1e-3]"),
     *("grid.grid_radius=[0.1]", "evaluation.attacks=[noise-linf,pgd-linf]"),
 )
 OWN_DATA = ("grid.dataset=[mine]", "data.source=folder", "data.root=own")
@@ -67,7 +67,7 @@ RINGS = (
 
 def test_plan_names_and_prices_what_was_dropped_in(project: Path) -> None:
     shown = run(project, *SWEEP, *RINGS, "dry_run=true")
-    assert "trades-linf(beta=1)" in shown
+    assert "pairing-linf(beta=1)" in shown
     assert "three-rings" in shown
     assert "train 2 networks" in shown
 
@@ -86,7 +86,7 @@ def test_what_a_dropped_in_network_does_not_support_is_refused(project: Path) ->
 
 @pytest.mark.slow
 def test_contracts_hold_for_what_was_dropped_in(project: Path) -> None:
-    names = "trades or noise or funnel or rings or counts or shares"
+    names = "pairing or noise or funnel or rings or counts or shares"
     shown = run(project, "-m", "pytest", "-q", "-k", names, *CONTRACTS)
     assert "passed" in shown
 
@@ -96,16 +96,16 @@ def test_contracts_hold_for_what_was_dropped_in(project: Path) -> None:
 def test_sweep_and_report_show_what_was_dropped_in(project: Path, data: tuple[str, ...]) -> None:
     told = run(project, *SWEEP, *data)
     name = "rings_debug" if data is RINGS else "quickstart_debug"
-    defense, label = "trades-linf(beta=1)", "TRADES-L∞ (beta = 1)"  # 6 is the default
+    defense, label = "pairing-linf(beta=1)", "Pairing-L∞ (beta = 1)"  # 6 is the default
     assert f"/ {defense}: " in told  # a line of progress
-    assert "TRADES-L∞" in told  # the ranking
+    assert "Pairing-L∞" in told  # the ranking
     with sqlite3.connect(project / "runs.db") as database:
         runs = {text for (text,) in database.execute("select name from runs")}
     assert any(defense in text for text in runs)
     run(project, "analysis/make_tables.py", f"experiment={name}")
     tables = project / "results" / name / "tables"
     report = (tables / "report.html").read_text(encoding="utf-8")
-    for shown in (label, ">TRADES-L∞<", "Noise-L∞", "Mean accuracy of each defense."):
+    for shown in (label, ">Pairing-L∞<", "Noise-L∞", "Mean accuracy of each defense."):
         assert shown in report
     assert label in (tables / "counts.md").read_text(encoding="utf-8")
     assert (tables / "shares.pdf").is_file()

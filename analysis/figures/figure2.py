@@ -42,9 +42,11 @@ def build(records: Records) -> pd.DataFrame:
 
 
 def draw(frame: pd.DataFrame) -> Canvas:
-    """Draw a row of panels per norm that was run."""
+    """Draw a row of panels per norm that was run, without a column that would be empty."""
     run = set(frame["attack"])
-    return draw_rows(frame, [row for row in PANELS if run & {attack for attack, _ in row}])
+    rows = [row for row in PANELS if run & {attack for attack, _ in row}]
+    columns = [j for j in range(2) if run & {row[j][0] for row in rows}]
+    return draw_rows(frame, [[row[j] for j in columns] for row in rows])
 
 
 def draw_rows(frame: pd.DataFrame, shown: Sequence[Sequence[tuple[str, str]]]) -> Canvas:

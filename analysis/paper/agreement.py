@@ -74,7 +74,7 @@ def speeds(frame: pd.DataFrame, rate: str) -> Agreement:
         both["defense"].iloc[int(ours.argmax())] == both["defense"].iloc[int(theirs.argmax())]
     )
     times = float(np.exp(np.log(ours / theirs).mean()))
-    devices = ", ".join(sorted(set(" ".join(both["devices"]).split("; ")) - {""}))
+    devices = ", ".join(sorted(set("; ".join(both["devices"]).split("; ")) - {""}))
     return Agreement(
         winners=f"{int(fastest)} of 1",
         difference=f"{times:.2g} times as fast",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from html import escape
+from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import polars as pl
@@ -26,6 +28,7 @@ _SETTINGS = (
 )
 _SHARE = 10_000  # accuracies travel as whole hundredths of a percent
 _DIGITS = 4
+_RESULTS = "results"  # where `robust-sweep networks` looks by itself
 
 
 def explorer(records: Records) -> str:
@@ -75,9 +78,18 @@ def payload(frame: pl.DataFrame, records: Records) -> dict[str, Any]:
         "radii": radii,
         "rows": rows,
         "ids": ids,
+        "where": _where(records),
         **_trials(records, ids),
         "spec": chart(defenses),
     }
+
+
+def _where(records: Records) -> str:
+    """Return what a command needs to find the records; nothing where they are at the default."""
+    folder = records.provenance.folder
+    if folder is None or not records.provenance.manifests or folder.parent == Path(_RESULTS):
+        return ""
+    return f" results={quote(str(folder.parent))}"
 
 
 def _short(radius: float) -> float:
@@ -145,7 +157,9 @@ def _controls(packed: Mapping[str, Any]) -> str:
         f'<div class="wide"><table id="numbers"><thead><tr>{head}</tr></thead><tbody></tbody>'
         "</table></div></details></div>"
         '<dialog id="trials" aria-labelledby="trials-title"><h2 id="trials-title"></h2>'
-        '<p class="more"></p><p>Trains the network again, into a file:</p><ul></ul>'
+        '<p class="more"></p><p>A command per network puts it into a file: its kept weights or, '
+        'where none are kept, trained again. What trains all of them: <a href="#origin">the '
+        "sweep's own command</a>.</p><ul></ul>"
         '<button type="button" id="close-trials">Close</button></dialog>'
     )
 

@@ -9,7 +9,7 @@ from html import escape
 from pathlib import Path
 
 from analysis import health
-from analysis.answer import sentence
+from analysis.answer import BEHIND, BEHIND_NOTE, sentence
 from analysis.artifact import Figure, Table
 from analysis.build import Built
 from analysis.commands import commands
@@ -122,13 +122,14 @@ def _answer(built: Built, records: Records) -> str:
         f'<ul class="small">{doubts}</ul></details>'
     )
     more = "<br>".join(escape(line) for line in remarks(table))
+    behind = f'<p class="small">{escape(BEHIND_NOTE)}</p>' if BEHIND in blocks else ""
     return (
         f'<p class="lead">{escape(sentence(printed.frame))}</p>{small}'
-        f'<div class="measures">{blocks}</div>'
+        f'<div class="measures">{blocks}</div>{behind}'
         f"{doubtful if doubts else ''}"
         f'<details><summary>How to read this</summary><p class="caption">{escape(ANSWER.caption)}'
         f'</p><p class="small">{more}</p><p class="small">{_CHOICE}</p></details>'
-        '<p class="small">The same for each radius alone: <a href="#radii">'
+        '<p>The same for each radius alone, such as L∞ at ρ = 0.1: <a href="#radii">'
         "Which defense is best at each radius?</a></p>"
     )
 

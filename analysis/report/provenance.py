@@ -8,6 +8,7 @@ from html import escape
 
 import polars as pl
 
+from analysis.commands import commands
 from analysis.records import Records
 
 _TOO_LONG = ("trial_ids", "older_trial_ids", "config")
@@ -28,7 +29,13 @@ def provenance(records: Records) -> str:
         ("Steps", ", ".join(str(s) for s in sorted(set(trials["steps"])))),
     ]
     rows = "".join(f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>" for k, v in facts)
-    manifests = "".join(_manifest(manifest) for manifest in records.provenance.manifests)
+    origin = records.provenance
+    made = "\n".join(commands(origin.name, origin.manifests))
+    rows += (
+        "<dt>Made by, and trained again or completed by</dt>"
+        f'<dd><pre tabindex="0">{escape(made)}</pre></dd>'
+    )
+    manifests = "".join(_manifest(manifest) for manifest in origin.manifests)
     return (
         f'<footer id="origin"><h2>How this was produced</h2><dl>{rows}</dl>{manifests}'
         f"<details><summary>Data hashes</summary>{_hashes(trials)}</details></footer>"

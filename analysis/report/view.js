@@ -17,6 +17,7 @@
   const data = JSON.parse(await unpack("#measurements"));
   const trials = new Map(data.ids.map((id, i) => [id, data.trials[i]]));
   const MEAN = -1; // the choice of all data sets together
+  const FIXED = 9; // numbers of a row before its trials
   const percent = (share) => (share / 100).toFixed(2);
   const number = (value) => String(Number(Number(value).toPrecision(4)));
 
@@ -26,11 +27,17 @@
   function command(id) {
     const found = trials.get(id);
     const experiment = found ? ` experiment=${data.experiments[found[0]]}` : "";
-    return `robust-sweep networks export ${id}${experiment}`;
+    return `robust-sweep networks export ${id}${experiment}${data.where}`;
+  }
+  const homes = new Map(); // trial -> its data set
+  for (const [key, rows] of Object.entries(data.rows)) {
+    const set = data.sets[Number(key.split(" ")[0])];
+    for (const row of rows) row.slice(FIXED).forEach((id) => homes.set(data.ids[id], set));
   }
   function about(id) {
     const found = trials.get(id);
-    return found ? data.settings.map((name, i) => `${name} ${data.values[i][found[i + 1]]}`).join(", ") : "";
+    const settings = found ? data.settings.map((name, i) => `${name} ${data.values[i][found[i + 1]]}`) : [];
+    return [homes.get(id), ...settings].filter(Boolean).join(", ");
   }
   function openTrials(title, ids, more) {
     one("h2", dialog).textContent = title;
@@ -46,7 +53,7 @@
     one(".more", dialog).textContent = more;
     dialog.showModal();
   }
-  one("#close-trials").addEventListener("click", () => dialog.close());
+  all("#close-trials, a", dialog).forEach((leave) => leave.addEventListener("click", () => dialog.close()));
 
   // ---- what is chosen ----
 
@@ -67,7 +74,7 @@
       for (const row of rowsOf(set, measure)) {
         if (!wanted.has(row.defense)) continue;
         const sets = places.get(row.radius) ?? new Map();
-        places.set(row.radius, sets.set(set, (sets.get(set) ?? new Map()).set(row.defense, row.accuracy)));
+        places.set(row.radius, sets.set(set, (sets.get(set) ?? new Map()).set(row.defense, row)));
       }
     });
     const made = [];
@@ -75,9 +82,10 @@
       const present = new Set([...sets.values()].flatMap((found) => [...found.keys()]));
       const whole = [...sets.values()].filter((found) => found.size === present.size);
       for (const defense of whole.length ? present : []) {
-        const accuracy = whole.reduce((sum, found) => sum + found.get(defense), 0) / whole.length;
+        const rows = whole.map((found) => found.get(defense));
+        const accuracy = rows.reduce((sum, row) => sum + row.accuracy, 0) / whole.length;
         made.push({ set: `mean of ${whole.length} data sets`, defense, radius, ball: "", accuracy, low: null,
-          high: null, n: whole.length, times: 1, tied: 0, ids: [] });
+          high: null, n: `${whole.length} sets`, times: 1, tied: 0, ids: rows.map((row) => row.ids[0]) });
       }
     }
     return made;
@@ -106,7 +114,8 @@
       lower: row.low === null ? row.accuracy / 100 : row.low / 100,
       upper: row.high === null ? row.accuracy / 100 : row.high / 100,
       said: percent(row.accuracy), span: row.low === null ? "" : `${percent(row.low)} to ${percent(row.high)}`,
-      trials: row.ids.join(", ") + (row.tied > row.ids.length ? ` and ${row.tied - row.ids.length} more` : ""),
+      trials: row.tied === 0 ? "one of each data set: click"
+        : row.ids.join(", ") + (row.tied > row.ids.length ? ` and ${row.tied - row.ids.length} more` : ""),
     }));
     const ticks = [zero, ...[...Array(12).keys()].map((i) => i - 7).filter((p) => p > zero + 0.4 && p <= 2)];
     const spec = structuredClone(data.spec);
@@ -120,8 +129,9 @@
   }
   function openRow(row) {
     const name = typeof row.defense === "number" ? data.defenses[row.defense] : row.defense;
-    openTrials(`${row.set}, ${name}, ρ = ${number(row.radius)}: ${percent(row.accuracy)}%`, row.ids,
-      `${row.n} test samples; ${row.tied} trials chosen of ${row.times > 1 ? `${row.times} repetitions` : "one seed and split"}.`);
+    const more = row.tied === 0 ? "The first trial chosen on each data set; choose one above for its ties and interval."
+      : `${row.n} test samples; ${row.tied} trials chosen of ${row.times > 1 ? `${row.times} repetitions` : "one seed and split"}.`;
+    openTrials(`${row.set}, ${name}, ρ = ${number(row.radius)}: ${percent(row.accuracy)}%`, row.ids, more);
   }
 
   // ---- the same numbers as a table ----
@@ -129,8 +139,7 @@
   function list(rows) {
     one("#numbers tbody").replaceChildren(
       ...rows.map((row) => {
-        const open = make("button", { type: "button", textContent: row.ids[0] ?? "choose a data set" });
-        open.disabled = row.ids.length === 0;
+        const open = make("button", { type: "button", textContent: row.tied ? row.ids[0] : `${row.ids.length} trials` });
         open.addEventListener("click", () => openRow(row));
         const span = row.low === null ? "" : `${percent(row.low)} to ${percent(row.high)}`;
         const cells = [number(row.radius), row.ball === "" ? "" : number(row.ball), percent(row.accuracy), span, row.n];

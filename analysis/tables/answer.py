@@ -25,10 +25,11 @@ TABLE = Table(
     name="answer",
     title="Which defense is best?",
     caption="Best defense by mean rank across data sets, within a norm and a band of grid radii "
-    "ρ, and by how many percent points of accuracy it is ahead of the second on average, with the "
-    "95% interval across data sets (a defense may be first on most sets and behind on average). "
+    "ρ (of equal mean ranks the higher mean accuracy), its mean accuracy over data sets, and by "
+    "how many percent points it is ahead of the second on average, with the 95% interval across "
+    f"data sets. {answer.BEHIND_NOTE} Equal: on every data set. "
     "Ahead, in bold: Wilcoxon's signed-rank test with Holm's correction over all pairs and "
-    "Friedman's test, both below 0.05, on n data sets. Flagged: how many of the best defense's "
+    "Friedman's test, both below 0.05. Flagged: how many of the best defense's "
     "chosen networks carry a health flag. Under attack is the minimum over PGD and fast gradient. "
     "The ball's radius is ρ√D for L1 and L2 and ρ for L∞, D being the number of features.",
     build=build,

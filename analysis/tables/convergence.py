@@ -120,7 +120,9 @@ def _constant_trials(records: Records) -> pl.DataFrame:
     flagged = records.trials.filter(flag.list.contains(SAME_CLASS)).select("trial")
     blind = records.trials.filter(flag.list.contains(NO_GRADIENT)).select("trial")
     radius, accuracy = pl.col("attack_grid_radius"), pl.col("accuracy")
-    pgd = records.cells.filter(pl.col("attack").str.starts_with("pgd-"))
+    pgd = records.cells.filter(pl.col("attack").str.starts_with("pgd-")).select(
+        "cell", "attack_grid_radius"
+    )
     unmoved = (
         records.validation.join(pgd, on="cell")
         .group_by("trial")

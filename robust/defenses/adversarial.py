@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from robust.attacks.gradient import GradientAttack
 from robust.defenses.base import Defense, StepCost
 from robust.losses import class_differences
 from robust.networks.linearization import Network
@@ -53,3 +54,22 @@ class AdversarialTraining(Defense):
         """Return L(y, z(x_adv)) for each example, [P, B]."""
         x_adv = self.adversarial_inputs(net, x, y, radius, generator)
         return self.loss_function(class_differences(net(x_adv), y))
+
+
+def ascent(num_steps: int, step_size: float) -> GradientAttack:
+    """Return PGD over Linf balls from a random point, in steps of this share of the radius."""
+    return GradientAttack(
+        "pgd of a defense", "linf", random=True, num_steps=num_steps, relative_step_size=step_size
+    )
+
+
+def check_ascent(name: str, num_steps: int, step_size: float) -> None:
+    """Refuse hyperparameters of a defense whose attack makes no step.
+
+    Raises:
+        ValueError: fewer steps than 1, or a size that is not positive and finite.
+    """
+    if num_steps < 1:
+        raise ValueError(f"defense {name!r}: num_steps={num_steps} must be at least 1")
+    if not 0 < step_size < float("inf"):
+        raise ValueError(f"defense {name!r}: step_size={step_size} must be > 0 and finite")

@@ -126,6 +126,26 @@ class Defense(ABC):
             generator: source of randomness, for defenses that need one.
         """
 
+    def losses_during(
+        self,
+        net: Network,
+        x: Tensor,
+        y: Tensor,
+        radius: Tensor,
+        generator: torch.Generator | None,
+        progress: Tensor,
+    ) -> Tensor:
+        """Return the loss of each example at a moment of training, [P, B].
+
+        The same throughout, unless a defense has a schedule (`robust.defenses.schedule`).
+
+        Args:
+            net, x, y, radius, generator: as for `example_losses`, which is the loss at the end.
+            progress: the share of the steps that are done, in [0, 1], a scalar on the device:
+                the host never reads it, so that a step can be recorded.
+        """
+        return self.example_losses(net, x, y, radius, generator)
+
     def loss(
         self,
         net: Network,

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate
 
 import torch
 from torch import Tensor
@@ -86,20 +87,25 @@ class Run:
 
 
 def attacked(run: Run, radii: Tensor, levels: list[int], active: Tensor) -> Tensor:
-    """Return which active examples, [P, N], keep their class at the radii of these indices.
+    """Return which active examples keep their class at the radii of these indices.
+
+    Args:
+        run: what all chunks share.
+        radii: true radii, [R].
+        levels: indices of radii.
+        active: what is to be attacked at each of them, [P, len(levels), N], boolean.
 
     Returns:
-        [P, len(levels), N], boolean.
+        [P, len(levels), N], boolean; false where nothing was attacked.
     """
-    kept = torch.zeros(active.shape[0], len(levels), active.shape[1], dtype=torch.bool)
-    kept = kept.to(run.x.device)
+    kept = torch.zeros_like(active)
     together = 1 if run.attack.joint else max(1, _START_NUMBERS // max(1, run.x.numel()))
     for first in range(0, len(levels), together):
         some = list(range(first, min(first + together, len(levels))))
         values = radii[[levels[i] for i in some]].to(run.x)
         starts = _Starts(run, values.tolist())
         for networks, pack in run.groups:
-            for chunk in _chunks(run, active[networks], len(some)):
+            for chunk in _chunks(run, active[networks, some[0] : some[-1] + 1]):
                 x_adv, keeps = _attack(run, pack, values, chunk, starts)
                 for position, at in chunk.levels:
                     index, survives = chunk.examples[:, at], keeps[:, at]
@@ -150,31 +156,37 @@ class _Starts:
 
 
 def _active_first(active: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the indices [G, A] of active examples, padded by others, and which are real."""
-    ordered = active.to(torch.int8).sort(dim=1, descending=True, stable=True)
-    most = int(active.sum(dim=1).max())
-    return ordered.indices[:, :most], ordered.values[:, :most].bool()
+    """Return the indices [G, A] of active examples, [G, N], and which are real, not padding."""
+    counts = active.sum(dim=1, keepdim=True)
+    most = int(counts.max())
+    place = torch.where(active, active.cumsum(dim=1) - 1, most)  # the others share a last column
+    every = torch.arange(active.shape[1], device=active.device).expand_as(active)
+    index = every.new_zeros(len(active), most + 1).scatter_(1, place, every)
+    return index[:, :most], torch.arange(most, device=active.device) < counts
 
 
-def _chunks(run: Run, active: Tensor, radii: int) -> Iterator[_Chunk]:
-    """Cut the active examples of some networks, [G, N], at so many radii into chunks."""
-    index, real = _active_first(active)
-    examples = index.shape[1]
-    total = examples * radii
+def _chunks(run: Run, active: Tensor) -> Iterator[_Chunk]:
+    """Cut the active examples of some networks at some radii, [G, radii, N], into chunks."""
+    parts = [_active_first(active[:, level]) for level in range(active.shape[1])]
+    index = torch.cat([at for at, _ in parts], dim=1)
+    real = torch.cat([which for _, which in parts], dim=1)
+    counts = [at.shape[1] for at, _ in parts]
+    ends = list(accumulate(counts))
+    level = torch.arange(len(counts), device=index.device)
+    level = level.repeat_interleave(torch.tensor(counts, device=index.device))
+    total = ends[-1]
     fixed = None if run.attack.joint else FIXED_ROWS.get(run.x.device.type)
     size = run.chunk if fixed is None else min(fixed, run.chunk)
     for first in range(0, total, size):
         stop = min(first + size, total)
         at = torch.arange(first, stop if fixed is None else first + size, device=index.device)
         needed, at = at < stop, at.clamp_max(total - 1)
-        place = at % examples
-        edges = range(first // examples, (stop - 1) // examples + 1)
-        yield _Chunk(
-            index[:, place],
-            at // examples,
-            real[:, place] & needed,
-            tuple((e, _overlap(e * examples, (e + 1) * examples, first, stop)) for e in edges),
-        )
+        overlaps = [
+            (e, _overlap(end - count, end, first, stop))
+            for e, (end, count) in enumerate(zip(ends, counts, strict=True))
+            if end > first and end - count < stop and count
+        ]
+        yield _Chunk(index[:, at], level[at], real[:, at] & needed, tuple(overlaps))
 
 
 def _overlap(start: int, end: int, first: int, stop: int) -> slice:

@@ -1,8 +1,8 @@
 """Certificates of packs, by RUB, in float64 and with margins for rounding.
 
-What is proven holds for the networks' weights in exact arithmetic. The networks as they are given
-must say the same class at the input itself, in their own precision; nothing is said about their
-rounding elsewhere.
+What is proven holds for the networks' weights in exact arithmetic, or for the networks as they run
+(`robust.evaluation.subject`). The networks as they are given must say the same class at the input
+itself, in their own precision.
 
 For float32 networks a search in float32 first discards the examples that have no chance; what
 remains is decided in float64, where the network's parameters are exact.
@@ -24,6 +24,7 @@ from robust.attacks.margins import error_gap
 from robust.bounds import rub
 from robust.bounds import tight as rub_tight
 from robust.bounds.rounding import RoundingSlack, proves, round_up
+from robust.evaluation.subject import Exact, Subject
 from robust.losses import class_differences
 
 # A float32 bound this many float64 slacks above 0 is not looked at in float64. 2^29 is the ratio
@@ -37,8 +38,14 @@ class Certifier:
     Arguments are not checked. x is [B, D] or [P, B, D], y is [B], a radius [P, B].
     """
 
-    def __init__(self, net: Any) -> None:
-        self.net = net
+    def __init__(self, net: Any, subject: Subject | None = None) -> None:
+        """Prepare what all certificates share.
+
+        Args:
+            net: P networks.
+            subject: what the certificates speak of; None is the weights in exact arithmetic.
+        """
+        self.net, self.subject = net, subject or Exact()
         wide = next(net.parameters()).dtype == torch.float64
         self.exact = net if wide else copy.deepcopy(net).double()
         self.slack = RoundingSlack(self.exact)
@@ -74,8 +81,10 @@ class Certifier:
         some = open_.any(dim=2).any(dim=0).nonzero().squeeze(1)
         if len(some):
             open_, x, y, radius = open_[:, some], x[..., some, :], y[some], radius[:, some]
-            bounds = rub_tight.bounds_of(self.net, x, y, radius, open_, exact=self.exact)
-            below = proves(bounds, -self.slack(x.double(), y, radius.double())[0])
+            reach = self.subject.furthest(x, radius)
+            asked = round_up(reach, x.dtype)
+            bounds = rub_tight.bounds_of(self.net, x, y, asked, open_, exact=self.exact)
+            below = proves(bounds, -self._slack(x.double(), y, asked.double())[0])
             holds[:, some] |= open_.any(dim=2) & (below | ~open_).all(dim=2)
         return holds
 
@@ -118,8 +127,15 @@ class Certifier:
         return low
 
     def _proven(self, x: Tensor, y: Tensor, radius: Tensor) -> Tensor:
-        searched, screened = self.slack(x, y, radius)
+        radius = self.subject.furthest(x, radius)
+        searched, screened = self._slack(x, y, radius)
         return rub.below(self.exact, x, y, radius, -searched, -screened)
+
+    def _slack(self, x: Tensor, y: Tensor, radius: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what a searched and a screened bound must be below 0 by."""
+        searched, screened = self.slack(x, y, radius)
+        more = self.subject.margin(x, y, radius)
+        return searched + more, screened + more
 
     def _open_classes(self, x: Tensor, y: Tensor, radius: Tensor, holds: Tensor) -> Tensor:
         """Return the classes [P, B, K-1] that RUB leaves open where no vertex is an error.
@@ -133,6 +149,7 @@ class Certifier:
         open_ = open_.to(x.device)
         some = (~holds & ~lost).any(dim=0).nonzero().squeeze(1)
         if len(some):
-            at = x[..., some, :].double(), y[some], radius[:, some].double()
-            open_[:, some] = ~proves(rub.search(self.exact, *at)[0], -self.slack(*at)[0])
+            wide = x[..., some, :].double()
+            at = wide, y[some], self.subject.furthest(wide, radius[:, some].double())
+            open_[:, some] = ~proves(rub.search(self.exact, *at)[0], -self._slack(*at)[0])
         return open_ & (~holds & ~lost).unsqueeze(2)

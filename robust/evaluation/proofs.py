@@ -1,7 +1,7 @@
 """Certificates by any method, in float64 and with margins for rounding.
 
-As in `certifier`, what is proven holds for the networks' weights in exact arithmetic, and the
-networks as given must say the same class at the input itself.
+As in `certifier`, what is proven holds for the networks' weights in exact arithmetic or for the
+networks as they run, and the networks as given must say the same class at the input itself.
 
 Legend: P networks in the pack, B batch, D input features, K classes, R radii.
 """
@@ -20,8 +20,10 @@ from robust.attacks.base import UNBOUNDED
 from robust.attacks.margins import error_gap
 from robust.bounds import methods
 from robust.bounds.methods import Method
+from robust.bounds.methods.base import Bounds
 from robust.bounds.rounding import round_up
 from robust.evaluation.certifier import Certifier
+from robust.evaluation.subject import EXACT, Subject, subject
 from robust.norms import Norm
 
 
@@ -44,8 +46,8 @@ class Prover(Protocol):
 class RUBProver:
     """RUB's certificates, by its own search; with t optimised where asked."""
 
-    def __init__(self, net: Any, tight: bool = False) -> None:
-        self.certifier, self.tight = Certifier(net), tight
+    def __init__(self, net: Any, of: Subject, tight: bool = False) -> None:
+        self.certifier, self.tight = Certifier(net, of), tight
 
     def certified(self, x: Tensor, y: Tensor, radius: Tensor) -> Tensor:
         """Return which examples provably keep their class, [P, B]."""
@@ -59,9 +61,9 @@ class RUBProver:
 
 
 # Methods that decide faster than by computing their bounds.
-_FASTER: dict[str, Callable[[Any], Prover]] = {
+_FASTER: dict[str, Callable[[Any, Subject], Prover]] = {
     "rub": RUBProver,
-    "rub-tight": lambda net: RUBProver(net, tight=True),
+    "rub-tight": lambda net, of: RUBProver(net, of, tight=True),
 }
 
 
@@ -81,15 +83,20 @@ class StagedProver:
     """
 
     def __init__(
-        self, net: Any, stages: Sequence[Method], norm: Norm, costs: Tensor | None
+        self,
+        net: Any,
+        stages: Sequence[Method],
+        norm: Norm,
+        costs: Tensor | None,
+        of: Subject,
     ) -> None:
-        self.net, self.stages, self.norm = net, stages, norm
+        self.net, self.stages, self.norm, self.subject = net, stages, norm, of
         wide = next(net.parameters()).dtype == torch.float64
         self.exact = net if wide else copy.deepcopy(net).double()
         self.costs = None if costs is None else costs.double()
         several = len(stages) > 1 and costs is None
         faster = [_FASTER[one.name] for one in stages if one.name in _FASTER]
-        self.quick = faster[0](net) if several and faster else None
+        self.quick = faster[0](net, of) if several and faster else None
 
     @torch.no_grad()
     def certified(self, x: Tensor, y: Tensor, radius: Tensor) -> Tensor:
@@ -112,9 +119,11 @@ class StagedProver:
             some = open_.any(dim=2).any(dim=0).nonzero().squeeze(1)
             if not len(some):
                 break
-            at = x[..., some, :].double(), y[some], radius[:, some].double()
-            found = method.bounds(self.exact, *at, self.norm, self.costs)
-            open_[:, some] &= ~found.below_zero
+            wide, labels = x[..., some, :].double(), y[some]
+            reach = self.subject.furthest(wide, radius[:, some].double())
+            upper, slack = method.bounds(self.exact, wide, labels, reach, self.norm, self.costs)
+            slack = slack + self.subject.margin(wide, labels, reach)
+            open_[:, some] &= ~Bounds(upper, slack).below_zero
         return left & ~open_.any(dim=2)
 
     def _broken(self, x: Tensor, y: Tensor, radius: Tensor, left: Tensor) -> Tensor:
@@ -144,7 +153,13 @@ class StagedProver:
         return low
 
 
-def prover(net: Any, method: str, norm: Norm = "l1", costs: Tensor | None = None) -> Prover:
+def prover(
+    net: Any,
+    method: str,
+    norm: Norm = "l1",
+    costs: Tensor | None = None,
+    precision: str = EXACT,
+) -> Prover:
     """Return the certificates of a pack by a method.
 
     Args:
@@ -152,14 +167,16 @@ def prover(net: Any, method: str, norm: Norm = "l1", costs: Tensor | None = None
         method: its name.
         norm: of the ball.
         costs: of the weighted L1 ball, > 0, [D]; None is 1 for all.
+        precision: exact, or as run (`robust.evaluation.subject`).
 
     Raises:
-        ValueError: the method is unknown, or not made for the network, the norm or costs.
+        ValueError: the method or the precision is unknown, or the method is not made for the
+            network, the norm or costs.
     """
     chosen = methods.get(method)
     chosen.check(net, norm, costs is not None)
-    faster = _FASTER.get(method)
+    faster, of = _FASTER.get(method), subject(precision, net, norm, costs)
     if faster is not None and costs is None:
-        return faster(net)
+        return faster(net, of)
     stages = chosen.parts_for(net, norm, costs is not None)
-    return StagedProver(net, stages, norm, costs)
+    return StagedProver(net, stages, norm, costs, of)

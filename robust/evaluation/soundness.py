@@ -5,8 +5,9 @@ certificate, and there are two kinds of it:
 - A certificate is a theorem about the weights in exact arithmetic. Where the class is lost in
   float64 too, at the point moved into the ball, the certificate or the attack is wrong: a
   `Contradiction`.
-- Where it is lost only in the precision that the network runs in, the theorem stands and says
-  nothing about that network: the certificate is refuted for it, and the example is not counted.
+- Where it is lost only in the precision that the network runs in, a theorem on the weights stands
+  and says nothing about that network: the certificate is refuted for it. A certificate of the
+  network as it runs (`robust.evaluation.subject`) leaves room for that, and is never refuted.
 The input itself is looked at like the point of an attack.
 
 Legend: P networks in the pack, N examples, R radii, D input features.
@@ -173,8 +174,7 @@ def radius_reached(
         x: inputs, [N, D].
         x_adv: what the attack made of them, in its precision, [N, D].
         limit: radius of the attack's ball, float64, [N]; None leaves the distance as it is.
-        order: norm of the ball. A vector's other norms are at most its L1 norm, and so is what
-            rounding its coordinates changes of them.
+        order: norm of the ball.
         costs: of the ball sum_m c_m |delta_m| <= limit, > 0, float64, [D]: the distance is then
             that sum, infinite where a feature of infinite cost moved. None is 1 for all.
 
@@ -186,7 +186,7 @@ def radius_reached(
     if limit is None:
         return length
     moved = paid(torch.maximum(here.abs(), there.abs()) * (here != there), costs)
-    rounded = moved.sum(dim=1) + (x.shape[1] + 16) * length
+    rounded = norm(moved, order) + (x.shape[1] + 16) * length
     meant = length - torch.finfo(x_adv.dtype).eps * rounded <= limit
     return torch.where(meant, torch.minimum(length, limit), length)
 

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from robust.checks import check_parameters, parameters_of
+from robust.checks import check_fits, check_parameters, parameters_of
 from robust.layers.affine import Affine, affine
 from robust.layers.base import Layer
 from robust.layers.convolution import Convolution, convolve, convolve_transposed
@@ -187,7 +187,11 @@ class CNN(nn.Module):
 
         Returns:
             [P, B, K].
+
+        Raises:
+            ValueError: x is of another shape or type.
         """
+        check_fits(self, x)
         h = self.to_maps(x)
         layers = list(zip(self.weights, self.biases, strict=True))
         for weight, bias in layers[: self.num_stages]:

@@ -14,7 +14,7 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from robust.checks import check_parameters, parameters_of
+from robust.checks import check_fits, check_parameters, parameters_of
 from robust.layers import walk
 from robust.layers.graph import Graph, owned
 from robust.networks.leaving import sequential_of
@@ -114,7 +114,11 @@ class GraphNetwork(nn.Module):
 
         Returns:
             [P, B, K].
+
+        Raises:
+            ValueError: x is of another shape or type.
         """
+        check_fits(self, x)
         return walk.forward(self, x)
 
     def linearize(self, x: Tensor) -> Linearization:

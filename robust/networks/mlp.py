@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from robust.checks import check_parameters, parameters_of
+from robust.checks import check_fits, check_parameters, parameters_of
 from robust.layers.affine import Affine
 from robust.layers.affine import affine as affine
 from robust.layers.graph import Graph, chain
@@ -188,7 +188,11 @@ class MLP(nn.Module):
 
         Returns:
             [P, B, K].
+
+        Raises:
+            ValueError: x is of another shape or type.
         """
+        check_fits(self, x)
         return self.pre_activations(x)[-1]
 
     def linearize(self, x: Tensor) -> Linearization:

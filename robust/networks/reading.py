@@ -58,12 +58,16 @@ def steps_of(model: nn.Module) -> tuple[Step, ...]:
     """
     if not isinstance(model, nn.Sequential):
         raise ValueError(f"expected torch.nn.Sequential, got {type(model).__name__}")
+    _check_forward(model, nn.Sequential, "the model")
     steps: list[Step] = []
     follows = False  # whether the last module was the last step's
     for number, module in enumerate(_flat(model)):
         name = f"layer {number} ({type(module).__name__})"
         if module.training and isinstance(module, (*_LEFT_OUT[1:], *_NORMS)):
             raise ValueError(f"{name} is in training mode; call model.eval() first")
+        for kind in (*_LEFT_OUT, *_NORMS, *_READERS):
+            if isinstance(module, kind):
+                _check_forward(module, kind, name)
         if isinstance(module, _LEFT_OUT):
             continue
         if isinstance(module, _NORMS):
@@ -88,9 +92,19 @@ def _flat(model: nn.Module) -> Iterator[nn.Module]:
     """Yield the layers of a model, those of Sequentials within it in their place."""
     for module in model.children():
         if isinstance(module, nn.Sequential):
+            _check_forward(module, nn.Sequential, "a Sequential in the model")
             yield from _flat(module)
         else:
             yield module
+
+
+def _check_forward(module: nn.Module, kind: type[nn.Module], name: str) -> None:
+    """Refuse a module that computes something else than its kind does: its layers do not tell."""
+    if getattr(module.forward, "__func__", None) is not kind.forward:
+        raise ValueError(
+            f"{name} ({type(module).__name__}) has a forward of its own, which cannot be read; "
+            f"give a plain {kind.__name__}"
+        )
 
 
 def _step(module: nn.Module, name: str) -> Step:

@@ -66,7 +66,7 @@ def from_sequential(*models: nn.Sequential, input_shape: Sequence[int] | None = 
     weights = [torch.stack(w) for w in zip(*map(_weights, steps), strict=True)]
     biases = [torch.stack(b) for b in zip(*map(_biases, steps), strict=True)]
     if _is_mlp(first):
-        return MLP.from_arrays([w.mT for w in weights], biases)
+        return MLP.from_arrays([_in_our_order(w, None) for w in weights], biases)
     shape = _image_shape(first, input_shape)
     if shape is not None and _is_cnn(first, shape):
         turned = [_in_our_order(w, None) for w in weights]
@@ -247,6 +247,8 @@ def _shape_of(nodes: Sequence[Node], features: int) -> Shape:
 def _in_our_order(weight: Tensor, maps: Sequence[int] | None) -> Tensor:
     """Return packed weights of torch in our order.
 
+    They are laid out so: as views they would round otherwise than when read from a file.
+
     Args:
         weight: [P, out, in] or [P, out, in, k, l].
         maps: (M, R, S) of the maps that a dense layer reads flattened; None where it reads none.
@@ -255,8 +257,8 @@ def _in_our_order(weight: Tensor, maps: Sequence[int] | None) -> Tensor:
         [P, in, out], the rows (R S M) in place of (M R S); or [P, k, l, in, out].
     """
     if weight.dim() == 5:
-        return weight.permute(0, 3, 4, 2, 1)
+        return weight.permute(0, 3, 4, 2, 1).contiguous()
     if maps is None:
-        return weight.mT
+        return weight.mT.contiguous()
     whole = weight.view(*weight.shape[:2], *maps)
-    return whole.permute(0, 3, 4, 2, 1).flatten(1, 3)
+    return whole.permute(0, 3, 4, 2, 1).flatten(1, 3).contiguous()

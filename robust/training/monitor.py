@@ -110,6 +110,11 @@ class Monitor:
         if self.trace is not None and step % self.trace.every == 0:
             self._trace(self.trace, step, x, y)
 
+    def is_due(self, step: int) -> bool:
+        """Return whether anything is measured at a step: else no minibatch is gathered for it."""
+        asked = [each.every for each in (self.checks, self.trace) if each is not None]
+        return any(step % every == 0 for every in asked)
+
     def state_dict(self) -> dict[str, Any]:
         """Return what was seen so far; nothing else is kept from one step to the next."""
         return {"found": [[astuple(one) for one in own] for own in self.found]}

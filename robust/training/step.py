@@ -39,6 +39,7 @@ class TrainingStep:
         learning_rate: Tensor,
         batch_size: int,
         generator: torch.Generator,
+        steps: int,
     ) -> None:
         """Start before the first step.
 
@@ -51,9 +52,10 @@ class TrainingStep:
             learning_rate: of each network, [P].
             batch_size: B.
             generator: of random starts, on the device of `net`.
+            steps: of the whole training, by which schedules go.
         """
         self.net, self.x, self.y = net, x, y
-        self.defense, self.generator = defense, generator
+        self.defense, self.generator, self.steps = defense, generator, steps
         self.radius = for_each_example(radius, batch_size)
         self.parameters: list[Tensor] = list(net.parameters())
         self.optimizer = PackedAdam(self.parameters, learning_rate)
@@ -64,8 +66,10 @@ class TrainingStep:
     def __call__(self) -> None:
         """Make the step on the minibatch that `batch` names."""
         x, y = self.x[self.batch], self.y[self.batch]
-        losses = self.defense.example_losses(self.net, x, y, self.radius, self.generator)
-        losses = losses.mean(dim=1)
+        progress = self.optimizer.count / self.steps  # counted on the device, in checkpoints too
+        losses = self.defense.losses_during(
+            self.net, x, y, self.radius, self.generator, progress
+        ).mean(dim=1)
         gradients = torch.autograd.grad(losses.sum(), self.parameters)
         self._keep_alive(_finite(losses, gradients), self.optimizer.count + 1)
         self.optimizer.step(gradients, self.alive)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from sweep.config.schema import Ray
 from sweep.cost.allocator import KEEP_MEMORY
+from sweep.cost.waiting import wait_asleep
 from sweep.errors import RayError
 
 _ALWAYS = {
@@ -34,6 +35,7 @@ def prepare(ray: Ray) -> None:
     os.environ.update(_ALWAYS)
     for name, value in KEEP_MEMORY.items():
         os.environ.setdefault(name, value)  # read by the workers when they start
+    wait_asleep(os.environ)
     if ray.address is None:
         os.environ.update(_LOCAL)
 

@@ -31,6 +31,16 @@ from sweep.uri import redacted_uri
 _EXPERIMENT = "experiment"
 _NOISE = ("object_type", "full_key", "reference_type")
 _GROUPS = (_EXPERIMENT, "ray")
+# Hydra's own keys, and what does here what they would do.
+_HYDRAS = {
+    **dict.fromkeys(("run", "sweep"), "paths.results=DIR says where results go"),
+    **dict.fromkeys(
+        ("verbose", "job_logging", "hydra_logging"),
+        "tracebacks of what failed are in the folder logs of the results",
+    ),
+    **dict.fromkeys(("launcher",), "ray=local and ray=cluster say where packs run"),
+    **dict.fromkeys(("sweeper", "mode"), "the lists of the grid are the sweep"),
+}
 
 
 def register() -> None:
@@ -224,11 +234,19 @@ def _checked(text: str) -> str:
         _check_choice(key, value)
         return f"+{key}={value}" if key == _EXPERIMENT else f"{key}={value}"
     if key == "hydra" or key.startswith(("hydra.", "hydra/")):
-        return text
+        raise ValueError(
+            f"{shown!r}: Hydra composes the configuration and runs nothing; {_of(key)}"
+        )
     if _is_list(key):
         return f"{key}={value if value.startswith('[') else f'[{value}]'}"
     _check_single(override, shown)
     return f"{key}={value}"
+
+
+def _of(key: str) -> str:
+    """What stands in for one of Hydra's own keys."""
+    part = key.replace("/", ".").split(".")[1:2]
+    return _HYDRAS.get(part[0] if part else "", "its own keys would do nothing")
 
 
 def _check_single(override: Override, text: str) -> None:
@@ -269,22 +287,13 @@ def _is_list(key: str) -> bool:
         section = f"{key}."
     siblings = [name for name in known if name.startswith(section)] or list(known)
     same_name = [name for name in known if name.rsplit(".", 1)[-1] == key.rsplit(".", 1)[-1]]
-    close = same_name or difflib.get_close_matches(key, known, n=1)
+    close = same_name or difflib.get_close_matches(key, [*_GROUPS, *known], n=1)
     hint = f" (did you mean {close[0]!r}?)" if close else ""
     raise ValueError(f"unknown key {key!r}{hint}; known: {', '.join(siblings)}")
 
 
-def show_help(argv: Sequence[str]) -> None:
-    """Let Hydra answer --help, --cfg job and --info.
-
-    Raises:
-        ValueError: any other flag.
-    """
-    allowed = ("--help", "-h", "--hydra-help", "--version", "--cfg", "-c", "--info", "--resolve")
-    flags = [text for text in argv if text.startswith("-")]
-    for flag in flags:
-        if flag.split("=", 1)[0] not in (*allowed, "--package", "-p", "--shell-completion"):
-            raise ValueError(f"unknown flag {flag!r}; allowed: {', '.join(allowed)}")
+def show_by_hydra(argv: Sequence[str]) -> None:
+    """Let Hydra answer --hydra-help, --info, --version and --cfg."""
     register()
     before = sys.argv
     sys.argv = [before[0], *map(redacted_uri, argv)]  # Hydra prints what it is given

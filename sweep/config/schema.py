@@ -82,6 +82,7 @@ class Evaluation:
     strong_samples: int = 500
     restarts: int | None = None  # of attacks named *-best; null: five
     cuda_graph: bool = False  # on a GPU: record an attack's step and replay it; changes no result
+    skip: bool = True  # do not attack what is proven that no attack breaks; changes no result
     max_samples: int | None = None  # at most this many samples of each split; null: all
 
 

@@ -21,7 +21,7 @@ from sweep.datasets.understanding import Asked, Understanding, understand
 from sweep.datasets.values import DataOptions
 from sweep.errors import unknown
 from sweep.files import write_text
-from sweep.installation import INSTALLED, ROOT, command_of
+from sweep.installation import command_of
 
 DEFAULTS: Mapping[str, str] = {
     "target": "",
@@ -214,9 +214,8 @@ def _write(found: Understanding, path: Path) -> None:
 
 
 def _next(name: str, path: Path, folder: str) -> Iterator[str]:
-    installed = INSTALLED or Path.cwd() != ROOT
     own = "" if folder == DEFAULTS["catalog"] else f" data.catalog={shlex.quote(folder)}"
-    run = command_of("sweep/run.py", installed=installed)
+    run = command_of("sweep/run.py")
     yield f"written: {path}; run a sweep on it with"
     yield f"  {run} +experiment=quickstart name={name} grid.dataset={name}{own}"
     yield "beside other data sets: grid.dataset=[wine," + name + "]"

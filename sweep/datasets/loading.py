@@ -166,7 +166,7 @@ def _measured(name: str, options: DataOptions, split_seed: int) -> DatasetInfo:
     raw, raw_hash = read_raw(name, options)
     at = located(name, options)
     indices = _indices(name, options, split_seed)
-    for chosen in scalings(raw.is_vision).values():
+    for chosen in scalings(raw.is_vision, raw.ranges).values():
         scaled_inputs(raw, chosen, indices, name)
     entry = entry_of(name, options)
     shape = raw.x.shape[1:]
@@ -181,7 +181,7 @@ def _measured(name: str, options: DataOptions, split_seed: int) -> DatasetInfo:
         num_test=len(indices.test),
         input_shape=shape,
         leaky=raw.leaky,
-        scalings=tuple(scalings(raw.is_vision)),
+        scalings=tuple(scalings(raw.is_vision, raw.ranges)),
         notes=(
             *raw.notes,
             *_absent_classes(raw, indices),
@@ -341,7 +341,7 @@ def load(name: str, scaling: str, options: DataOptions, split_seed: int) -> Data
     check_scaling(scaling, info)
     raw, _ = read_raw(name, options)
     indices = _indices(name, options, split_seed)
-    chosen = scalings(raw.is_vision)[scaling]
+    chosen = scalings(raw.is_vision, raw.ranges)[scaling]
     x = scaled_inputs(raw, chosen, indices, name)
     train, validation, test = (
         Split(x[rows], raw.y[rows]) for rows in (indices.train, indices.validation, indices.test)

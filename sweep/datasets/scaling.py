@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from sweep.datasets.values import FloatArray, IntArray
 
 Scale = Callable[[NDArray[np.generic], IntArray], NDArray[np.float32]]
+Ranges = tuple[tuple[float, ...], tuple[float, ...]]  # least and largest values, [2][D]
 UNBOUNDED = (-math.inf, math.inf)
 _SAMPLED = 5000  # images: enough for the third digit of a mean over all of MNIST's
 
@@ -73,9 +75,12 @@ def standardize(x: FloatArray, train: IntArray) -> NDArray[np.float32]:
             zero afterwards. A column without any training value is zero.
         train: row numbers of the training split.
     """
-    of_train = statistics(x, train)
-    varies = of_train.deviation > 0
-    scaled = (x / of_train.unit - of_train.centre) / np.where(varies, of_train.deviation, 1.0)
+    return _scaled_by(statistics(x, train), x)
+
+
+def _scaled_by(of_rows: Statistics, x: FloatArray) -> NDArray[np.float32]:
+    varies = of_rows.deviation > 0
+    scaled = (x / of_rows.unit - of_rows.centre) / np.where(varies, of_rows.deviation, 1.0)
     return np.where(np.isnan(scaled) | ~varies, 0.0, scaled).astype(np.float32)
 
 
@@ -119,6 +124,18 @@ def _standardize_any(x: NDArray[np.generic], train: IntArray) -> NDArray[np.floa
     return standardize(x.astype(np.float64, copy=False), train)
 
 
+def of_range(ranges: Ranges) -> Statistics:
+    """Return what takes a range to [0, 1]: its width as unit, its start as centre."""
+    low, high = (np.array(ends, dtype=np.float64) for ends in ranges)
+    varies = high > low
+    width = np.where(varies, high - low, 1.0)
+    return Statistics(width, low / width, varies.astype(np.float64))
+
+
+def _to_unit(of_rows: Statistics, x: NDArray[np.generic], train: IntArray) -> NDArray[np.float32]:
+    return _scaled_by(of_rows, x.astype(np.float64, copy=False))
+
+
 TABULAR = {"standardized": Scaling(_standardize_any, UNBOUNDED)}
 VISION = {
     "unit": Scaling(unit, (0.0, 1.0)),
@@ -126,6 +143,14 @@ VISION = {
 }
 
 
-def scalings(is_vision: bool) -> dict[str, Scaling]:
-    """Return the scalings that this kind of data allows, by name."""
+def scalings(is_vision: bool, ranges: Ranges | None = None) -> dict[str, Scaling]:
+    """Return the scalings that this kind of data allows, by name.
+
+    Args:
+        is_vision: images.
+        ranges: of a table that its benchmark scales (`RawData.ranges`).
+    """
+    if ranges is not None:
+        # Rows of the test part may lie outside of [0, 1], so no attack is clipped to it.
+        return {"unit": Scaling(partial(_to_unit, of_range(ranges)), UNBOUNDED)}
     return VISION if is_vision else TABULAR

@@ -104,6 +104,8 @@ class RawData:
         notes: what a user should know about this data, one line each.
         groups: the features that are one-hot encoded, by the column they come from.
         missing, decimal: what a CSV file was read with beside the usual; new rows are read so.
+        ranges: of a table whose benchmark scales it by the range of certain rows, the least and
+            the largest value of each feature there, [2][D]; its only scaling is then `unit`.
     """
 
     x: NDArray[np.generic]
@@ -117,6 +119,7 @@ class RawData:
     groups: tuple[OneHot, ...] = ()
     missing: tuple[str, ...] = ()
     decimal: str = "."
+    ranges: tuple[tuple[float, ...], tuple[float, ...]] | None = None
 
     @property
     def is_vision(self) -> bool:

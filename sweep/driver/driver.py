@@ -21,7 +21,7 @@ from sweep.driver.outline import curves_that_are_not_made, outline
 from sweep.driver.overhead import SlotTime
 from sweep.driver.plan import Plan, Task, learn_memory, make_plan, make_tasks
 from sweep.driver.progress import Progress
-from sweep.driver.renewal import previewed_plan, renewed_plan
+from sweep.driver.renewal import ended, previewed_plan, renewed_plan
 from sweep.errors import StorageError, UserError
 from sweep.grid.options import evaluated_attacks
 from sweep.pack import checkpoints, train
@@ -30,7 +30,7 @@ from sweep.pack.run import Job, Summary
 from sweep.results import store, weights
 from sweep.results.lock import locked
 from sweep.results.provenance import git_commit
-from sweep.tracking.tracker import SYNC_COMMAND, Tracker, check_uri
+from sweep.tracking.tracker import Tracker, check_uri, sync_command
 from sweep.uri import redacted_values
 
 
@@ -86,21 +86,24 @@ def sweep(parts: Sequence[SweepConfig], overrides: Sequence[str] = ()) -> Ending
         if alone:
             weights.prune(folder, _complete(folder))
         commit = git_commit()
-        ending = _round(renewed_plan(parts, commit), commit, overrides)
+        plan = renewed_plan(parts, commit)
+        ending = _round(plan, commit, overrides)
         while ending.unfinished and not ending.failed:
             # What another part of the sweep trained is evaluated further.
             further = _round(make_plan(parts), commit, overrides)
             ending = replace(further, trained=ending.trained + further.trained)
+        if not ending.failed:
+            ended(plan)
         return ending
 
 
 def _round(plan: Plan, commit: str, overrides: Sequence[str]) -> Ending:
     """Run what can be run now."""
-    tasks, _ = plan_tasks(plan, commit, probe=True)
+    tasks, rates = plan_tasks(plan, commit, probe=True)
     in_training = {trial.trial_id for part in plan.parts for trial in plan.missing(part)}
     checkpoints.remove_stale(plan.folder, store.finished(plan.folder.root).keys() - in_training)
     _write_manifest(plan, commit, overrides)
-    driver = Driver(plan, tasks)
+    driver = Driver(plan, tasks, rates)
     driver.run(_opening(plan, tasks))
     return driver.close()
 
@@ -167,6 +170,12 @@ def _write_manifest(plan: Plan, commit: str, overrides: Sequence[str]) -> None:
         pixel_scales=scales,
         overrides=redacted_values(_that_complete(overrides)),
         labels=_labels(plan),
+        kept_trial_ids=(
+            trial.trial_id
+            for part in plan.parts
+            if part.config.keep.networks == "all"
+            for trial in part.trials
+        ),
     )
 
 
@@ -185,11 +194,13 @@ def _labels(plan: Plan) -> dict[str, str]:
 class Driver:
     """Runs the packs of a plan; keeps records, log, display and MLflow in step."""
 
-    def __init__(self, plan: Plan, tasks: Sequence[Task]) -> None:
+    def __init__(
+        self, plan: Plan, tasks: Sequence[Task], rates: calibration.Rates | None = None
+    ) -> None:
         self.plan = plan
         self.tasks = {task.job.pack.pack_id: task for task in tasks}
         self.slots = 1 if plan.config.debug else slots(plan.config.ray)
-        self.progress = Progress(plan.name, list(tasks), len(plan.finished), self.slots)
+        self.progress = Progress(plan.name, list(tasks), len(plan.finished), self.slots, rates)
         self.slot_time = SlotTime(self.slots, len(tasks))
         tracking = plan.config.tracking
         self.tracker = (
@@ -300,9 +311,9 @@ class Driver:
             "order among records", lambda: dropped.append(store.consolidate(self.plan.folder))
         )
         if self.tracker is not None and not self.tracker.close(resync=dropped != [0]):
-            self._try(
-                "progress", print, f"MLflow lacks some of these trials; `{SYNC_COMMAND}` logs them"
-            )
+            command = sync_command(self.plan.folder.root, self.tracker.uri)
+            told = f"MLflow lacks some of these trials; `{command}` logs them"
+            self._try("progress", print, told)
         self._try("the account at the end", self._tell)
         later = any(part.todo.later for part in self.plan.parts)
         return Ending(self.plan.folder, self.progress.trials, self.failed, later)

@@ -99,10 +99,15 @@ def restore(folders: Sequence[store.Folder], trial_id: str) -> Restored:
     return Restored(net, rule, rows, named | _identity(rows), "from its kept weights")
 
 
-def prune(folder: store.Folder, selected: Container[str]) -> int:
+def prune(folder: store.Folder, selected: Container[str], *, but_kept: bool = False) -> int:
     """Delete the kept networks of an experiment that selection does not pick.
 
     Those that another experiment's manifest asks for as well stay.
+
+    Args:
+        folder: of the experiment.
+        selected: the trials that selection picks.
+        but_kept: leave those too that a command with `keep.networks=all` asked for.
 
     Returns:
         How many networks were deleted.
@@ -116,12 +121,13 @@ def prune(folder: store.Folder, selected: Container[str]) -> int:
         if other.experiment != folder.experiment
         for trial in _asked(other.manifest)
     }
-    kept = {
-        trial
-        for trial, location in weights.find(folder.root).items()
-        if trial in selected or trial in shared
-    }
     with locked(folder.path):
+        asked = store.kept_trials(folder) if but_kept else frozenset[str]()
+        kept = {
+            trial
+            for trial in weights.find(folder.root)
+            if trial in selected or trial in shared or trial in asked
+        }
         return weights.prune(folder, kept)
 
 

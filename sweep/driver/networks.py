@@ -16,6 +16,7 @@ and the rows of a file have raw features: the scaling travels with the network.
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -225,10 +226,16 @@ def _told(
 
 def _radii(options: Options) -> list[float]:
     """The radii of the option; none where it is not given."""
+    told = options["radii"]
     try:
-        return [float(text) for text in options["radii"].strip("[]").split(",") if text.strip()]
+        radii = [float(text) for text in told.strip("[]").split(",") if text.strip()]
     except ValueError:
-        raise ValueError(f"radii={options['radii']}: must be numbers, as in 0,0.1,0.5") from None
+        raise ValueError(f"radii={told}: must be numbers, as in 0,0.1,0.5") from None
+    if not all(0 <= radius < math.inf for radius in radii) or radii != sorted(set(radii)):
+        raise ValueError(
+            f"radii={told}: must be finite, at least 0 and strictly increasing, as in 0,0.1,0.5"
+        )
+    return radii
 
 
 def _flag(options: Options, key: str) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Mapping
 from types import TracebackType
 
 from rich.console import Console, Group, RenderableType
@@ -13,6 +12,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from sweep.cost.calibration import Rates
+from sweep.driver.forecast import Forecast, Work, time_left
 from sweep.driver.plan import Task
 from sweep.pack.run import Job, Summary
 
@@ -33,16 +34,20 @@ def duration(seconds: float) -> str:
 class Progress:
     """Counts of packs and trials; a live display, or plain lines where there is no terminal."""
 
-    def __init__(self, name: str, tasks: list[Task], complete: int, slots: int) -> None:
+    def __init__(
+        self, name: str, tasks: list[Task], complete: int, slots: int, rates: Rates | None = None
+    ) -> None:
         self.name = name
         self.console = Console(highlight=False)
-        self.predicted: Mapping[str, float] = {t.job.pack.pack_id: t.seconds for t in tasks}
+        self.rates = rates if rates is not None else Rates()
+        self.forecast = Forecast(self.rates)
+        self.waiting = {task.job.pack.pack_id: _work(task) for task in tasks}  # in their order
+        self.work = dict(self.waiting)
         self.packs = len(tasks)
         self.trials = sum(len(task.job.pack) for task in tasks)
         self.complete_before = complete
         self.slots = slots
         self.packs_done = self.trials_done = self.diverged = self.failed = 0
-        self.predicted_done = self.busy_seconds = 0.0
         self.running: dict[str, tuple[Job, float]] = {}
         self.failures: deque[str] = deque(maxlen=5)
         self.started_at = time.monotonic()
@@ -70,17 +75,20 @@ class Progress:
 
     def started(self, job: Job) -> None:
         """A worker began with a pack."""
+        self.waiting.pop(job.pack.pack_id, None)
         self.running[job.pack.pack_id] = (job, time.monotonic())
 
     def finished(self, job: Job, summary: Summary) -> None:
         """A pack's records are on disk."""
         self.running.pop(job.pack.pack_id, None)
+        self.waiting.pop(job.pack.pack_id, None)
         self.packs_done += 1
         self.trials_done += summary.trials
         self.diverged += summary.diverged
         self.failed += summary.failed
-        self.predicted_done += self.predicted[job.pack.pack_id]
-        self.busy_seconds += summary.seconds
+        if summary.error is None and not summary.found:
+            spent = (summary.train_seconds, summary.evaluation_seconds, summary.seconds)
+            self.forecast.learn(self.work[job.pack.pack_id], *spent)
         if summary.error is not None:
             self.failures.append(f"{title(job)}: {summary.error}")
         self._line(job, summary)
@@ -88,6 +96,7 @@ class Progress:
     def retried(self, job: Job, error: str) -> None:
         """A pack's worker died, and the pack is tried again."""
         self.running.pop(job.pack.pack_id, None)
+        self.waiting[job.pack.pack_id] = self.work[job.pack.pack_id]
         self.console.print(f"tried again: {title(job)}: {error}")
 
     def _line(self, job: Job, summary: Summary) -> None:
@@ -106,19 +115,15 @@ class Progress:
         return time.monotonic() - self.started_at
 
     def seconds_left(self) -> float | None:
-        """The predicted rest, corrected by how long finished packs took against prediction."""
-        if not self.packs_done:
+        """What the packs that run and wait still take; None while nothing is known of any."""
+        if not self.packs_done and not self.rates.packs:
             return None
-        total = sum(self.predicted.values())
-        if self.predicted_done <= 0:
-            return self.elapsed() / self.packs_done * (self.packs - self.packs_done)
-        slowness = self.busy_seconds / self.predicted_done
-        begun = sum(
-            min(self.predicted[pack] * slowness, time.monotonic() - start)
-            for pack, (_, start) in list(self.running.items())
-        )
-        left = (total - self.predicted_done) * slowness - begun
-        return max(0.0, left / self.slots)
+        now = time.monotonic()
+        running = {
+            pack: (self.work[pack], now - start)
+            for pack, (_, start) in self.running.copy().items()
+        }
+        return time_left(self.forecast, list(self.waiting.values()), running, self.slots)
 
     def status(self) -> str:
         """The counts in one line."""
@@ -151,6 +156,11 @@ class Progress:
             Text(f"  failed  {text}", "red", overflow="ellipsis") for text in self.failures
         ]
         return Group(head, bar, Text(self.status()), now_running, *failures)
+
+
+def _work(task: Task) -> Work:
+    price = task.price
+    return Work(task.job.pack.first.defense, price.train_flops, price.evaluation_flops)
 
 
 def title(job: Job) -> str:

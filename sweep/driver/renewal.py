@@ -41,7 +41,15 @@ def _changed(plan: Plan, found: Staleness) -> Unwanted:
 
 
 def _all(plan: Plan, found: Staleness) -> Unwanted:
-    return Unwanted(frozenset(plan.known))
+    """Every network; where the same command was stopped on its way, what it has not made again.
+
+    It set everything aside before it trained: what is recorded now is new, if of today's code.
+    """
+    return _changed(plan, found) if _begun(plan) else Unwanted(frozenset(plan.known))
+
+
+def _begun(plan: Plan) -> bool:
+    return replaced.begun(plan.folder, (trial.trial_id for trial in plan.trials))
 
 
 _UNWANTED: Final[Mapping[str, Callable[[Plan, Staleness], Unwanted]]] = {
@@ -80,10 +88,21 @@ def renewed_plan(parts: Sequence[SweepConfig], commit: str) -> Plan:
     found = survey(plan, commit)
     tell(plan, found, commit)
     again = unwanted(plan, found)
-    if not again:
-        return replace(plan, stale=len(found.trials))
-    _set_aside(plan, again)
-    return replace(make_plan(parts), stale=len(found.trials - again.trials))
+    if plan.config.retrain == "all" and _begun(plan):
+        count = len(plan.known.keys() - again.trials)
+        print(f"{plan.name}: retrain=all goes on: {count:,} networks are new already", flush=True)
+    if again:
+        _set_aside(plan, again)
+    if plan.config.retrain == "all":  # not before: killed until here, it sets the rest aside
+        replaced.begin(plan.folder, (trial.trial_id for trial in plan.trials))
+    made = make_plan(parts) if again else plan
+    return replace(made, stale=len(found.trials - again.trials))
+
+
+def ended(plan: Plan) -> None:
+    """Note that all of a plan is recorded: `retrain=all` makes it again from the start then."""
+    if _begun(plan):
+        replaced.end(plan.folder)
 
 
 def _set_aside(plan: Plan, again: Unwanted) -> None:

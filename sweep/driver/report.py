@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
+
+from sweep.config.schema import Paths
 from sweep.driver.overhead import SlotTime
 from sweep.driver.plan import Plan
 from sweep.driver.progress import Progress, duration
@@ -41,8 +44,15 @@ def where(plan: Plan, experiment_id: str = "", remark: str = "") -> list[str]:
     if plan.config.tracking.enabled:
         lines.append(f"runs:     {_runs(redacted_uri(plan.config.tracking.uri), experiment_id)}")
         lines += [f"          {remark}"] if remark else []
-    lines.append(f"tables:   {command_of('analysis/make_tables.py')} experiment={plan.name}")
+    lines.append(f"tables:   {_tables(plan)}")
     return lines
+
+
+def _tables(plan: Plan) -> str:
+    """The command that makes the tables, with the folder of the results if it is not the usual."""
+    results = plan.config.paths.results
+    folder = f" results={shlex.quote(results)}" if results != Paths().results else ""
+    return f"{command_of('analysis/make_tables.py')} experiment={shlex.quote(plan.name)}{folder}"
 
 
 def _runs(uri: str, experiment_id: str) -> str:
@@ -51,5 +61,9 @@ def _runs(uri: str, experiment_id: str) -> str:
         return views.link(uri, experiment_id) if experiment_id else uri
     file = database_file(uri)
     if file is None:
-        return f"mlflow ui --backend-store-uri {uri} --host 127.0.0.1"
-    return "robust-sweep ui" if file == DATABASE else f"robust-sweep ui database={file}"
+        return f"mlflow ui --backend-store-uri {shlex.quote(uri)} --host 127.0.0.1"
+    return (
+        "robust-sweep ui"
+        if file == DATABASE
+        else f"robust-sweep ui database={shlex.quote(str(file))}"
+    )

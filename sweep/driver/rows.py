@@ -43,7 +43,7 @@ def read_rows(path: Path, predictor: Predictor, target: str = "") -> Rows:
         path: of the file.
         predictor: the network that is to see the rows.
         target: the column of the labels; empty: one called class, target or label, or the only
-            one that is no feature.
+            one that is no feature, or the only one of these that holds nothing but classes.
 
     Raises:
         ValueError: one line naming the file and the column, class or value that does not fit.
@@ -105,6 +105,9 @@ def _target(frame: pd.DataFrame, predictor: Predictor, target: str, where: str) 
     usual = [name for name in columns if name.casefold() in TARGETS]
     others = [name for name in columns if name not in used] if features else []
     found = usual if len(usual) == 1 else others
+    if len(found) > 1:  # an id beside the labels
+        known = set(map(str, predictor.classes_.tolist()))
+        found = [name for name in found if known.issuperset(label_texts(frame[name]))]
     if len(found) != 1:
         raise ValueError(
             f"{where}: which column holds the labels? Say target=NAME; columns: {shown(columns)}"

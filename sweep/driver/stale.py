@@ -8,45 +8,22 @@ recorded before there were any, or by code that could not be read: it is unknown
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Final
 
-import numpy as np
-import polars as pl
-import pyarrow.parquet as pq
-
-from sweep.errors import DamagedError
 from sweep.results import fingerprint, store
 from sweep.results.provenance import short
+from sweep.results.summary import Source as Source
+from sweep.results.summary import Sources
 
 _SHOWN = 6  # defenses or attacks in a line
 
 
 @dataclass(frozen=True)
-class Source:
-    """What made a row: columns of the records.
-
-    Attributes:
-        defense, network, attack: names.
-        training, evaluation: fingerprints; None where unknown.
-        commit: that was checked out.
-    """
-
-    defense: str
-    network: str
-    attack: str
-    training: str | None
-    evaluation: str | None
-    commit: str
-
-
-@dataclass(frozen=True)
 class Made:
-    """Rows of some trials that one source made, in one file."""
+    """Rows of some trials that one source made."""
 
     source: Source
     trials: frozenset[str]
@@ -103,99 +80,25 @@ class Staleness:
         return bool(self.trials or self.rows)
 
 
-def recorded_sources(paths: Iterable[Path], asked: Set[str]) -> list[Made]:
+def recorded_sources(paths: Iterable[Path], asked: Container[str]) -> list[Made]:
     """Return which source made the recorded rows of some trials; failed ones do not count.
 
     Args:
         paths: files of records; damaged ones are left out.
         asked: ids of the trials that count.
     """
-    paths = list(paths)
-    with ThreadPoolExecutor(max_workers=4) as pool:
-        return [made for some in pool.map(partial(_sources_of, asked), paths) for made in some]
-
-
-def _sources_of(asked: Set[str], path: Path) -> list[Made]:
-    try:
-        recorded = store.recorded(path)
-    except (DamagedError, FileNotFoundError):  # named already, and counts as not recorded
-        return []
-    trials = asked & recorded.keys()
-    if not trials:
-        return []
-    footer = pq.read_metadata(path)
-    constant = {
-        name: value for name in _PER_TRIAL if (value := _constant(footer, name)) is not None
-    }
-    if len(trials) == len(recorded) and len(constant) == len(_PER_TRIAL):
-        return _sources_of_attacks(path, footer, constant, frozenset(trials))
-    return _sources_of_rows(path, trials)
-
-
-# Alike for all trials of most files, as the statistics of their columns tell.
-_PER_TRIAL: Final = ("defense", "network", "source_fingerprint", "git_commit")
-_PER_ROW: Final = ("attack", "evaluation_fingerprint")
-
-
-def _constant(footer: pq.FileMetaData, name: str) -> str | None:
-    """The only value of a column, if the footer tells that it has one in every row."""
-    values: set[str] = set()
-    for group in range(footer.num_row_groups):
-        found = footer.row_group(group).column(footer.schema.names.index(name)).statistics
-        if found is None or not found.has_min_max or not found.has_null_count or found.null_count:
-            return None
-        values |= {found.min, found.max}
-    return values.pop() if len(values) == 1 else None
-
-
-def _sources_of_attacks(
-    path: Path, footer: pq.FileMetaData, constant: Mapping[str, str], trials: frozenset[str]
-) -> list[Made]:
-    """The sources of a file whose trials differ in nothing that counts."""
-    with pq.ParquetFile(path, metadata=footer, read_dictionary=list(_PER_ROW)) as parquet:
-        table = parquet.read(list(_PER_ROW), use_threads=False).unify_dictionaries()
-    attacks, fingerprints = (table[name].combine_chunks() for name in _PER_ROW)
-    known = [*fingerprints.dictionary.to_pylist(), None]
-    codes = fingerprints.indices.fill_null(len(known) - 1).to_numpy()
-    pairs, counts = np.unique(
-        attacks.indices.to_numpy().astype(np.int64) * len(known) + codes, return_counts=True
-    )
-    names = attacks.dictionary.to_pylist()
-    made = []
-    for pair, rows in zip(pairs.tolist(), counts.tolist(), strict=True):
-        attack, code = divmod(pair, len(known))
-        source = Source(
-            constant["defense"],
-            constant["network"],
-            names[attack],
-            constant["source_fingerprint"],
-            known[code],
-            constant["git_commit"],
-        )
-        made.append(Made(source, trials, rows))
-    return made
-
-
-def _sources_of_rows(path: Path, trials: Set[str]) -> list[Made]:
-    """The sources of any file, from all of its rows."""
-    columns = [*_PER_TRIAL, *_PER_ROW]
-    rows = pl.read_parquet(path, columns=["trial_id", "status", *columns], hive_partitioning=False)
-    own = rows.filter(pl.col("trial_id").is_in(list(trials)), pl.col("status") != store.FAILED)
-    groups = own.group_by(columns).agg(pl.col("trial_id").unique(), pl.len().alias("rows"))
+    # Many trials of many files have few different sources: their sets are made once.
+    trials: dict[Sources, list[str]] = {}
+    for held in store.summaries_of(paths).values():
+        for alike in held.made:
+            own = [trial for trial in alike.trials if trial in asked]
+            if own:
+                trials.setdefault(alike.sources, []).extend(own)
     return [
-        Made(
-            Source(
-                row["defense"],
-                row["network"],
-                row["attack"],
-                row["source_fingerprint"],
-                row["evaluation_fingerprint"],
-                row["git_commit"],
-            ),
-            frozenset(row["trial_id"]),
-            row["rows"],
-        )
-        for row in groups.to_dicts()
+        Made(source, together, rows * len(ids))
+        for sources, ids in trials.items()
+        for together in (frozenset(ids),)
+        for source, rows in sources
     ]
 
 

@@ -1,11 +1,14 @@
 """AutoAttack on the selected networks: the command `strong`.
 
+    robust-sweep strong +experiment=NAME [key=value ...]      # as for `run`
+
 For each data set, network family, defense, norm and radius of `evaluation.strong_grid_radii`, the
 network that has the highest validation accuracy under PGD is attacked on test data: from its kept
 weights, or where these are gone trained again. Rows `autoattack-<norm>` in the records' schema go
 to results/NAME/strong/, one file per trial, apart from the records of the sweep. Running the same
 command again attacks only what is missing: the rows of other radii stay, those of the same ball
-on another number of samples (`evaluation.strong_samples`) are replaced.
+on another number of samples (`evaluation.strong_samples`) are replaced. Rows that other code than
+today's made are counted, and with retrain=changed or all made again.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ from robust.evaluate import correct, survivors
 from robust.evaluation.attack_batches import AttackedPoints
 from robust.evaluation.soundness import CertificateCheck, reports
 from robust.networks.linearization import Network
-from sweep import datasets
+from sweep import datasets, output
 from sweep.config import compose
 from sweep.cost.calibration import Rates
 from sweep.cost.device import local_device
@@ -35,7 +38,7 @@ from sweep.grid.trial import Trial
 from sweep.hashing import canonical
 from sweep.pack import assess, autoattack, train
 from sweep.pack.run import Job
-from sweep.results import identity, schema, store, weights
+from sweep.results import fingerprint, identity, schema, store, weights
 from sweep.results.provenance import git_commit
 from sweep.uri import redacted
 
@@ -45,6 +48,9 @@ _ARM = ("dataset", "scaling", "defense", "seed", "split_seed", "attack_norm", "a
 
 def main(argv: Sequence[str]) -> int:
     """Attack what selection picks; the exit code is 1 if any network cannot be recorded."""
+    if list(argv[:1]) in (["--help"], ["-h"], ["help"]):
+        print(__doc__)
+        return 0
     try:
         parts = compose.compose(argv)
         autoattack.require()
@@ -132,13 +138,30 @@ def _missing(part: plan.Part, records: pl.DataFrame, folder: store.Folder) -> di
     for row in picks_of(records, options.strong_grid_radii).to_dicts():
         picked.setdefault(row["trial_id"], []).append(row)
     missing = {}
+    stale = 0
     for trial in part.trials:
         samples = min(options.strong_samples, part.info(trial).num_test)
         before = _attacked_before(folder, trial)
+        todays = [row for row in before if _is_todays(row, trial)]
+        stale += len(before) - len(todays)
+        if part.config.retrain != "none":
+            before = todays
         rows = missing_picks(picked.get(trial.trial_id, []), before, samples)
         if rows:
             missing[trial.trial_id] = rows
+    if stale:
+        what = "stay" if part.config.retrain == "none" else "are made again where selection picks"
+        output.warn(
+            f"{folder.experiment}: other code than today's made {stale:,} rows of strong attacks; "
+            f"they {what} (retrain={part.config.retrain}; changed makes them again)"
+        )
     return missing
+
+
+def _is_todays(row: Row, trial: Trial) -> bool:
+    """Whether no other code than today's is known to have made a row of a strong attack."""
+    today = fingerprint.of_strong(trial.network)
+    return row.get("evaluation_fingerprint") in (None, today) or today is None
 
 
 def missing_picks(picks: Sequence[Row], before: Sequence[Row], samples: int) -> list[Row]:
@@ -214,7 +237,7 @@ def _attacked(job: Job, net: Network, data: datasets.Dataset, pick: Row) -> Row:
         "evaluation_options": canonical(autoattack.evaluation_options(len(y))),
         "accuracy": float(keeps.double().mean()),
         "num_samples": len(y),
-        "evaluation_fingerprint": None,
+        "evaluation_fingerprint": fingerprint.of_strong(first.network),
         "git_commit": job.settings.origin.git_commit,
         "device": train.device_name(device),
         "flags": flags,

@@ -15,6 +15,7 @@ from robust import attacks
 from robust.attacks.base import Attack
 from robust.attacks.gradient import GradientAttack
 from robust.evaluate import certificate_of
+from robust.evaluation.subject import AS_RUN
 from robust.registry import is_weighted
 from sweep.config.schema import Evaluation
 from sweep.datasets import DatasetInfo
@@ -89,7 +90,9 @@ def evaluation_options(
         nested: the smaller radii at which an example that is broken counts as broken here.
     """
     rules: dict[str, object] = {"version": schema.EVALUATION_VERSION}
-    if certificate_of(attack) is None:
+    if certificate_of(attack) is not None:
+        rules["precision"] = AS_RUN  # rows of before say nothing, and are measured again
+    else:
         rules["attack"] = _fields(_as_used(attacks.get(attack), restarts))
         rules["engine"] = engine_of(attack, engine)
         rules["nested"] = list(nested)

@@ -10,8 +10,8 @@ both splits, D input features.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -24,6 +24,8 @@ from robust.attacks.gradient import GradientAttack
 from robust.evaluate import CERTIFICATES, certificate_of, survivors
 from robust.evaluation import diagnostics
 from robust.evaluation.attack_batches import AttackedPoints, OnPoints
+from robust.evaluation.clean import correct_of
+from robust.evaluation.settled import pays, settled, skips
 from robust.evaluation.soundness import (
     CertificateCheck,
     Contradiction,
@@ -32,12 +34,12 @@ from robust.evaluation.soundness import (
     reports,
 )
 from robust.networks.linearization import Network
-from robust.registry import is_weighted, unweighted
+from robust.registry import is_weighted, unweighted, weighted
 from sweep.config.schema import Evaluation
 from sweep.datasets import Dataset, DatasetInfo
 from sweep.grid.costs import costs_of
-from sweep.grid.options import attack_norm, evaluated_attacks
-from sweep.grid.rows import Row, engine_of
+from sweep.grid.options import attack_norm
+from sweep.grid.rows import PACKED, Row, engine_of
 from sweep.grid.trial import Trial
 from sweep.hashing import content_hash
 from sweep.pack.outcome import Assessment
@@ -45,6 +47,7 @@ from sweep.results import schema
 
 NO_GRADIENT_SHARE: Final = 0.1
 VERTEX: Final = "vertex-l1"
+FAST_GRADIENT: Final[Mapping[str, str]] = {"l1": "fgm-l1", "l2": "fgm-l2", "linf": "fgsm-linf"}
 
 Radii = tuple[float, ...]
 
@@ -74,7 +77,8 @@ class _Evidence:
     """What survives, and what contradicts a certificate.
 
     Attributes:
-        refuted: by certificate, which samples the networks lose in their own precision, [H, R, N].
+        refuted: by certificate, which samples the networks lose in their own precision, [H, R, N]:
+            none, if the certificates hold.
         found: as for `Found`.
         contradictions: what disproves a certificate or an attack.
     """
@@ -187,9 +191,10 @@ def _evidence(
 ) -> _Evidence:
     """Certify first, so that every point of an attack is compared with what is certified."""
     evidence = _Evidence()
-    ladders = with_companions(_radii_of(rows), evaluation)
+    ladders = with_companions(_radii_of(rows))
     gaps, clean = clean_differences(net, x, y)
     checks: dict[str, list[CertificateCheck]] = {}
+    safe = _Safe(net, x, y, ladders, evaluation.engine) if evaluation.skip else None
     for attack in sorted(ladders, key=lambda name: certificate_of(name) is None):
         radii = torch.tensor(ladders[attack], dtype=torch.float64)
         watching: list[CertificateCheck] = []
@@ -212,6 +217,7 @@ def _evidence(
             record=evaluation.cuda_graph,
             on_points=_all_of(watching),
             chunk=chunk,
+            safe=safe.at(attack, ladders[attack]) if safe else None,
             costs=costs_of(data.info, attack),
         )
         evidence.found[attack] = Survivors(ladders[attack], kept)
@@ -220,6 +226,44 @@ def _evidence(
             checks[attack] = []
     _judge_certificates(evidence, net, x, y, checks, data.info)
     return evidence
+
+
+class _Safe:
+    """What no attack breaks, by norm: bounded once for all attacks of a norm, at all their radii.
+
+    The certificates that are recorded stay out of it, so that attacks go on checking them.
+    """
+
+    def __init__(
+        self, net: Network, x: Tensor, y: Tensor, ladders: Mapping[str, Radii], engine: str
+    ) -> None:
+        self.net, self.x, self.y = net, x, y
+        self.radii: dict[str, set[float]] = {}
+        self.found: dict[str, Survivors] = {}
+        # What is settled is settled in plain balls.
+        plain = [name for name in ladders if not is_weighted(name)]
+        attacked = [name for name in plain if certificate_of(name) is None]
+        packed = [name for name in attacked if engine_of(name, engine) == PACKED]
+        dear = {attack_norm(name) for name in packed if pays(attacks.get(name))}
+        for name in packed:
+            if skips(attacks.get(name)) and attack_norm(name) in dear:
+                self.radii.setdefault(attack_norm(name), set()).update(ladders[name])
+
+    def at(self, attack: str, radii: Radii) -> Tensor | None:
+        """Those at the radii of an attack, [H, R, N]; None where nothing is known."""
+        order = attack_norm(attack)
+        if is_weighted(attack) or certificate_of(attack) is not None:
+            return None
+        if not set(radii) <= self.radii.get(order, set()):
+            return None
+        if order not in self.found:
+            every = tuple(sorted(self.radii[order]))
+            ladder = torch.tensor(every, dtype=torch.float64)
+            right = correct_of(self.net, self.x, self.y)
+            kept = settled(self.net, self.x, self.y, ladder, attacks.get(attack).norm, right)
+            self.found[order] = Survivors(every, kept)
+        known = self.found[order]
+        return torch.stack([known.at(radius) for radius in radii], dim=1)
 
 
 def _radii_of(rows: Sequence[Row]) -> dict[str, set[float]]:
@@ -231,24 +275,33 @@ def _radii_of(rows: Sequence[Row]) -> dict[str, set[float]]:
     return radii
 
 
-def with_companions(radii: Mapping[str, set[float]], evaluation: Evaluation) -> dict[str, Radii]:
-    """Add the attacks that rows are judged beside, where these are asked for too.
+def with_companions(radii: Mapping[str, set[float]]) -> dict[str, Radii]:
+    """Add the attacks that rows are judged beside, at the same radii.
 
-    PGD is judged beside the one-step attack of its norm, and the vertex attack beside the gradient
-    attacks of the L1 ball, at the same radii. A companion is made again where its own rows are
-    recorded already, so that the flags of a row are the same in one evaluation and in several.
+    They are made whether or not their own rows are asked for or recorded, so that the flags of a
+    row are the same whatever is measured with it, before it or after it.
     """
     found = {name: set(own) for name, own in radii.items()}
-    one_step, many_steps = _by_steps(name for name in evaluated_attacks(evaluation))
     for name, own in radii.items():
-        beside: Sequence[str] = ()
-        if name in many_steps:
-            beside = [other for other in one_step if _ball(other) == _ball(name)]
-        elif unweighted(name) == VERTEX:
-            beside = [other for other in (*one_step, *many_steps) if _ball(other) == _ball(name)]
-        for other in beside:
+        for other in companions(name):
             found.setdefault(other, set()).update(own)
     return {name: tuple(sorted(own)) for name, own in found.items()}
+
+
+def companions(attack: str) -> tuple[str, ...]:
+    """The attacks that an attack or certificate is judged beside.
+
+    PGD is judged beside the one-step attack of its norm, and the vertex attack beside the gradient
+    attacks of the L1 ball.
+    """
+    if is_weighted(attack):
+        return tuple(weighted(name) for name in companions(unweighted(attack)))
+    if attack == VERTEX:
+        return FAST_GRADIENT["l1"], "pgd-l1"
+    method = None if certificate_of(attack) is not None else attacks.get(attack)
+    if isinstance(method, GradientAttack) and method.num_steps > 1:
+        return (FAST_GRADIENT[method.norm],)
+    return ()
 
 
 def _check(
@@ -303,10 +356,10 @@ def _judge_certificates(
     checks: Mapping[str, Sequence[CertificateCheck]],
     info: DatasetInfo,
 ) -> None:
-    """Withdraw certificates of samples that are lost as they are; note what was disproven.
+    """Note what was found against certificates: it withdraws none.
 
-    A certificate is proven in exact arithmetic. What an attack finds against it by rounding raises
-    a flag and leaves it: whether the attack is made with it or later must not matter.
+    A certificate holds for the networks as they run, at the inputs and at every point of an
+    attack. What is found against one nevertheless, in their own precision, raises an alarm.
     """
     for name, own in checks.items():
         claim = evidence.found[name]
@@ -315,7 +368,6 @@ def _judge_certificates(
         evidence.contradictions += [one for check in (*own, at_inputs) for one in check.found]
         refuted = torch.stack([check.refuted.cpu() for check in (*own, at_inputs)]).any(dim=0)
         evidence.refuted[name] = Survivors(claim.radii, refuted)
-        evidence.found[name] = replace(claim, kept=claim.kept & ~at_inputs.refuted.cpu())
 
 
 def _flags(
@@ -353,25 +405,11 @@ def row_flags(found: Found, refuted: Found, attack: str, radius: float) -> dict[
         return {"certificate-refuted": refuted[attack].at(radius).any(dim=1)}
     if certificate_of(attack) is not None:
         return {}
-    kept, ball = found[attack].at(radius), _ball(attack)
-    others = [name for name in found if name != attack and certificate_of(name) is None]
-    beside = [name for name in others if _ball(name) == ball]
-    one_step, many_steps = _by_steps(n for n in beside if radius in found[n].radii)
-    flags: dict[str, Tensor] = {}
-    if attack in _by_steps([attack])[1] and one_step:
-        weaker = [diagnostics.more_survive(kept, found[n].at(radius)) for n in one_step]
-        flags["weaker-than-fgm"] = torch.stack(weaker).any(dim=0)
-    if unweighted(attack) == VERTEX and (one_step or many_steps):
-        together = torch.stack([found[n].at(radius) for n in (*one_step, *many_steps)]).all(dim=0)
-        flags["gradient-masking"] = diagnostics.more_survive(together, kept)
-    return flags
-
-
-def _by_steps(names: Iterable[str]) -> tuple[list[str], list[str]]:
-    """The gradient attacks of one step and those of many."""
-    steps = {
-        name: method.num_steps
-        for name in names
-        if certificate_of(name) is None and isinstance(method := attacks.get(name), GradientAttack)
-    }
-    return [n for n, s in steps.items() if s == 1], [n for n, s in steps.items() if s > 1]
+    made = [found[name] for name in companions(attack) if name in found]
+    beside = [own.at(radius) for own in made if radius in own.radii]
+    if not beside:
+        return {}
+    kept, together = found[attack].at(radius), torch.stack(beside).all(dim=0)
+    if unweighted(attack) == VERTEX:
+        return {"gradient-masking": diagnostics.more_survive(together, kept)}
+    return {"weaker-than-fgm": diagnostics.more_survive(kept, together)}

@@ -34,6 +34,11 @@ _ATTACKING = ("robust.evaluation.attack_batches", "robust.evaluation.clean")
 _CERTIFYING = ("robust.evaluation.proofs", "robust.evaluation.clean")
 _EVALUATION_PARTS = (("robust.evaluate", "survivors"), ("sweep.pack.assess", "sample"))
 
+_STRONG_PARTS = (
+    *(("sweep.pack.autoattack", "perturb"), ("sweep.pack.autoattack", "_Image")),
+    *(("sweep.driver.strong", "_attacked"), ("sweep.pack.assess", "sample")),
+)
+
 Part = tuple[str, str]
 
 
@@ -79,6 +84,24 @@ def of_evaluation(attack: str, network: str) -> str | None:
     else:
         own = (*_method_modules(certificate.method), *_CERTIFYING)
     return _hash((*own, *_network_modules(network)), _EVALUATION_PARTS)
+
+
+@lru_cache(maxsize=4096)
+def of_strong(network: str) -> str | None:
+    """Return the fingerprint of what makes strong attacks on a network: AutoAttack's frame here.
+
+    The package that attacks is none of this project: its version is in no fingerprint.
+
+    Args:
+        network: as in the grid.
+
+    Returns:
+        12 hexadecimal digits; None where a source cannot be had.
+
+    Raises:
+        ValueError: an unknown network.
+    """
+    return _hash(_network_modules(network), _STRONG_PARTS)
 
 
 def _method_modules(name: str) -> tuple[str, ...]:

@@ -11,19 +11,19 @@ import pyarrow.parquet as pq
 
 from sweep import files
 from sweep.errors import DamagedError
-from sweep.results import checksum
+from sweep.results import checksum, summary
 
 
 def write_table(path: Path, table: pa.Table) -> None:
-    """Write a Parquet file with its checksum, atomically."""
+    """Write a Parquet file with its checksum, and records with their summary, atomically."""
     with files.atomic(path) as temporary:
-        write_checked(temporary, table)
+        write_checked(temporary, table, summary.packed(table) or b"")
 
 
-def write_checked(path: Path, table: pa.Table) -> None:
-    """Write a Parquet file with a checksum of each page, and one of the whole."""
+def write_checked(path: Path, table: pa.Table, note: bytes = b"") -> None:
+    """Write a Parquet file with a checksum of each page, one of the whole, and a note."""
     pq.write_table(table, path, compression="zstd", use_dictionary=True, write_page_checksum=True)
-    checksum.add(path)
+    checksum.add(path, note)
 
 
 def read_table(path: Path) -> pa.Table:
@@ -38,8 +38,11 @@ def read_table(path: Path) -> pa.Table:
         return pq.read_table(path, page_checksum_verification=True, partitioning=None)
 
 
-def check(path: Path) -> None:
+def check(path: Path) -> bytes:
     """Read the whole file and compare its checksum, if it has one.
+
+    Returns:
+        The note that was written with it; empty where there is none.
 
     Raises:
         DamagedError: the file is no longer what was written.
@@ -47,9 +50,10 @@ def check(path: Path) -> None:
         OSError: it cannot be read; the error names the file.
     """
     with reading(path):
-        reason = checksum.damage(path)
+        reason, note = checksum.inspect(path)
     if reason is not None:
         raise DamagedError(f"{path}: is damaged ({reason})")
+    return note
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -22,6 +22,7 @@ import pyarrow.compute as pc
 
 from sweep import files
 from sweep.errors import DamagedError
+from sweep.hashing import content_hash
 from sweep.results import store, weights
 from sweep.results.store import Folder
 
@@ -43,6 +44,7 @@ class Unwanted:
 
 
 NOTHING = Unwanted()
+_BEGUN = "renewing"  # a file of the experiment: which grid is being made again
 
 
 def set_aside(folder: Folder, unwanted: Unwanted) -> int:
@@ -60,6 +62,26 @@ def set_aside(folder: Folder, unwanted: Unwanted) -> int:
         for path in folder.tables(kind):
             changed += _table(path, kind, unwanted, aside)
     return changed
+
+
+def begin(folder: Folder, trial_ids: Iterable[str]) -> None:
+    """Note that all records of a grid were set aside and are being made again."""
+    files.write_text(folder.path / _BEGUN, _hash_of(trial_ids) + "\n")
+
+
+def begun(folder: Folder, trial_ids: Iterable[str]) -> bool:
+    """Whether all records of a grid were set aside, and `end` was not reached since."""
+    path = folder.path / _BEGUN
+    return path.is_file() and path.read_bytes().strip() == _hash_of(trial_ids).encode()
+
+
+def end(folder: Folder) -> None:
+    """Note that what was set aside is made again."""
+    (folder.path / _BEGUN).unlink(missing_ok=True)
+
+
+def _hash_of(trial_ids: Iterable[str]) -> str:
+    return content_hash(sorted(trial_ids))
 
 
 def _table(path: Path, kind: str, unwanted: Unwanted, aside: Path) -> int:

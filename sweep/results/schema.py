@@ -37,7 +37,7 @@ FLAGS: Final[dict[str, str]] = {
     "gradient-masking": "the vertex attack, which uses no gradient, breaks significantly more "
     "samples than all L1 gradient attacks together",
     "certificate-refuted": "in the precision that the network runs in, it loses the class of some "
-    "sample within a certified radius; a sample that is lost without attack is not certified",
+    "sample within a certified radius: an alarm that a sound certificate never raises",
 }
 
 # Column name -> (Arrow type name, nullable). One row per trial x split x attack x radius.

@@ -21,28 +21,33 @@ from __future__ import annotations
 import json
 import re
 import secrets
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache, partial
 from pathlib import Path
 from types import MappingProxyType
+from typing import TypeVar
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sweep import files, output
 from sweep.errors import DamagedError, SchemaError, StorageError
-from sweep.results import schema
+from sweep.results import checksum, schema
+from sweep.results import summary as summaries
 from sweep.results.parquet import check, reading
 from sweep.results.parquet import read_table as read_table
 from sweep.results.parquet import write_table as write_table
 from sweep.results.schema import NUMERICS_VERSION
+from sweep.results.summary import FAILED as FAILED
+from sweep.results.summary import Recorded as Recorded
+from sweep.results.summary import Summary
 
-FAILED = "failed"
 MIGRATE = "python -m sweep.results migrate"
+_AT_A_TIME = 500  # files
+Held = TypeVar("Held")
 
 
 def results_id(root: Path) -> str:
@@ -137,21 +142,6 @@ def write_pack(folder: Folder, pack_id: str, records: pa.Table, curves: pa.Table
     write_table(folder.records(pack_id), records)
 
 
-@dataclass(frozen=True)
-class Recorded:
-    """What records say of a trial.
-
-    Attributes:
-        status: of the trial.
-        rows: the `evaluation_id` of each of its rows.
-        curves: its `curve_options`.
-    """
-
-    status: str
-    rows: frozenset[str]
-    curves: str | None = None
-
-
 def statuses(path: Path) -> dict[str, str]:
     """Trial id -> status of one records file.
 
@@ -163,10 +153,22 @@ def statuses(path: Path) -> dict[str, str]:
     return {trial: found.status for trial, found in recorded(path).items()}
 
 
-def recorded(path: Path) -> dict[str, Recorded]:
+def recorded(path: Path) -> Mapping[str, Recorded]:
     """Trial id -> status and rows of one records file.
 
-    All bytes are read for the checksum, about 3 per record; only four columns are decoded.
+    Raises:
+        SchemaError: the file has another schema version.
+        DamagedError: it does not hold what was written.
+        FileNotFoundError: it is not there.
+    """
+    return summary(path).trials
+
+
+def summary(path: Path) -> Summary:
+    """What one records file holds; its bytes are read once while it stays as it is.
+
+    All bytes are read for the checksum, about 3 per record. No column is decoded where the file
+    has its summary, ten are where it has none.
 
     Raises:
         SchemaError: the file has another schema version.
@@ -174,63 +176,26 @@ def recorded(path: Path) -> dict[str, Recorded]:
         FileNotFoundError: it is not there.
     """
     stat = path.stat()
-    return dict(_read_recorded(path, stat.st_mtime_ns, stat.st_size))
+    return _read_recorded(path, stat.st_mtime_ns, stat.st_size)
 
 
-# A start looks three times: for what is superseded, what is finished, and what MLflow lacks.
+# A start looks four times: for damage, for what is superseded, finished, and made by other code.
 @lru_cache(maxsize=200_000)
-def _read_recorded(path: Path, written_ns: int, size: int) -> tuple[tuple[str, Recorded], ...]:
-    check(path)
+def _read_recorded(path: Path, written_ns: int, size: int) -> Summary:
+    note = check(path)
     with reading(path):
-        return tuple(_decoded(path).items())
+        found = summaries.unpacked(note) if note else None
+        return _decoded(path) if found is None else found
 
 
-_KEY_COLUMNS = ["trial_id", "status", "evaluation_id", "curve_options"]
-
-
-def _decoded(path: Path) -> dict[str, Recorded]:
+def _decoded(path: Path) -> Summary:
     footer = pq.read_metadata(path)
     _check_version(path, footer)
+    names = [name for name in summaries.COLUMNS if name in footer.schema.names]
     with pq.ParquetFile(
-        path, metadata=footer, read_dictionary=_KEY_COLUMNS, page_checksum_verification=True
+        path, metadata=footer, read_dictionary=names, page_checksum_verification=True
     ) as parquet:
-        table = parquet.read(_KEY_COLUMNS, use_threads=False).unify_dictionaries()
-    columns = [table[name].combine_chunks() for name in _KEY_COLUMNS]
-    trials, status, rows, curves = (column.indices.fill_null(-1).to_numpy() for column in columns)
-    names, outcomes, ids, drawn = (column.dictionary.to_pylist() for column in columns)
-    drawn.append(None)  # what -1, of a null, stands for
-    for outcome in outcomes:
-        if outcome not in schema.STATUSES:
-            raise ValueError(f"status {outcome!r}; known: {', '.join(schema.STATUSES)}")
-    # A trial's rows lie together: look only where one of the two columns changes.
-    changes = (np.diff(trials, prepend=-1) != 0) | (np.diff(status, prepend=-1) != 0)
-    edges = [*np.flatnonzero(changes).tolist(), len(trials)]
-    sets: dict[bytes, frozenset[str]] = {}  # most trials of a pack have the same rows
-    found: dict[str, Recorded] = {}
-    for start, stop in zip(edges, edges[1:], strict=False):
-        codes = rows[start:stop]
-        key = codes.tobytes()
-        if key not in sets:
-            sets[key] = _shared(frozenset(ids[code] for code in codes.tolist() if code >= 0))
-        own = Recorded(outcomes[status[start]], sets[key], drawn[curves[start]])
-        name = names[trials[start]]
-        found[name] = _together(found[name], own) if name in found else own
-    return found
-
-
-@lru_cache(maxsize=100_000)
-def _shared(rows: frozenset[str]) -> frozenset[str]:
-    """The same set for all files: a million trials have few different ones."""
-    return rows
-
-
-def _together(one: Recorded, other: Recorded) -> Recorded:
-    """What two places say of a trial; what failed says nothing where the other did not."""
-    if (one.status == FAILED) != (other.status == FAILED):
-        return one if other.status == FAILED else other
-    if other.rows <= one.rows:
-        return one
-    return Recorded(one.status, _shared(one.rows | other.rows), one.curves)
+        return summaries.summary_of(parquet.read(names, use_threads=False).unify_dictionaries())
 
 
 def _check_version(path: Path, footer: pq.FileMetaData) -> None:
@@ -265,26 +230,35 @@ def scan(paths: Iterable[Path]) -> dict[Path, dict[str, str]]:
         SchemaError: a file has another schema version.
     """
     return {
-        path: {trial: own.status for trial, own in trials.items()}
-        for path, trials in scan_rows(paths).items()
+        path: {trial: own.status for trial, own in found.trials.items()}
+        for path, found in summaries_of(paths).items()
     }
 
 
-def scan_rows(paths: Iterable[Path]) -> dict[Path, dict[str, Recorded]]:
+def summaries_of(paths: Iterable[Path]) -> dict[Path, Summary]:
     """What many records files hold; damaged ones are left out, and named once.
 
     Raises:
         SchemaError: a file has another schema version.
     """
     paths = list(paths)
-    with ThreadPoolExecutor(max_workers=4) as pool:
-        found = zip(paths, pool.map(_sound, paths), strict=True)
-        return {path: trials for path, trials in found if trials is not None}
+    found = zip(paths, _in_threads(_sound, paths), strict=True)
+    return {path: held for path, held in found if held is not None}
 
 
-def _sound(path: Path) -> dict[str, Recorded] | None:
+def _in_threads(read: Callable[[Path], Held], paths: Sequence[Path]) -> Iterator[Held]:
+    """Read files, several at a time.
+
+    Threads end after so many: of their memory they keep what is free while they live.
+    """
+    for start in range(0, len(paths), _AT_A_TIME):
+        with ThreadPoolExecutor(max_workers=4) as pool:
+            yield from pool.map(read, paths[start : start + _AT_A_TIME])
+
+
+def _sound(path: Path) -> Summary | None:
     try:
-        return recorded(path)
+        return summary(path)
     except FileNotFoundError:  # another experiment's driver has just tidied up
         return None
     except DamagedError as error:
@@ -312,9 +286,8 @@ def set_damaged_aside(folder: Folder) -> int:
     for kind, consequence in _CONSEQUENCES.items():
         is_records = kind == "records"
         paths = _all_records(folder.root) if is_records else folder.tables(kind)
-        with ThreadPoolExecutor(max_workers=4) as pool:
-            problems = list(pool.map(partial(_problem, statuses if is_records else check), paths))
-        for path, problem in zip(paths, problems, strict=True):
+        problems = _in_threads(partial(_problem, summary if is_records else check), paths)
+        for path, problem in list(zip(paths, problems, strict=True)):
             if problem is not None:
                 kept = files.set_aside(path)
                 output.warn(f"{problem}; it is kept as {kept.name}, and {consequence}")
@@ -344,15 +317,16 @@ def finished(root: Path) -> dict[str, str]:
 def known(root: Path) -> dict[str, tuple[Recorded, Path]]:
     """What all experiments have finished: trial id -> what is recorded of it, and a file of it."""
     found: dict[str, tuple[Recorded, Path]] = {}
-    for path, trials in scan_rows(_all_records(root)).items():
-        for trial, own in trials.items():
+    for path, held in summaries_of(_all_records(root)).items():
+        places: dict[Recorded, tuple[Recorded, Path]] = {}  # one for the trials that are alike
+        for trial, own in held.trials.items():
             if own.status == FAILED:
                 continue
             if trial in found:
                 before, first = found[trial]
-                found[trial] = _together(before, own), first
+                found[trial] = summaries.together(before, own), first
             else:
-                found[trial] = own, path
+                found[trial] = places.setdefault(own, (own, path))
     return found
 
 
@@ -366,7 +340,7 @@ def consolidate(folder: Folder) -> int:
         How many trials lost rows of a file.
     """
     dropped = 0
-    for path, lost in _superseded(scan_rows(folder.record_files())).items():
+    for path, lost in _superseded(summaries_of(folder.record_files())).items():
         dropped += len(lost)
         table = read_table(path)
         trials, rows = (table[name].to_pylist() for name in ("trial_id", "evaluation_id"))
@@ -384,18 +358,13 @@ def consolidate(folder: Folder) -> int:
 Lost = dict[str, frozenset[str | None]]  # trial id -> rows that count no longer
 
 
-def _superseded(scanned: Mapping[Path, Mapping[str, Recorded]]) -> dict[Path, Lost]:
+def _superseded(scanned: Mapping[Path, Summary]) -> dict[Path, Lost]:
     """The rows of each file that another file has in a better form."""
-    places: dict[str, list[Path]] = {}
-    for path, trials in scanned.items():
-        for trial in trials:
-            places.setdefault(trial, []).append(path)
-    written = {path: path.stat().st_mtime_ns for path in scanned}
+    places = _in_several(scanned)
+    written = {path: path.stat().st_mtime_ns for paths in places.values() for path in paths}
     found: dict[Path, Lost] = {}
     for trial, paths in places.items():
-        if len(paths) == 1:
-            continue
-        own = {path: scanned[path][trial] for path in paths}
+        own = {path: scanned[path].trials[trial] for path in paths}
         best_first = sorted(
             paths, key=lambda p: (own[p].status != FAILED, written[p], p), reverse=True
         )
@@ -410,6 +379,17 @@ def _superseded(scanned: Mapping[Path, Mapping[str, Recorded]]) -> dict[Path, Lo
     return found
 
 
+def _in_several(scanned: Mapping[Path, Summary]) -> dict[str, list[Path]]:
+    """The files of each trial that stands in more than one."""
+    first: dict[str, Path] = {}
+    several: dict[str, list[Path]] = {}
+    for path, held in scanned.items():
+        for trial in held.trials:
+            if first.setdefault(trial, path) is not path:
+                several.setdefault(trial, [first[trial]]).append(path)
+    return several
+
+
 def write_manifest(
     folder: Folder,
     *,
@@ -420,6 +400,7 @@ def write_manifest(
     pixel_scales: Mapping[str, float],
     overrides: Sequence[str],
     labels: Mapping[str, str] = MappingProxyType({}),
+    kept_trial_ids: Iterable[str] = (),
 ) -> None:
     """Write down what this command asks for, beside what others asked for under this name.
 
@@ -430,11 +411,13 @@ def write_manifest(
         pixel_scales: image set -> mean deviation of a standardised image, in pixels from 0 to 1.
         overrides: the arguments of sweep/run.py, which complete what is missing when given again.
         labels: what defenses and attacks are called in print, by name.
+        kept_trial_ids: those whose networks this command keeps whatever selection picks.
     """
     before, asked = _read_manifest(folder.manifest), list(trial_ids)
     same = before.get("numerics_version") == NUMERICS_VERSION
     known, older = _texts(before, "trial_ids"), _texts(before, "older_trial_ids")
     ids = list(dict.fromkeys([*(known if same else ()), *asked]))
+    kept = _kept(before).union(kept_trial_ids)
     command = {
         "overrides": list(overrides),
         "git_commit": git_commit,
@@ -451,22 +434,50 @@ def write_manifest(
         "num_trials": len(ids),
         "trial_ids": ids,
         "older_trial_ids": list(dict.fromkeys([*older, *(() if same else known)])),
+        "only_selected_trial_ids": [trial for trial in ids if trial not in kept],
         "data_hashes": {**_mapping(before, "data_hashes"), **data_hashes},
         "pixel_scales": {**_mapping(before, "pixel_scales"), **pixel_scales},
         "overrides": list(overrides),
         "labels": {**_mapping(before, "labels"), **labels},
         "commands": [*_other_commands(before, command), command],
     }
-    files.write_text(folder.manifest, json.dumps(manifest, indent=1) + "\n")
+    files.write_text(folder.manifest, checksum.sealed_json(manifest))
+
+
+def kept_trials(folder: Folder) -> frozenset[str]:
+    """The trials whose networks some command keeps whatever selection picks.
+
+    A manifest that cannot be read names none.
+    """
+    try:
+        manifest = json.loads(folder.manifest.read_bytes())
+    except (OSError, ValueError):
+        return frozenset()
+    return _kept(manifest) if isinstance(manifest, dict) else frozenset()
+
+
+def _kept(manifest: Mapping[str, object]) -> frozenset[str]:
+    """The trials that a manifest keeps; an older one tells what its last command kept."""
+    asked = _texts(manifest, "trial_ids")
+    if "only_selected_trial_ids" in manifest:
+        return frozenset(asked) - frozenset(_texts(manifest, "only_selected_trial_ids"))
+    config = _mapping(manifest, "config")
+    found = config.get("parts")
+    parts = found if isinstance(found, list) else [config]
+    kept = [_mapping(part, "keep").get("networks") for part in parts if isinstance(part, dict)]
+    return frozenset(asked) if "all" in kept else frozenset()
 
 
 def _read_manifest(path: Path) -> Mapping[str, object]:
     """The manifest that is there; a damaged one is set aside."""
     try:
         manifest = json.loads(path.read_bytes()) if path.is_file() else {}
-        if isinstance(manifest, dict):
+        if not isinstance(manifest, dict):
+            problem = "it is no mapping"
+        elif (damage := checksum.damage_of_json(manifest)) is None:
             return manifest
-        problem = "it is no mapping"
+        else:
+            problem = damage
     except ValueError as error:
         problem = str(error)
     output.warn(

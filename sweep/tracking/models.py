@@ -60,7 +60,7 @@ def log_model(run_log: RunLog, trial_id: str, file: Path, weights: str, preview:
     """
     client, run_id = run_log.client, run_log.networks[trial_id].run_id
     run = client.get_run(run_id)
-    _delete_models(run_log, run_id)
+    run_log.delete_models(run_id)
     kept = {key: run.data.tags[key] for key in ("trial_id", "dataset_hash", "pack_id")}
     made = client.create_logged_model(
         run_log.experiment_id,
@@ -124,15 +124,6 @@ def _report_run(run_log: RunLog, experiment: str) -> tuple[str, str]:
         run_log.experiment_id, tags=tags, run_name=f"report of {experiment}"
     )
     return str(made.info.run_id), ""
-
-
-def _delete_models(run_log: RunLog, run_id: str) -> None:
-    """Delete the models that a run has: of other weights, or left half by a killed process."""
-    found = run_log.client.search_logged_models(
-        [run_log.experiment_id], filter_string=f"source_run_id = '{run_id}'"
-    )
-    for model in found:
-        run_log.client.delete_logged_model(model.model_id)
 
 
 def _save(folder: Path, file: Path, model: Model) -> None:

@@ -28,6 +28,7 @@ from sweep.tracking.runs import DataUse, NetworkRun
 
 RESULTS_TAG = "results_id"  # which results folder a run shows: see `store.results_id`
 FINGERPRINT_TAG = "records_fingerprint"
+WEIGHTS_TAG = "weights_hash"  # of the network, or that it diverged and has none
 DETAIL_TAG = "detail"
 FIRST_TAG = "first_of_file"  # a records file's first network carries its mark
 MARK_TAG = "logged."  # and the file's name: what of the file is logged
@@ -39,17 +40,31 @@ _CONNECTIONS = 8  # to a server, which works on several runs at a time
 
 @dataclass(frozen=True)
 class Logged:
-    """What is known of a network's run: its id, what of it is logged, and whether it ended."""
+    """What is known of a network's run: its id, what of it is logged, and whether it ended.
+
+    Attributes:
+        weights: what tells the weights that it is of; empty where that is not known.
+    """
 
     run_id: str
     status: str
     fingerprint: str
     detail: str
+    weights: str = ""
 
     def has(self, run: NetworkRun, detail: str) -> bool:
         """Whether all of the network is there."""
         same = (self.fingerprint, self.status) == (run.fingerprint, STATUS[run.status])
-        return same and satisfies(self.detail, detail)
+        return same and satisfies(self.detail, detail) and not self.is_of_another(run)
+
+    def is_of_another(self, run: NetworkRun) -> bool:
+        """Whether it is of the network that was there before this one was trained again.
+
+        Metrics and curves cannot be taken out of a run, so that it would show both networks.
+        """
+        if run.status == "failed":  # records of what was finished are gone
+            return self.status == "FINISHED"
+        return bool(self.weights) and self.weights != run.weights
 
     @property
     def has_curves(self) -> bool:
@@ -61,7 +76,8 @@ class RunLog:
     """An experiment's runs, among which may be those of other results folders.
 
     A network has one run, found by its trial id and the id of the results folder. What a process
-    that was killed left of it is completed, and a network whose records grew gains metrics.
+    that was killed left of it is completed, and a network whose records grew gains metrics. Where
+    it was trained again to other weights, the run of before goes and a new one takes its place.
     """
 
     def __init__(
@@ -106,7 +122,7 @@ class RunLog:
             if tags["trial_id"] in found:
                 self.client.delete_run(run.info.run_id)
                 continue
-            known = tags[FINGERPRINT_TAG], tags.get(DETAIL_TAG, "")
+            known = tags[FINGERPRINT_TAG], tags.get(DETAIL_TAG, ""), tags.get(WEIGHTS_TAG, "")
             found[tags["trial_id"]] = Logged(run.info.run_id, run.info.status, *known)
         return found
 
@@ -151,6 +167,12 @@ class RunLog:
         for trial in trial_ids:
             self.client.delete_run(self.networks.pop(trial).run_id)
 
+    def delete_models(self, run_id: str) -> None:
+        """Delete the models that a run has: of other weights, or left half by a killed process."""
+        condition = f"source_run_id = '{run_id}'"
+        for model in self.client.search_logged_models([self.experiment_id], condition):
+            self.client.delete_logged_model(model.model_id)
+
     def describe(self, detail: str, report: str = "") -> None:
         """Say on the experiment's page what it shows, and offer views of it.
 
@@ -188,13 +210,17 @@ class RunLog:
     def _log(self, run: NetworkRun, detail: str) -> Logged:
         """Log a network, into the run that it has or a new one."""
         known = self.networks.get(run.trial_id)
+        if known is not None and known.is_of_another(run):
+            self.delete_models(known.run_id)
+            self.client.delete_run(known.run_id)
+            known = None
         run_id = self._create(run) if known is None else known.run_id
         tags = {} if known is None else dict(run.tags)  # which may have changed with its records
         if detail == FULL:
             tags |= run.description
             self._log_input(run_id, run)
             self._upload(run_id, run)
-        tags |= {FINGERPRINT_TAG: run.fingerprint, DETAIL_TAG: detail}
+        tags |= {FINGERPRINT_TAG: run.fingerprint, DETAIL_TAG: detail, WEIGHTS_TAG: run.weights}
         metrics = _metrics(run, detail, known)
         for start in range(_BATCH, len(metrics), _BATCH):
             self.client.log_batch(run_id, metrics=metrics[start : start + _BATCH])
@@ -207,11 +233,11 @@ class RunLog:
         status = STATUS[run.status]
         if known is None or known.status != status:
             self.client.set_terminated(run_id, status, round(run.ended * 1000))
-        return Logged(run_id, status, run.fingerprint, detail)
+        return Logged(run_id, status, run.fingerprint, detail, run.weights)
 
     def _create(self, run: NetworkRun) -> str:
         # The mark, empty as yet, tells this run from those of versions that logged packs.
-        tags = {**run.tags, **self.owner(), FINGERPRINT_TAG: ""}
+        tags = {**run.tags, **self.owner(), FINGERPRINT_TAG: "", WEIGHTS_TAG: run.weights}
         started = round(run.started * 1000)
         made = self.client.create_run(self.experiment_id, started, tags, run.name)
         return str(made.info.run_id)

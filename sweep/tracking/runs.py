@@ -23,6 +23,7 @@ _PARAMETERS = (
 _SPEEDS = (names.RATE, "train_seconds", "evaluation_seconds", "diverged_step")
 _CERTIFIED = "certified-"
 SOURCE = "sweep/run.py"
+DIVERGED = "diverged"  # stands for the hash of weights
 
 Record = Mapping[str, Any]
 
@@ -56,6 +57,7 @@ class NetworkRun:
         description: further tags, for whoever looks at the run.
         points: its curves.
         started, ended: of the pack that trained it, in seconds since 1970.
+        weights: the hash of its weights; `DIVERGED` where it has none, empty where none is known.
     """
 
     trial_id: str
@@ -70,6 +72,7 @@ class NetworkRun:
     data: DataUse
     started: float
     ended: float
+    weights: str
     rows: pa.Table = field(repr=False)
 
     @property
@@ -153,6 +156,7 @@ def _network_run(
         data=_data(first),
         started=started,
         ended=ended,
+        weights=DIVERGED if first["status"] == "diverged" else first["weights_hash"] or "",
         rows=rows,
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import queue
+import shlex
 import sys
 import threading
 from collections.abc import Callable, Sequence
@@ -14,22 +15,36 @@ from urllib.error import HTTPError
 from urllib.parse import urlparse
 from urllib.request import urlopen
 
-from sweep import arguments, output
+from sweep import arguments, files, output
 from sweep.errors import TrackingError, UserError
 from sweep.results import store
 from sweep.results.lock import locked
 from sweep.tracking import detail as details
 from sweep.tracking.sync import log_file, num_trials, sync
-from sweep.uri import database_file, redacted, redacted_uri, request, why_no_database
+from sweep.uri import DATABASE, database_file, redacted, redacted_uri, request, why_no_database
 
 if TYPE_CHECKING:
     from sweep.tracking.run_log import RunLog
 
 SYNC_COMMAND = "python -m sweep.tracking sync"
 _USAGE = f"{SYNC_COMMAND} [experiment=NAME] [results=DIR] [uri=URI] [detail=auto|full|summary]"
+_DEFAULTS = {"experiment": "", "results": "results", "uri": f"sqlite:///{DATABASE}"}
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 _HEALTH_TIMEOUT_S = 10.0
 _PATIENCE_S = 3.0  # before saying what is being waited for
+
+
+def sync_command(root: Path, uri: str) -> str:
+    """Return the command that logs what MLflow lacks of the results in a folder.
+
+    Args:
+        root: the folder of all experiments' results.
+        uri: of MLflow's store; shown without its password.
+    """
+    given = {"results": str(root), "uri": redacted_uri(uri)}
+    usual = {"results": str(Path(_DEFAULTS["results"]).absolute()), "uri": _DEFAULTS["uri"]}
+    other = (f"{key}={shlex.quote(given[key])}" for key in given if given[key] != usual[key])
+    return " ".join([SYNC_COMMAND, *other])
 
 
 def check_uri(uri: str) -> None:
@@ -172,20 +187,22 @@ class Tracker:
         self.error = redacted(" ".join(str(error).split()))[:300] or type(error).__name__
         output.warn(
             f"MLflow was not brought up to date ({self.error}); the sweep goes on, "
-            f"and `{SYNC_COMMAND}` logs what is missing"
+            f"and `{sync_command(self.folder.root, self.uri)}` logs what is missing"
         )
 
 
 def main(argv: Sequence[str]) -> int:
     """The command `python -m sweep.tracking sync [key=value ...]`."""
-    defaults = {"experiment": "", "results": "results", "uri": "sqlite:///mlflow.db"}
     try:
         _, options, words = arguments.parse(
-            argv, ["sync"], {**defaults, "detail": details.AUTO}, _USAGE
+            argv, ["sync"], {**_DEFAULTS, "detail": details.AUTO}, _USAGE
         )
         if words:
             raise ValueError(f"unknown argument {words[0]!r}; usage: {_USAGE}")
         details.check(options["detail"])
+        reason = files.why_no_folder(options["results"])
+        if reason is not None:
+            raise ValueError(f"results={options['results']}: {reason}")
         root = Path(options["results"]).absolute()
         check_uri(options["uri"])
         for folder in store.folders(root, options["experiment"]):

@@ -15,8 +15,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from robust import networks
 from sweep.errors import DamagedError, SchemaError
-from sweep.results import identity, schema, store, weights
+from sweep.pack.train import weights_hash
+from sweep.results import checksum, identity, schema, store, weights
 from sweep.results.parquet import check as check_bytes
 from sweep.results.parquet import reading
 from sweep.results.store import Folder
@@ -32,10 +34,12 @@ class Seen:
     Attributes:
         findings: a line each.
         counts: files of each kind, rows and trials, for the summary.
+        weights: trial id -> the hashes of weights that its records name.
     """
 
     findings: list[str] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
+    weights: dict[str, set[str]] = field(default_factory=dict)
 
     def add(self, path: Path, problem: str) -> None:
         """Note what is wrong with a file."""
@@ -84,10 +88,19 @@ def _records(folder: Folder, seen: Seen) -> set[str]:
         table = _read(path, schema.RECORD_COLUMNS, seen)
         if table is not None:
             _rows(path, table, seen)
+            _named_weights(table, seen)
             for trial in table["trial_id"].unique().to_pylist():
                 files_of.setdefault(trial, []).append(path)
     _once(files_of, seen)
     return set(files_of)
+
+
+def _named_weights(table: pa.Table, seen: Seen) -> None:
+    """Note which weights records say that they are of; those of schema 1 do not."""
+    pairs = table.group_by(["trial_id", "weights_hash"]).aggregate([]).to_pylist()
+    for pair in pairs:
+        if pair["weights_hash"] is not None:
+            seen.weights.setdefault(pair["trial_id"], set()).add(pair["weights_hash"])
 
 
 def _others(folder: Folder, seen: Seen) -> None:
@@ -216,12 +229,27 @@ def _weights(folder: Folder, seen: Seen) -> None:
         try:
             weights.check(path)
             trials = weights.trials_of(path)
-        except (DamagedError, OSError) as error:
+            _same_weights(path, trials, seen)
+        except (DamagedError, OSError, ValueError) as error:  # ValueError: they do not fit
             seen.add(path, str(error).removeprefix(f"{path}: "))
             continue
         repeated = [trial for trial, count in Counter(trials).items() if count > 1]
         if repeated:
             seen.add(path, f"holds trial {_some(repeated)} more than once")
+
+
+def _same_weights(path: Path, trials: Sequence[str], seen: Seen) -> None:
+    """Compare weights with those that the records of their trials were measured on."""
+    if not seen.weights.keys() & set(trials):
+        return
+    net = networks.load(path)
+    wrong = []
+    for index, trial in enumerate(trials):
+        found, named = weights_hash(net, index), seen.weights.get(trial)
+        if named and found not in named:
+            wrong.append(f"of trial {trial} come to {found}, recorded is {_some(sorted(named))}")
+    if wrong:
+        seen.add(path, f"holds other weights than records are of: those {_some(wrong)}")
 
 
 def _manifest(folder: Folder, recorded: set[str], everywhere: set[str], seen: Seen) -> None:
@@ -235,8 +263,11 @@ def _manifest(folder: Folder, recorded: set[str], everywhere: set[str], seen: Se
         manifest = json.loads(path.read_bytes())
         asked = set(map(str, manifest["trial_ids"]))
         older = set(map(str, manifest.get("older_trial_ids", [])))
+        damage = checksum.damage_of_json(manifest)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        seen.add(path, f"is damaged ({type(error).__name__}: {error})")
+        damage = f"{type(error).__name__}: {error}"
+    if damage is not None:
+        seen.add(path, f"is damaged ({damage})")
         return
     missing, unasked = asked - everywhere, recorded - asked - older
     if missing:

@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 
 from sweep import files
 from sweep.errors import DamagedError
-from sweep.results import schema, store
+from sweep.results import checksum, schema, store
 from sweep.results.lock import locked
 from sweep.results.parquet import read_table, write_table
 from sweep.results.store import Folder
@@ -246,4 +246,4 @@ def _manifest(folder: Folder, ids: Mapping[str, str], done: Migration) -> None:
         done.reasons[why] += len(asked) - len(known)
     trials = list(dict.fromkeys(known))
     manifest |= {"trial_ids": trials, "num_trials": len(trials)}
-    files.write_text(folder.manifest, json.dumps(manifest, indent=1) + "\n")
+    files.write_text(folder.manifest, checksum.sealed_json(manifest))

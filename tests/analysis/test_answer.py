@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import random
+from collections.abc import Sequence
+
 import pandas as pd
 import pytest
 
 from analysis import answer, bands, certificates
 from analysis.artifact import tables
 from analysis.health import suffering
+from analysis.names import label
 from analysis.records import Records
 from tests.analysis.made_records import records_of, rows_of
 from tests.analysis.test_bands import DEFENSES, law, sweep
@@ -38,7 +42,8 @@ def test_each_measure_has_a_block_of_its_own_with_its_winners() -> None:
     rows = sweep(7) + proofs(7, certified_l1=certified, certified_l1_best=best)
     records = records_of(*rows)
     blocks = tables()["answer"].layout(frame_of_bands(records))
-    assert [b.title for b in blocks] == [bands.MEASURES[m].title for m in bands.MEASURES]
+    titles = [f"{bands.MEASURES[m].title} (7 data sets)" for m in bands.MEASURES]
+    assert [b.title for b in blocks] == titles
     winners = [{row.label[:9]: row.cells[0].text for row in b.rows} for b in blocks]
     assert winners[0]["L1 medium"] == "PGD-L∞"
     assert winners[1] == {"L1 medium": "RUB"}
@@ -117,7 +122,59 @@ def test_sentence_of_equal_defenses_names_no_winner() -> None:
         for d in DEFENSES
     ]
     told = answer.sentence(frame_of_bands(records_of(*rows)))
-    assert told == "Under attack, no defense is distinguishable from the second."
+    assert told == "Under attack, the best are equal at L∞ medium."
+    (block,) = tables()["answer"].layout(frame_of_bands(records_of(*rows)))
+    assert [cell.text for cell in block.rows[0].cells[:4]] == ["all 3 equal", "50.0", "–", "equal"]
+
+
+def test_sentence_names_who_is_first_where_nobody_is_ahead() -> None:
+    rng = random.Random(1)
+    rows = [
+        rows_of(f"{i}-{d}", 0.5, rng.uniform(0.4, 0.6), dataset=f"s{i}", defense=d)
+        for i in range(9)
+        for d in DEFENSES
+    ]
+    frame = frame_of_bands(records_of(*rows))
+    first = label(frame.sort_values("mean_rank")["defense"].iloc[0])
+    assert answer.sentence(frame) == (
+        "Under attack, no defense is distinguishable from the second; first by mean rank: "
+        f"{first} (L∞ medium)."
+    )
+
+
+def lone(**tests: Sequence[float]) -> Records:
+    """Return records of one cell: the test accuracies of each defense, by data set."""
+    return records_of(
+        *(
+            rows_of(f"{i}-{d}", 0.5, test, dataset=f"s{i}", defense=d.replace("_", "-"))
+            for d, values in tests.items()
+            for i, test in enumerate(values)
+        )
+    )
+
+
+def test_best_by_rank_that_is_behind_in_points_is_marked() -> None:
+    # RUB wins two sets of three by one point and loses the third by thirty.
+    records = lone(rub=[0.51, 0.51, 0.2], pgd_linf=[0.5, 0.5, 0.5])
+    (block,) = tables()["answer"].layout(frame_of_bands(records))
+    best, mean, lead, *_ = (cell.text for cell in block.rows[0].cells)
+    assert (best, mean) == ("RUB", "40.7")
+    assert lead.startswith("-9.3 [") and lead.endswith(f" over PGD-L∞ {answer.BEHIND}")
+    assert answer.BEHIND in tables()["answer"].caption
+
+
+def test_of_equal_mean_ranks_the_higher_mean_accuracy_is_first() -> None:
+    records = lone(rub=[0.6, 0.3], pgd_linf=[0.5, 0.5])  # each first once
+    frame = frame_of_bands(records)
+    assert frame["mean_rank"].tolist() == [1.5, 1.5]
+    assert frame["defense"].tolist() == ["pgd-linf", "rub"]
+    assert frame["equal"].tolist() == [0, 0]
+
+
+def test_defenses_equal_on_every_set_are_named_together() -> None:
+    records = lone(rub=[0.6, 0.3], pgd_linf=[0.6, 0.3], nominal=[0.1, 0.1])
+    (block,) = tables()["answer"].layout(frame_of_bands(records))
+    assert block.rows[0].cells[0].text in ("RUB = PGD-L∞", "PGD-L∞ = RUB")
 
 
 def test_one_defense_alone_has_no_answer() -> None:

@@ -69,6 +69,15 @@ def test_papers_rates_are_compared_within_a_size() -> None:
     )
 
 
+def test_hardware_beside_the_papers_rates_is_named_once() -> None:
+    table = tables()["table2"]
+    assert table.agree is not None
+    records = speeds(("rub", 4, 100.0), ("nominal", 4, 500.0), ("pgd-linf", 4, 50.0))
+    device = records.trials["device"][0]
+    told = table.agree(table.build(records))
+    assert told.remark == f"ours on {device}; the paper names none"
+
+
 def test_without_larger_packs_only_single_networks_are_printed() -> None:
     shown = printed_speeds(speeds(("rub", 1, 9.0)))
     assert set(shown["RUB"]) == {"single: mean", "deviation", "data sets"}

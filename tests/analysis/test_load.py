@@ -91,7 +91,9 @@ def test_broken_file_is_named(tmp_path: Path) -> None:
         load(locate(("one",), "", tmp_path))
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{", '{"trial_ids": 3}'])
+@pytest.mark.parametrize(
+    "content", ["", "[]", "{", '{"trial_ids": 3}', '{"trial_ids": [], "checksum": "sha256:0"}']
+)
 def test_damaged_manifest_is_named(tmp_path: Path, content: str) -> None:
     write_pack(tmp_path, "one", "p1", rows_of("a", 0.5, 0.5))
     (tmp_path / "one" / "manifest.json").write_text(content)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from itertools import combinations
+from pathlib import Path
 
+import pandas as pd
 import pytest
 
-from analysis import names
+from analysis import figure_files, names
 from analysis.names import adopt, label, math_label, ordered, style
 from analysis.report.chart import chart
 from tests.analysis.colours import MACHADO, apart, ciede2000, lab
@@ -98,3 +100,17 @@ def test_chart_of_the_report_draws_every_style() -> None:
     shapes = chart(everyone)["layer"][-1]["encoding"]["shape"]["scale"]["range"]
     assert len(shapes) == len(everyone)
     assert len(set(shapes)) == len({style(name).marker for name in everyone})
+
+
+def test_process_that_draws_learns_labels_and_styles_of_the_records(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    adopt({"murky-linf": "Murky Defense", "blurry-l1": "Blurry"})
+    before = {name: (label(name), style(name)) for name in ("murky-linf", "blurry-l1")}
+    labels = names.given()
+    for kept in ("_adopted", "_given", "_spare_places"):
+        monkeypatch.setattr(names, kept, {})  # as in a process that has read no records
+    assert label("murky-linf") == "murky-linf"
+    monkeypatch.setattr(figure_files, "draw_figure", lambda *_: None)
+    figure_files._draw_elsewhere(labels, "figure2", pd.DataFrame(), tmp_path, ())
+    assert {name: (label(name), style(name)) for name in before} == before

@@ -249,3 +249,19 @@ def test_rows_on_more_samples_count_and_the_others_are_named() -> None:
         records = records_of(*order)
         assert records.test["num_samples"].to_list() == [500]
         assert any("2 rows on fewer samples are left out" in line for line in notes(records))
+
+
+def test_networks_of_one_defense_that_different_code_trained_are_named() -> None:
+    by = {"source_fingerprint": "a" * 12, "git_commit": "c0ffee0"}
+    alike = sweep("a", 0.5, **by)
+    assert load(alike).provenance.notes == load(sweep("a", 0.5)).provenance.notes
+    other = [
+        pair
+        for pair in sweep("b", 0.5, rates=1, **by | {"source_fingerprint": "b" * 12})
+        if pair[0]["defense"] == "rub"
+    ]
+    (note,) = set(load(alike, other).provenance.notes) - set(load(alike).provenance.notes)
+    assert "RUB" in note
+    assert "2 versions of its code" in note
+    assert "6 by c0ffee0 and 3 by c0ffee0" in note
+    assert "retrain=changed" in note

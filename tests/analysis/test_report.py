@@ -52,7 +52,11 @@ function used() { // what mouse and keyboard do to the tables, the choice and th
   const dialog = document.querySelector("dialog");
   const said = dialog.open ? dialog.textContent : "";
   dialog.close();
-  return {down, up, before, left, said, focused: document.activeElement.tagName};
+  const mean = document.querySelector("#numbers tbody button"); // of all data sets
+  mean.click();
+  const sets = [mean.textContent, `${dialog.querySelectorAll("li").length} trials`];
+  dialog.close();
+  return {down, up, before, left, said, sets, focused: document.activeElement.tagName};
 }
 addEventListener("load", () => {
   setTimeout(() => {
@@ -185,6 +189,7 @@ def test_browser_shows_the_page_whole(text: str, width: int, tmp_path: Path) -> 
     assert len(seen["down"]) > 10
     assert seen["down"] == sorted(seen["down"], reverse=True)
     assert seen["up"] == sorted(seen["up"])
+    assert seen["sets"][0] == seen["sets"][1] != "0 trials"  # a mean opens one of each data set
     assert seen["left"] == 0  # rows of a defense that is not chosen
     assert re.search(
         r"robust-sweep networks export \w{16} experiment=simulated_small", seen["said"]

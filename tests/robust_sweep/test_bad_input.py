@@ -479,5 +479,5 @@ def test_disk_that_cannot_be_read_is_named(
     def fails(*_: object) -> None:
         raise PermissionError(13, "Permission denied", "/somewhere")
 
-    monkeypatch.setattr(driver, "make_plan", fails)
+    monkeypatch.setattr(driver, "previewed_plan", fails)
     assert "/somewhere" in refused([*QUICK, "dry_run=true"], capsys)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 from pathlib import Path
@@ -23,6 +24,20 @@ def test_help_lists_every_command(flag: str, capsys: pytest.CaptureFixture[str])
     for name, command in cli.COMMANDS.items():
         assert f"  {name} " in listed
         assert command.summary in listed
+
+
+@pytest.mark.parametrize("command", sorted(cli.COMMANDS))
+def test_every_command_has_help_that_names_it(
+    command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sweep.output.outlive_readers", lambda: None)
+    monkeypatch.setattr("signal.signal", lambda *given: None)
+    with contextlib.suppress(SystemExit):  # `run` and `plan` end the process
+        assert cli.main([command, "--help"]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert {"run": "sweep/run.py", "plan": "sweep/run.py"}.get(command, command) in out
+    assert len(out.splitlines()) > 3
 
 
 def test_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
@@ -54,7 +69,10 @@ def test_help_imports_nothing_heavy() -> None:
         (["ui", "database=no.db"], "no no.db in"),
         (["data"], "command"),
         (["data", "verify", "irsi", "source=bundled"], "irsi"),
-        (["tables", "colour=red"], "unknown argument 'colour=red'"),
+        (["tables", "colour=red"], "unknown argument 'colour=red'; allowed"),
+        (["tables", "experimnt=x"], "did you mean experiment=...?"),
+        (["best", "--datset", "wine"], "did you mean dataset=...?"),
+        (["publish", "result=x"], "did you mean results=...?"),
     ],
 )
 def test_mistake_is_one_line(

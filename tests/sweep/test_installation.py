@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from sweep.installation import CONF, INSTALLED, ROOT, command_of
@@ -24,3 +26,12 @@ def test_configuration_of_a_checkout_lies_beside_its_packages() -> None:
 def test_command_of_a_script_depends_on_where_it_is_called(script: str, installed: str) -> None:
     assert command_of(script, installed=False) == f"python {script}"
     assert command_of(script, installed=True) == installed
+
+
+def test_script_is_named_in_the_checkouts_root_and_the_command_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    assert command_of("sweep/run.py") == "python sweep/run.py"
+    monkeypatch.chdir(tmp_path)
+    assert command_of("sweep/run.py") == "robust-sweep run"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -239,6 +240,30 @@ def test_model_is_attacked_and_certified() -> None:
     assert torch.equal(model(inside[0]).argmax(dim=1), y)
 
 
+@pytest.mark.parametrize(
+    ("make", "shape"),
+    [(dense, None), (convolutional, SHAPE), (lenet_like, IMAGES), (residual, None)],
+)
+def test_what_is_read_from_a_file_gives_the_same_logits_bit_for_bit(
+    make: Callable[[], nn.Sequential], shape: tuple[int, int, int] | None, tmp_path: Path
+) -> None:
+    net = from_sequential(make(), make(), input_shape=shape)
+    networks.save(net, tmp_path / "net")
+    x = torch.randn(33, net.num_features, dtype=next(net.parameters()).dtype)
+    assert torch.equal(networks.load(tmp_path / "net")(x), net(x))
+
+
+@pytest.mark.parametrize("name", ["mlp-1x5", "resmlp-2x5", "cnn"])
+def test_inputs_that_do_not_fit_are_refused_in_one_line(name: str) -> None:
+    net = networks.build(name, 16, 3, 2, seed=0, input_shape=(4, 4, 1))
+    assert net(torch.zeros(2, 5, 16)).shape == net(torch.zeros(5, 16)).shape == (2, 5, 3)
+    for shape in ((5, 15), (16,), (5, 1, 4, 4), (3, 5, 16)):
+        with pytest.raises(ValueError, match=r"x must have shape \(B, 16\) or \(2, B, 16\), got"):
+            net(torch.zeros(shape))
+    with pytest.raises(ValueError, match=r"x must be torch\.float32 .* got torch\.float64"):
+        net(torch.zeros(5, 16, dtype=torch.float64))
+
+
 def test_parameters_are_copies() -> None:
     model = seeded(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
     pack = from_sequential(model)
@@ -255,7 +280,44 @@ def strided(stride: int) -> nn.Sequential:
     return seeded(nn.Conv2d(1, 2, 3), nn.ReLU(), pool, nn.Flatten(), nn.Linear(2, 3))
 
 
+class Doubled(nn.Sequential):
+    """A Sequential whose layers do not tell what it computes."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return 2 * super().forward(x)
+
+
+class Squared(nn.ReLU):
+    """A layer that is no ReLU, though its class is a subclass of it."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) ** 2
+
+
+def moved() -> nn.Linear:
+    """A layer with a function put in place of its method."""
+    layer = nn.Linear(3, 3)
+    layer.forward = lambda x: x  # type: ignore[assignment]
+    return layer
+
+
 WRONG = {
+    "forward of its own": (
+        lambda: from_sequential(Doubled(nn.Linear(3, 2))),
+        "the model .Doubled. has a forward of its own",
+    ),
+    "forward within": (
+        lambda: from_sequential(seeded(Doubled(nn.Linear(3, 2)), nn.Linear(2, 2))),
+        "in the model .Doubled. has a forward of its own",
+    ),
+    "layer with a forward of its own": (
+        lambda: from_sequential(seeded(nn.Linear(3, 2), Squared(), nn.Linear(2, 2))),
+        "layer 1 .Squared.*a plain ReLU",
+    ),
+    "forward put in place": (
+        lambda: from_sequential(seeded(moved(), nn.ReLU(), nn.Linear(3, 2))),
+        "layer 0 .Linear.*forward of its own",
+    ),
     "no model": (lambda: from_sequential(), "at least one model"),
     "other module": (lambda: from_sequential(nn.Linear(3, 2)), "Sequential, got Linear"),  # type: ignore[arg-type]
     "empty": (lambda: from_sequential(nn.Sequential()), "order nothing are not"),

@@ -7,7 +7,7 @@ import torch
 
 from robust import certify, defenses, networks
 from robust.bounds.rub import mlp_search
-from robust.networks import convolution
+from robust.layers import convolution
 from robust.numerics import precision
 from robust.train import train
 from robust.training.step import TrainingStep

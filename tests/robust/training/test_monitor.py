@@ -135,3 +135,33 @@ def test_watching_changes_no_network() -> None:
     alone, _, _ = trained(2)
     for ours, theirs in zip(watched.parameters(), alone.parameters(), strict=True):
         assert torch.equal(ours, theirs)
+
+
+def test_callback_is_given_the_steps_that_are_due_alone() -> None:
+    class Third:
+        """Counts what it is given."""
+
+        def __init__(self) -> None:
+            self.seen: list[int] = []
+
+        def is_due(self, step: int) -> bool:
+            return step % 3 == 0
+
+        def __call__(self, step: int, x: Tensor, y: Tensor) -> None:
+            self.seen.append(step)
+
+    third = Third()
+    x, y = random_batch(50, 4, 3, seed=5, dtype=torch.float32)
+    options = {"radius": 0.0, "learning_rate": 0.01, "batch_size": 16, "steps": 10, "seed": 3}
+    train(fresh(1), x, y, defense="nominal", on_batch=third, **options)  # type: ignore[arg-type]
+    assert third.seen == [3, 6, 9]
+    every: list[int] = []
+    train(
+        fresh(1),
+        x,
+        y,
+        defense="nominal",
+        on_batch=lambda step, x, y: every.append(step),
+        **options,  # type: ignore[arg-type]
+    )
+    assert every == list(range(1, 11))

@@ -193,7 +193,7 @@ def test_last_update_of_a_defense_with_gradients_of_its_own_is_judged() -> None:
     net, (x, y) = fresh(2), clusters()
     method, rates = Steepness(name="steepness", norm=None), torch.tensor([0.01, 1e38])
     generator = torch.Generator().manual_seed(0)
-    step = TrainingStep(net, x, y, method, torch.zeros(2), rates, 32, generator)
+    step = TrainingStep(net, x, y, method, torch.zeros(2), rates, 32, generator, 10)
     step()
     assert step.alive.tolist() == [True, True]
     step.judge_last_update(0)

@@ -301,7 +301,7 @@ def test_rows_that_occur_twice_are_counted(capsys: pytest.CaptureFixture[str]) -
         ([HEADER, *PATIENTS], "target=outcome name=wine", "wine: is a data set of conf/catalog"),
         ([HEADER, *PATIENTS], "target=outcome name=a/b", "must be letters, digits"),
         ([HEADER, *PATIENTS], "separator=colon", "unknown separator 'colon' (did you mean 'semi"),
-        ([HEADER, *PATIENTS], "taget=x", "unknown argument 'taget=x'; known: target=..."),
+        ([HEADER, *PATIENTS], "taget=x", "(did you mean target=...?); known: "),
         ([HEADER, *PATIENTS], "--target", "--target: has no value; write target=value"),
         ([HEADER, *PATIENTS], "target=outcome keep=patient_id", "these name the rows"),
     ],

@@ -42,6 +42,10 @@ def called(*argv: str) -> int:
     return cli.main(["networks", *argv])
 
 
+def rows_of(folder: store.Folder) -> pl.DataFrame:
+    return pl.concat(pl.read_parquet(path) for path in folder.record_files())
+
+
 def recorded(results: Path) -> set[str]:
     folder = store.Folder(results, NAME)
     return {trial for path in folder.record_files() for trial in store.statuses(path)}
@@ -331,6 +335,31 @@ def test_selected_networks_alone_are_kept_at_the_end_of_a_sweep(
     assert [path.read_bytes() for path in (folder.path / "networks").iterdir()] == before
 
 
+def test_small_run_that_keeps_the_selected_deletes_nothing_that_a_larger_one_keeps(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ("debug=true", "tracking.enabled=false", "grid.dataset=[iris]", "training.steps=20")
+    argv = ["+experiment=quickstart", *asked, f"paths.results={tmp_path}"]
+    argv += ["grid.defense=[nominal]", "grid.network=[mlp-1x8]"]
+    small = [*argv, "keep.networks=selected"]
+    assert run.main([*argv, "grid.learning_rate=[1e-6,1e-2]"]) == 0
+    assert run.main([*small, "grid.learning_rate=[1e-6,1e-2]", "grid.seed=[3]"]) == 0
+    folder = store.Folder(tmp_path, NAME)
+    first, second = (
+        {t for t, seed in rows_of(folder).select("trial_id", "seed").rows() if seed == n}
+        for n in (0, 3)
+    )
+    chosen = selection.selected(folder)
+    assert first - chosen
+    assert second - chosen
+    assert set(weights.find(tmp_path)) == first | (second & chosen)
+    assert f"{len(first - chosen)} others stay" in capsys.readouterr().out
+    assert run.main([*small, "grid.learning_rate=[1e-6]"]) == 0  # of what the first one kept
+    assert set(weights.find(tmp_path)) == first | (second & chosen)
+    assert called("prune", f"experiment={NAME}", f"results={tmp_path}") == 0
+    assert set(weights.find(tmp_path)) == chosen
+
+
 def test_networks_of_another_experiments_grid_stay(copy: Path) -> None:
     folder, other = store.Folder(copy, NAME), store.Folder(copy, "other")
     shared, *rest = sorted(recorded(copy))
@@ -368,6 +397,9 @@ MISTAKES = {
     "unknown proof": (("certify", "a", "b", "method=x"), "method=x: unknown method 'x'; known: "),
     "costs of letters": (("certify", "a", "b", "costs=age"), "costs=age: must be as in age:inf"),
     "radii of letters": (("certify", "a", "b", "radii=x"), "radii=x: must be numbers"),
+    "radius below 0": (("certify", "a", "b", "radii=-1,0"), "radii=-1,0: must be finite"),
+    "radius that is none": (("certify", "a", "b", "radii=nan"), "radii=nan: must be finite"),
+    "radii in no order": (("attack", "a", "b", "radii=1,0"), "radii=1,0: must be finite"),
     "dashes": (("list", "--verbose"), "unknown argument '--verbose'"),
     "neither true nor false": (("list", "selected=1"), "selected=1: must be true or false"),
     "unknown trial": (("export", "0" * 16), "has no record"),

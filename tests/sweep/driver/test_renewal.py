@@ -14,7 +14,7 @@ from sweep.cost.calibration import Rates
 from sweep.driver import driver
 from sweep.driver.outline import outline
 from sweep.driver.plan import Plan, make_tasks
-from sweep.driver.renewal import previewed_plan, renewed_plan
+from sweep.driver.renewal import ended, previewed_plan, renewed_plan
 from sweep.errors import LockedError
 from sweep.pack.run import run_pack
 from sweep.results import fingerprint, store
@@ -150,6 +150,33 @@ def test_everything_of_the_grid_is_made_again_and_nothing_else(tmp_path: Path) -
     assert trained(run(small(tmp_path, "all", grid=grid), NOW)) == ["arub-linf", "nominal"]
     commits = rows_of(tmp_path).select("learning_rate", "git_commit").unique().rows()
     assert sorted(commits) == [(1e-3, NOW), (1e-2, OLD)]
+
+
+def test_everything_made_again_and_stopped_on_its_way_goes_on(
+    tmp_path: Path, edit: Change, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(small(tmp_path), OLD)
+    again = small(tmp_path, "all")
+    begun = renewed_plan([again], NOW)
+    first, *_ = make_tasks(begun, Rates(), git_commit=NOW, device="cpu")
+    assert run_pack(first.job).failed == 0  # and killed here
+    done = first.job.pack.first.defense
+    (other,) = {"nominal", "arub-linf"} - {done}
+    before = rows_of(tmp_path)
+    assert trained(previewed_plan([again], NOW)) == [other, other]
+    edit(defense=done)  # what the part that is done was trained by is not today's any more
+    assert trained(previewed_plan([again], NOW)) == sorted([done, done, other, other])
+    edit(defense=done, to=before["source_fingerprint"][0])
+    capsys.readouterr()
+    plan = run(again, NOW)
+    assert trained(plan) == [other, other]
+    assert "2 networks are new already" in capsys.readouterr().out
+    assert set(rows_of(tmp_path)["git_commit"]) == {NOW}
+    grid = replace(again.grid, learning_rate=[1e-3])
+    assert len(trained(previewed_plan([replace(again, grid=grid)], NOW))) == 2  # another grid
+    assert trained(previewed_plan([again], NOW)) == []
+    ended(plan)
+    assert len(trained(previewed_plan([again], NOW))) == 4  # asked for once more
 
 
 def test_small_grid_renews_its_own_stale_networks_and_hides_no_others(

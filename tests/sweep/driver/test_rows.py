@@ -52,6 +52,11 @@ def test_rows_are_read_as_those_of_training_were(tmp_path: Path) -> None:
     assert Preprocessing.from_text(rule.to_text()) == rule
 
 
+def test_labels_beside_an_id_are_told_by_their_classes(tmp_path: Path) -> None:
+    path = written(tmp_path, "id,a,colour,outcome\np1,1,red,bad\np2,2,blue,good\n")
+    assert read_rows(path, predictor(NAMED)).names == ("bad", "good")
+
+
 def test_encoded_columns_are_taken_as_they_are(tmp_path: Path) -> None:
     path = written(tmp_path, "a,colour=red,colour=blue,quality\n1,1,0,good\n")
     assert read_rows(path, predictor(NAMED)).x.tolist() == [[1.0, 1.0, 0.0]]
@@ -85,7 +90,7 @@ MISTAKES = {
         "unknown class 'poor'; known: bad, good",
     ),
     "code": (CODES, "a,b,class\n1,2,x\n", "", "unknown class 'x'; known: 0, 1"),
-    "absent": (NAMED, "a,target\n1,bad\n", "", "no column 'colour=red'; columns: a"),
+    "absent": (NAMED, "a,target\n1,bad\n", "", "no column 'colour'; columns: a"),
     "category": (
         NAMED,
         "a,colour,target\n1,pink,bad\n",

@@ -15,8 +15,8 @@ SWEEP = (
     *("grid.dataset=[iris]", "grid.network=[mlp-1x8]", "grid.learning_rate=[1e-3]"),
     *("grid.grid_radius=[0.1]", "evaluation.attacks=[pgd-linf]"),
 )
-SIX = "grid.defense=[{name: trades-linf, beta: 6},nominal]"
-BOTH = "grid.defense=[{name: trades-linf, beta: [1, 6]}]"
+SIX = "grid.defense=[{name: pairing-linf, beta: 6},nominal]"
+BOTH = "grid.defense=[{name: pairing-linf, beta: [1, 6]}]"
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def project(tmp_path: Path) -> Path:
         shutil.copytree(ROOT / name, tmp_path / name, ignore=skipped)
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     (tmp_path / ".gitignore").write_text("results\n__pycache__\n")
-    shutil.copy(ROOT / "tests" / "plugins" / "trades.py", tmp_path / "robust" / "defenses")
+    shutil.copy(ROOT / "tests" / "plugins" / "pairing.py", tmp_path / "robust" / "defenses")
     git(tmp_path, "init", "-q")
     commit(tmp_path)
     return tmp_path
@@ -62,10 +62,10 @@ def test_changed_source_is_never_passed_over_in_silence(project: Path) -> None:
     # Another hyperparameter is another network.
     assert "train 1 network" in run(project, BOTH)
     first = git(project, "rev-parse", "HEAD")[:7]
-    file = project / "robust" / "defenses" / "trades.py"
+    file = project / "robust" / "defenses" / "pairing.py"
     whole = file.read_text()
 
-    file.write_text(whole.replace("self.beta * div", "self.beta + div"))
+    file.write_text(whole.replace("self.beta * dist", "self.beta + dist"))
     for arguments in ((), ("dry_run=true",)):
         said = run(project, BOTH, *arguments)
         assert "trained 2 of 2 recorded networks" in said
@@ -79,5 +79,5 @@ def test_changed_source_is_never_passed_over_in_silence(project: Path) -> None:
     git(project, "checkout", "-q", first)
     said = run(project, BOTH)
     assert "trained 2 of 2 recorded networks" in said
-    assert f"trades-linf 1 (commit {second})" in said
+    assert f"pairing-linf 1 (commit {second})" in said
     assert f"(commit {first})" in said

@@ -17,7 +17,7 @@ from sweep.driver import strong
 from sweep.errors import UserError
 from sweep.pack import autoattack, train
 from sweep.pack.run import run_pack
-from sweep.results import schema
+from sweep.results import fingerprint, schema
 from tests.sweep.helpers import config, jobs
 
 QUICK = Evaluation(
@@ -183,3 +183,29 @@ def test_kept_networks_are_attacked_without_training(
     assert len(trained) == 1
     again = strong_rows(tmp_path).drop("git_commit")
     assert again.sort(again.columns).equals(before.sort(before.columns))
+
+
+def test_rows_that_other_code_made_are_named_and_made_again_if_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    calls = quick_attacks(monkeypatch)
+    small = config(tmp_path, evaluation=QUICK)
+    for job in jobs(small):
+        run_pack(job)
+    assert run_strong(small, monkeypatch) == 0
+    today = fingerprint.of_strong("mlp-1x8")
+    assert today is not None
+    assert set(strong_rows(tmp_path)["evaluation_fingerprint"]) == {today}
+    monkeypatch.setattr(fingerprint, "of_strong", lambda network: "0" * 12)
+    capsys.readouterr()
+    assert run_strong(small, monkeypatch) == 0
+    assert "made 4 rows of strong attacks; they stay" in capsys.readouterr().err
+    assert len(calls) == 4
+    changed = replace(small, retrain="changed")
+    assert run_strong(changed, monkeypatch) == 0
+    assert len(calls) == 8
+    assert set(strong_rows(tmp_path)["evaluation_fingerprint"]) == {"0" * 12}
+    capsys.readouterr()
+    assert run_strong(changed, monkeypatch) == 0
+    assert "strong attacks" not in capsys.readouterr().err
+    assert len(calls) == 8

@@ -178,6 +178,7 @@ SAME_ROWS = {
         evaluated(attacks=["vertex-l1"], engine="foolbox"),
     ),
     "recorded attacks": (PLAIN, evaluated(cuda_graph=True)),
+    "attacks on what is proven safe": (PLAIN, evaluated(skip=False)),
 }
 
 

@@ -104,6 +104,26 @@ def test_rows_are_the_same_whichever_radius_comes_first(tmp_path: Path) -> None:
     }
 
 
+def test_flags_are_the_same_whichever_attack_comes_first(tmp_path: Path) -> None:
+    def trained(folder: str, *attacks: str) -> SweepConfig:
+        asked = small(tmp_path / folder, attacks=list(attacks), attack_grid_radii=[0.5, 1.0])
+        return replace(asked, training=Training(steps=300, curve_every=0))
+
+    gradient = ("fgm-l1", "pgd-l1", "fgsm-linf", "pgd-linf")
+    run(trained("grown", "vertex-l1", "pgd-linf"))
+    run(trained("grown", "vertex-l1", *gradient))
+    run(trained("whole", "vertex-l1", *gradient))
+    grown, whole = rows(trained("grown")), rows(trained("whole"))
+    assert {key: row["flags"] for key, row in grown.items()} == {
+        key: row["flags"] for key, row in whole.items()
+    }
+    alone = {key for key, row in grown.items() if row["attack"] == "vertex-l1"}
+    run(trained("alone", "vertex-l1"))
+    assert {key: said(row) for key, row in rows(trained("alone")).items()} == {
+        key: said(whole[key]) for key in alone
+    }
+
+
 def test_added_rows_say_of_their_training_what_the_first_ones_say(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -160,7 +160,7 @@ def project(tmp_path: Path) -> Path:
     for name in ("robust", "sweep"):
         skipped = shutil.ignore_patterns("__pycache__")
         shutil.copytree(ROOT / name, tmp_path / name, ignore=skipped)
-    shutil.copy(ROOT / "tests" / "plugins" / "trades.py", tmp_path / "robust" / "defenses")
+    shutil.copy(ROOT / "tests" / "plugins" / "pairing.py", tmp_path / "robust" / "defenses")
     return tmp_path
 
 
@@ -180,18 +180,36 @@ def edit(path: Path, before: str, after: str) -> None:
 
 @pytest.mark.slow
 def test_change_of_a_plug_in_changes_its_fingerprint_and_no_other(project: Path) -> None:
-    trades, pgd = shown(project, "trades-linf"), shown(project, "pgd-linf")
-    assert shown(project, "trades-linf(beta=1)") == trades
-    file = project / "robust" / "defenses" / "trades.py"
+    pairing, pgd = shown(project, "pairing-linf"), shown(project, "pgd-linf")
+    assert shown(project, "pairing-linf(beta=1)") == pairing
+    file = project / "robust" / "defenses" / "pairing.py"
     edit(file, "for _ in range(STEPS)", "# as often as that\n        for _ in range(STEPS)")
-    edit(file, '"""TRADES: accuracy', '"""TRADES weighs accuracy')
-    assert shown(project, "trades-linf") == trades
+    edit(file, '"""Logit pairing: equal', '"""Pairing of logits: equal')
+    assert shown(project, "pairing-linf") == pairing
     edit(file, "ball / 4", "ball / 3")
-    changed = shown(project, "trades-linf")
-    assert changed[0] != trades[0]
-    assert changed[1] == trades[1]
+    changed = shown(project, "pairing-linf")
+    assert changed[0] != pairing[0]
+    assert changed[1] == pairing[1]
     assert shown(project, "pgd-linf") == pgd
     edit(project / "robust" / "norms.py", "def steepest", "EXTRA = 1\n\n\ndef steepest")
     both = shown(project, "pgd-linf")
     assert both[0] != pgd[0]
     assert both[1] != pgd[1]
+
+
+def test_strong_attacks_have_the_fingerprint_of_their_frame(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def changed(old: str, new: str) -> str | None:
+        read = source.text_of
+        with monkeypatch.context() as patch:
+            patch.setattr(source, "text_of", lambda module: read(module).replace(old, new))
+            fingerprint._hash.cache_clear()
+            return fingerprint.of_strong.__wrapped__("mlp-1x8")
+
+    today = changed("a text that is not there", "")
+    assert today is not None
+    assert today == changed("# ", "# another comment: ")
+    assert today != changed("clamp_max(1.0)", "clamp_max(2.0)")  # of the points in the ball
+    assert today != fingerprint.of_strong("cnn")
+    fingerprint._hash.cache_clear()

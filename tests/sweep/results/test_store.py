@@ -158,6 +158,7 @@ def test_manifest_names_what_was_asked_for(folder: store.Folder) -> None:
         pixel_scales={"MNIST": 0.3},
         overrides=["+experiment=small"],
         labels={"rub": "RUB"},
+        kept_trial_ids=["x"],
     )
     manifest = json.loads(folder.manifest.read_text())
     created = manifest.pop("created")
@@ -170,6 +171,7 @@ def test_manifest_names_what_was_asked_for(folder: store.Folder) -> None:
             "numerics_version": NUMERICS_VERSION,
         }
     ]
+    assert manifest.pop("checksum").startswith("sha256:")
     assert manifest == {
         "experiment": "small",
         "config": {"a": 1},
@@ -178,6 +180,7 @@ def test_manifest_names_what_was_asked_for(folder: store.Folder) -> None:
         "num_trials": 2,
         "trial_ids": ["x", "y"],
         "older_trial_ids": [],
+        "only_selected_trial_ids": ["y"],
         "data_hashes": {"iris/0": "h"},
         "pixel_scales": {"MNIST": 0.3},
         "overrides": ["+experiment=small"],
@@ -232,6 +235,37 @@ def test_commands_of_every_grid_complete_what_is_missing(folder: store.Folder) -
     assert commands("small", [manifest]) == expected
 
 
+def test_manifest_keeps_what_any_command_kept(folder: store.Folder) -> None:
+    assert store.kept_trials(folder) == set()
+    ask(folder, "x", "y", kept_trial_ids=["x"])
+    assert store.kept_trials(folder) == {"x"}
+    ask(folder, "x", "y", "z", kept_trial_ids=["y"])
+    ask(folder, "x", "z")
+    assert store.kept_trials(folder) == {"x", "y"}
+
+
+@pytest.mark.parametrize(
+    ("config", "kept"),
+    [
+        ({"keep": {"networks": "all"}}, {"x"}),
+        ({"keep": {"networks": "selected"}}, set()),
+        ({"parts": [{"keep": {"networks": "none"}}, {"keep": {"networks": "all"}}]}, {"x"}),
+        ({}, set()),
+        (None, set()),
+    ],
+)
+def test_manifest_that_names_no_kept_trials_tells_by_its_configuration(
+    config: object, kept: set[str], folder: store.Folder
+) -> None:
+    ask(folder, "x")
+    manifest = json.loads(folder.manifest.read_text()) | {"config": config}
+    del manifest["only_selected_trial_ids"]
+    folder.manifest.write_text(json.dumps(manifest))
+    assert store.kept_trials(folder) == kept
+    ask(folder, "x", "y")
+    assert store.kept_trials(folder) == kept
+
+
 def test_manifest_of_an_older_version_is_kept(folder: store.Folder) -> None:
     files.write_text(
         folder.manifest,
@@ -242,7 +276,7 @@ def test_manifest_of_an_older_version_is_kept(folder: store.Folder) -> None:
     assert [c["overrides"] for c in manifest["commands"]] == [["one"], ["two"]]
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", "3", "\udcff"])
+@pytest.mark.parametrize("content", ["", "{", "[]", "3", "\udcff", '{"checksum": "sha256:0"}'])
 def test_damaged_manifest_is_set_aside(
     content: str, folder: store.Folder, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -345,6 +345,47 @@ def test_rows_added_to_a_network_are_added_to_its_run(
         assert new["clean_accuracy"] == old["clean_accuracy"]
 
 
+def test_network_trained_again_shows_nothing_of_the_one_before(
+    run_log: RunLog, uri: str, folder: store.Folder
+) -> None:
+    """To other weights, to divergence, to a failure, or to the same weights as before."""
+    sync(run_log, folder, FULL)
+    before = {run.data.tags["trial_id"]: run for run in networks(uri)}
+    other, diverged, failed, same = sorted(before)
+    lost = {"accuracy": None, "weights_hash": None}
+    changes = {
+        other: {"weights_hash": "0" * 16, "accuracy": 0.25},
+        diverged: {"status": "diverged", "diverged_step": 2, **lost},
+        failed: {"status": "failed", "error": "ValueError: made up", **lost},
+        same: {},
+    }
+    model = run_log.client.create_logged_model(
+        run_log.experiment_id, source_run_id=before[other].info.run_id
+    )
+    for path in folder.record_files():
+        rows = [{**row, **changes[row["trial_id"]]} for row in pq.read_table(path).to_pylist()]
+        rows = [row for row in rows if row["attack"] != "fgm-l1" or row["trial_id"] == same]
+        write_table(path, pa.Table.from_pylist(rows, store.RECORDS))
+        folder.curves(path.stem).unlink()
+    sync(connect(uri, "small", folder.root), folder, FULL)
+    after = {run.data.tags["trial_id"]: run for run in networks(uri)}
+    assert len(networks(uri)) == len(after) == 4
+    kept = {trial for trial in after if after[trial].info.run_id == before[trial].info.run_id}
+    assert kept == {same}
+    found = after[other].data.metrics
+    assert found["clean_accuracy"] == found["fgsm_linf_0_1"] == 0.25
+    assert not any("fgm_l1" in name for name in found)  # not measured this time
+    assert "validation_accuracy" not in found  # nor drawn
+    assert after[same].data.metrics == before[same].data.metrics
+    assert not any("accuracy" in name or "linf" in name for name in after[diverged].data.metrics)
+    assert after[failed].info.status == "FAILED"
+    assert "clean_accuracy" not in after[failed].data.metrics
+    assert model.model_id not in {
+        found.model_id for found in run_log.client.search_logged_models([run_log.experiment_id])
+    }
+    assert sync(connect(uri, "small", folder.root), folder, FULL) == 0
+
+
 def test_failed_trial_is_logged_as_failed_with_its_error(
     run_log: RunLog, uri: str, small: SweepConfig, folder: store.Folder
 ) -> None:
@@ -541,3 +582,12 @@ def test_sync_names_the_known_experiments(
 ) -> None:
     assert tracker.main(["sync", f"results={folder.root}", "experiment=smal"]) == 2
     assert "experiment=smal: no records" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("results", ["s3://bucket/results", "gs:bucket", "", "~/results"])
+def test_sync_refuses_what_is_no_folder(
+    results: str, uri: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert tracker.main(["sync", f"results={results}", f"uri={uri}"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: results={results}: ")

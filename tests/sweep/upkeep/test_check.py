@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable
@@ -11,6 +12,7 @@ import pytest
 from robust import networks
 from sweep.results import store, weights
 from sweep.results.__main__ import main
+from sweep.results.checksum import sealed_json
 from sweep.upkeep import check, migrate
 from tests.sweep.upkeep.test_migrate import BEFORE
 
@@ -113,7 +115,7 @@ def test_missing_trials_and_trials_never_asked_for_are_counted(root: Path) -> No
     manifest = root / "real" / "manifest.json"
     told = json.loads(manifest.read_text())
     told["trial_ids"] = ["0" * 16, "1" * 16, *told["trial_ids"][1:]]
-    manifest.write_text(json.dumps(told))
+    manifest.write_text(sealed_json(told))
     lines = check.check(root).findings
     assert len(lines) == 2
     assert all(line.startswith(f"{manifest}: ") for line in lines)
@@ -125,7 +127,7 @@ def test_trial_that_another_experiment_recorded_is_not_missing(root: Path) -> No
     there = json.loads((root / "made_up" / "manifest.json").read_text())["trial_ids"]
     manifest = root / "real" / "manifest.json"
     told = json.loads(manifest.read_text())
-    manifest.write_text(json.dumps(told | {"trial_ids": [*told["trial_ids"], there[0]]}))
+    manifest.write_text(sealed_json(told | {"trial_ids": [*told["trial_ids"], there[0]]}))
     assert check.check(root).findings == []
     assert check.check(root, "real").findings == []
 
@@ -135,6 +137,26 @@ def test_damaged_manifest_is_found(content: str, root: Path) -> None:
     (root / "real" / "manifest.json").write_text(content)
     (line,) = check.check(root).findings
     assert "manifest.json: is damaged" in line
+
+
+def test_any_flipped_byte_of_a_manifest_is_found(root: Path) -> None:
+    manifest = root / "made_up" / "manifest.json"
+    whole = manifest.read_bytes()
+    for place in range(0, len(whole) - 1, 7):
+        damaged = bytearray(whole)
+        damaged[place] ^= 1
+        manifest.write_bytes(damaged)
+        seen = check.Seen()
+        check._manifest(store.Folder(root, "made_up"), set(), set(), seen)
+        assert [line for line in seen.findings if "is damaged" in line], damaged[place - 9 :][:20]
+
+
+def test_manifest_without_a_checksum_is_an_older_one(root: Path) -> None:
+    manifest = root / "made_up" / "manifest.json"
+    told = json.loads(manifest.read_text())
+    del told["checksum"]
+    manifest.write_text(json.dumps(told))
+    assert check.check(root).findings == []
 
 
 def test_damaged_weights_are_found(root: Path) -> None:
@@ -149,6 +171,45 @@ def test_damaged_weights_are_found(root: Path) -> None:
     path.write_bytes(whole)
     (line,) = check.check(root).findings
     assert line.startswith(f"{path}: is damaged")
+
+
+def test_weights_that_records_are_not_of_are_found(root: Path) -> None:
+    trials = sorted(set(pl.read_parquet(first(root))["trial_id"]))
+    net = networks.build("mlp-1x8", 4, 3, len(trials), seed=0)
+    # The hash as its definition says it: the bytes of weights and biases, layer by layer.
+    hashes = {
+        trial: hashlib.sha256(
+            b"".join(parameter[index].detach().numpy().tobytes() for parameter in net.parameters())
+        ).hexdigest()[:16]
+        for index, trial in enumerate(trials)
+    }
+    path = weights.write(store.Folder(root, "real"), "0123456789abcdef", net, trials)
+    named = pl.col("trial_id").replace_strict(hashes)
+    rewritten(first(root), lambda t: t.with_columns(weights_hash=named))
+    assert check.check(root).findings == []
+    other = pl.when(pl.col("trial_id") == trials[-1]).then(pl.lit("0" * 16)).otherwise(named)
+    rewritten(first(root), lambda t: t.with_columns(weights_hash=other))
+    (line,) = check.check(root).findings
+    assert line.startswith(f"{path}: holds other weights")
+    for part in (trials[-1], hashes[trials[-1]], "0" * 16):
+        assert part in line
+    assert not any(trial in line for trial in trials[:-1])
+
+
+def test_weights_that_fit_no_network_are_a_finding(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trials = sorted(set(pl.read_parquet(first(root))["trial_id"]))
+    net = networks.build("mlp-1x8", 4, 3, len(trials), seed=0)
+    path = weights.write(store.Folder(root, "real"), "0123456789abcdef", net, trials)
+    rewritten(first(root), lambda t: t.with_columns(weights_hash=pl.lit("0" * 16)))
+
+    def refuse(file: Path) -> None:
+        raise ValueError(f"{file}: holds no networks of this project")
+
+    monkeypatch.setattr(networks, "load", refuse)
+    (line,) = check.check(root).findings
+    assert line == f"{path}: holds no networks of this project"
 
 
 def test_command_says_each_finding_in_a_line_and_ends_with_1(

@@ -1,6 +1,6 @@
-"""TRADES: accuracy and smoothness traded off (Zhang et al. 2019, Eq. 5).
+"""Logit pairing: equal logits wanted at an input and near it (after Kannan et al. 2018).
 
-Minimises CE(y, z(x)) + beta KL(p(x) || p(x')), x' found by ascent of the divergence.
+Minimises L(y, z(x)) + beta ||z(x) - z(x')||^2, x' found by ascent of the distance.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from robust.defenses.base import Defense, StepCost, register
 from robust.losses import class_differences
@@ -22,10 +21,10 @@ STEPS = 3
 
 
 @dataclass(frozen=True)
-class TRADES(Defense):
-    """Cross-entropy plus beta times the divergence at the worst input that is found."""
+class Pairing(Defense):
+    """The loss plus beta times the distance at the worst input that is found."""
 
-    label: ClassVar[str] = "TRADES"
+    label: ClassVar[str] = "Pairing"
 
     beta: float = 6.0
 
@@ -43,17 +42,16 @@ class TRADES(Defense):
         x_adv = x + ball * sample_unit_ball(tuple(x.shape[-2:]), "linf", x, generator)
         for _ in range(STEPS):
             x_adv = x_adv.detach().requires_grad_()
-            (slope,) = torch.autograd.grad(divergence(clean.detach(), net(x_adv)).sum(), x_adv)
+            (slope,) = torch.autograd.grad(distance(clean.detach(), net(x_adv)).sum(), x_adv)
             moved = x_adv.detach() + ball / 4 * slope.sign()
             x_adv = (x + (moved - x).clamp(-ball, ball)).clamp(*self.bounds)
         loss = self.loss_function(class_differences(clean, y))
-        return loss + self.beta * divergence(clean, net(x_adv.detach()))
+        return loss + self.beta * distance(clean, net(x_adv.detach()))
 
 
-def divergence(clean: Tensor, other: Tensor) -> Tensor:
-    """Return KL(softmax(clean) || softmax(other)), [P, B]."""
-    p, q = clean.log_softmax(dim=2), other.log_softmax(dim=2)
-    return functional.kl_div(q, p, reduction="none", log_target=True).sum(dim=2)
+def distance(clean: Tensor, other: Tensor) -> Tensor:
+    """Return ||clean - other||^2, [P, B]."""
+    return (clean - other).square().sum(dim=2)
 
 
-register(TRADES(name="trades-linf", norm="linf"))
+register(Pairing(name="pairing-linf", norm="linf"))
