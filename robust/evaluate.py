@@ -229,15 +229,11 @@ def _certified(
     certificate: Certificate,
     costs: Tensor | None,
 ) -> Tensor:
-    """Return what is certified, [P, R, N]: what holds at a radius holds at every smaller one."""
+    """Return what is certified, [P, R, N]; at each radius as if it were the only one."""
     kept = torch.zeros(net.num_networks, len(radii), x.shape[0], dtype=torch.bool)
     ladder = radii.to(x.device, torch.float64)
     for p in range(net.num_networks):
         some = clean[p].nonzero().squeeze(1)
-        own = prover(
-            net.subset([p]), certificate.method, certificate.norm, costs, precision=AS_RUN
-        )
-        low = own.largest(x[some], y[some], ladder)
-        levels = torch.arange(len(radii), device=x.device).unsqueeze(1)
-        kept[p][:, some.cpu()] = (levels <= low).cpu()
+        own = prover(net.subset([p]), certificate.method, certificate.norm, costs, AS_RUN)
+        kept[p][:, some.cpu()] = own.proven(x[some], y[some], ladder).cpu()
     return kept

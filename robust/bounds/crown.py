@@ -8,20 +8,18 @@ Legend: P networks in the pack, B batch, U linear forms, H hidden units, K class
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from robust.bounds.ball import Ball
-from robust.bounds.lines import Lines
-from robust.bounds.substitution import Part, bounds_of, first_reach, through_lines
+from robust.bounds.parts import Part
+from robust.bounds.substitution import Layer, bounds_of, through
 from robust.networks.mlp import MLP
 
 
-def finish(part: Part, first: Lines, forms: Tensor) -> Tensor:
+def finish(part: Part, first: Layer, forms: Tensor) -> Tensor:
     """Return bounds of forms of the first layer's activations by its lines, [p, b, U]."""
-    forms, above = through_lines(first, forms)
-    at_x = torch.matmul(forms, part.hidden[0].unsqueeze(3)).squeeze(3)
-    return above + at_x + first_reach(part, forms)
+    at_input, at_x = through(first, forms)
+    return at_x + part.ball.reach(at_input)
 
 
 def worst_case_differences(

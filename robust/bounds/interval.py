@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from robust.bounds.ball import Ball
-from robust.bounds.substitution import Part, parts
+from robust.bounds.parts import Part, parts
 from robust.networks.mlp import MLP
 
 
@@ -52,15 +52,28 @@ def hidden_ranges(part: Part) -> list[tuple[Tensor, Tensor]]:
     centre, half = part.hidden[0], part.ball.reach(part.steps.mT.unsqueeze(1))
     slack = part.margin(part.mass)
     ranges = [(centre - half - slack, centre + half + slack)]
-    for weight, bias in zip(part.weights[1:], part.biases[1:], strict=True):
-        before, width = rectified(*ranges[-1])
-        centre = torch.baddbmm(bias.unsqueeze(1), before, weight)
-        half = torch.bmm(width, weight.abs())
-        size = (bias.abs() + part.vanishing).unsqueeze(1)
-        mass = torch.baddbmm(size, before.abs() + width, weight.abs()).detach()
-        slack = part.margin(mass)
-        ranges.append((centre - half - slack, centre + half + slack))
+    for depth in range(1, len(part.weights)):
+        ranges.append(next_range(part, depth, *ranges[-1]))
     return ranges
+
+
+def next_range(part: Part, depth: int, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
+    """Return bounds of the units of a hidden layer from those of the layer before.
+
+    Args:
+        part: some networks at some examples.
+        depth: of the layer, from 1.
+        low, high: l and u of the layer before, [p, b, H].
+
+    Returns:
+        Bounds moved outward, [p, b, H] each.
+    """
+    before, width = rectified(low, high)
+    weight, bias = part.weights[depth], part.biases[depth]
+    centre = torch.baddbmm(bias.unsqueeze(1), before, weight)
+    half = torch.bmm(width, part.sizes[depth])
+    slack = part.margin(part.next_mass(depth, before + width)) if part.outward else 0.0
+    return centre - half - slack, centre + half + slack
 
 
 def rectified(low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:

@@ -40,6 +40,16 @@ class Lines:
     upper: Tensor
     intercept: Tensor
 
+    def at(self, units: Tensor) -> Lines:
+        """Return the lines of some units, [P, B, N]."""
+        every = self.low, self.high, self.lower, self.upper, self.intercept
+        return Lines(*(values.gather(2, units) for values in every))
+
+    def first(self, count: int) -> Lines:
+        """Return the lines of the first units, [P, B, count]."""
+        every = self.low, self.high, self.lower, self.upper, self.intercept
+        return Lines(*(values[..., :count] for values in every))
+
     @property
     def crosses(self) -> Tensor:
         """Which units are not linear in the ball, [P, B, H], boolean."""

@@ -5,75 +5,68 @@ the upper line of its unit and a < 0 the lower one, then the affine layer is put
 (Zhang et al. 2018) does so down to the input; vertex-CROWN stops at the first hidden layer. The
 two differ in this last step alone, the `Finish`.
 
-How far rounding can move a bound: given the lines, which hold for the numbers they are, the bound
-is a sum of products along the paths from a form to the inputs. Their absolute values add up to
-at most the form's mass,
-    M_1 = |W_1|'|x| + |b_1| + rho ||step||_q,   M_{l+1} = |W_{l+1}|'(M_l + t_l) + |b_{l+1}|,
-t_l the chords' intercepts, as all slopes lie in [0, 1]. So the computed bound is off by at most
-gamma_N times a small multiple of its mass (`rounding`). The bounds of hidden units are moved
-outward by that, and what the next layers build on them is a theorem about the exact network.
+What does not matter is left out, exactly. The lines of a unit that interval bounds of its layer,
+from the bounds of the layer before, show to be linear in the ball do not depend on how tight its
+bounds are: it keeps those, and only the others are forms to be carried back. A unit that is 0 in
+the ball has no part in any form. Where examples of a part differ in the number of such units, it
+is filled up with others of which the result makes no use.
+
+Margins for rounding are in `parts`.
 
 Legend: P networks in the pack (p in a chunk), B batch (b in a chunk), U linear forms, D input
-features, H hidden units, K classes, L affine layers.
+features, H hidden units, N of them that are not left out, K classes, L affine layers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from robust.bounds.ball import Ball
+from robust.bounds.interval import next_range
 from robust.bounds.lines import Lines, lines
-from robust.bounds.rounding import HEADROOM, SEARCH_FACTOR, accumulated_roundoff, unit_roundoff
-from robust.bounds.rub.output_layer import OutputLayer, output_layer
+from robust.bounds.parts import Part, parts
 from robust.networks.mlp import MLP
 
-# Elements of the largest tensor (forms x units, forms x vertices) of a chunk.
-CHUNK_ELEMENTS = {"cpu": 2**21, "cuda": 2**26}
+# The share of units of a layer from which on none is left out: taking the others would cost more.
+TAKEN = 0.9
 
 
 @dataclass(frozen=True)
-class Part:
-    """Some networks at some examples.
+class Layer:
+    """A hidden layer between lines: those of its units that are not 0 in the ball.
+
+    With a form a of its activations, lower slopes l, chords u z + t and z = W'x + b, the bound is
+    the form (a l) W' + ([a]^+ (u - l)) W' of x, plus (a l)'b + [a]^+'((u - l) b + t). Only units
+    that are not linear have u - l and t other than 0.
 
     Attributes:
-        weights: of all layers but the last, [p, in, out].
-        biases: of these, [p, out].
-        hidden: z_l at x of each hidden layer, [p, b, H].
-        mass: M_1, [p, b, H].
-        last: the last layer seen from each example.
-        ball: around the examples.
-        steps: what a step of cost 1 along each feature adds to z_1, [p, D, H].
-        gamma: gamma_N with its factor.
-        outward: whether bounds of hidden units are moved outward by their slack.
-        vanishing: what underflow can take from a unit.
+        lines: of all units, [p, b, H].
+        units: the index of each that is kept, those that are not linear first, [p, b, N]; None
+            where all are.
+        bent: the first so many of them hold all that are not linear.
+        own: lines of those, [p, b, bent].
+        step: W' and b of those, as a form of the units kept of the layer before; of steps of the
+            inputs, and z_1 at x, for the first layer, [p, b or 1, bent, n+1].
+        line: l W' and l b of each unit that is kept, [p, b, N, n+1].
+        sides: the units that were bounded by substitution, on one side and on the other, as
+            `units`; none in the first layer.
     """
 
-    weights: Sequence[Tensor]
-    biases: Sequence[Tensor]
-    hidden: Sequence[Tensor]
-    mass: Tensor
-    last: OutputLayer
-    ball: Ball
-    steps: Tensor
-    gamma: float
-    outward: bool
-    vanishing: float
-
-    def slack(self, mass: Tensor) -> Tensor:
-        """Return what rounding may take from bounds of this mass; infinite near overflow."""
-        return self.gamma * torch.where((HEADROOM * mass).isfinite(), mass, float("inf"))
-
-    def margin(self, mass: Tensor) -> Tensor | float:
-        """Return by how much bounds of hidden units of this mass are moved outward."""
-        return self.slack(mass) if self.outward else 0.0
+    lines: Lines
+    units: Tensor | None
+    bent: int
+    own: Lines
+    step: Tensor
+    line: Tensor
+    sides: Sequence[Tensor | None] = ()
 
 
-# (part, lines of the first layer, forms of its activations [p, b, U, H]) -> their bounds [p, b, U]
-Finish = Callable[[Part, Lines, Tensor], Tensor]
+# (part, first layer, forms of its units that are kept [p, b, U, N]) -> their bounds [p, b, U]
+Finish = Callable[[Part, Layer, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -81,69 +74,12 @@ class Relaxed:
     """Hidden layers between lines, and the mass of what follows them.
 
     Attributes:
-        lines: of each hidden layer.
+        layers: each hidden layer.
         mass: M_l + t_l of the last of them, [p, b, H].
     """
 
-    lines: Sequence[Lines]
+    layers: Sequence[Layer]
     mass: Tensor
-
-
-def parts(
-    net: MLP, x: Tensor, y: Tensor, ball: Ball, vertices: int = 1, outward: bool = True
-) -> Iterator[tuple[tuple[slice, slice], Part]]:
-    """Cut networks x examples into parts whose largest tensor fits a chunk.
-
-    Args:
-        net: P networks.
-        x: [B, D] or [P, B, D].
-        y: labels, [B].
-        ball: around them.
-        vertices: V, of which a form's value is computed at once; 1 where it is not.
-        outward: move the bounds of hidden units outward by what rounding may have taken. Without
-            it the slack of what follows says too little: for training only.
-    """
-    weights, biases = list(net.weights), list(net.biases)
-    hidden = net.pre_activations(x)[:-1]
-    last, steps = output_layer(net, y), ball.steps(weights[0])
-    vanishing = torch.finfo(x.dtype).tiny / unit_roundoff(net)
-    size = torch.baddbmm(
-        (biases[0].abs() + vanishing).unsqueeze(1),
-        x.abs().expand(net.num_networks, *x.shape[-2:]),
-        weights[0].abs(),
-    )
-    mass = (size + ball.reach(steps.mT.unsqueeze(1))).detach()
-    gamma = SEARCH_FACTOR * accumulated_roundoff(net)
-    for at in _cut(net, x.shape[-2], vertices, x.device.type):
-        networks, _ = at
-        yield (
-            at,
-            Part(
-                [w[networks] for w in weights[:-1]],
-                [b[networks] for b in biases[:-1]],
-                [z[at] for z in hidden],
-                mass[at],
-                last.slice(*at),
-                Ball(ball.radius[at], ball.norm, ball.costs),
-                steps[networks],
-                gamma,
-                outward,
-                vanishing,
-            ),
-        )
-
-
-def _cut(net: MLP, batch: int, vertices: int, device: str) -> Iterator[tuple[slice, slice]]:
-    budget = CHUNK_ELEMENTS.get(device, CHUNK_ELEMENTS["cpu"])
-    units = [w.shape[2] for w in net.weights]
-    forms = max(2 * max(units[1:-1], default=1), net.num_classes - 1)
-    widest = forms * max(*units[:-1], net.num_features, vertices)
-    per_example = max(widest, vertices * units[0])
-    wide = max(1, budget // max(1, batch * per_example))
-    tall = batch if wide > 1 else max(1, min(batch, budget // per_example))
-    for p in range(0, net.num_networks, wide):
-        for b in range(0, batch, tall):
-            yield slice(p, min(p + wide, net.num_networks)), slice(b, min(b + tall, batch))
 
 
 def relaxed(part: Part, finish: Finish, rule: str = "adaptive") -> Relaxed:
@@ -157,74 +93,197 @@ def relaxed(part: Part, finish: Finish, rule: str = "adaptive") -> Relaxed:
         finish: what bounds forms of the first layer's activations.
         rule: for lower slopes.
     """
+    layers = [layer_of(part, first_lines(part, rule))]
+    mass = part.mass
+    for depth in range(1, len(part.hidden)):
+        mass = part.next_mass(depth, mass + layers[-1].lines.intercept)
+        layers.append(_bounded(part, layers, mass, finish, rule))
+    return Relaxed(layers, mass + layers[-1].lines.intercept.detach())
+
+
+def _bounded(
+    part: Part, before: Sequence[Layer], mass: Tensor, finish: Finish, rule: str
+) -> Layer:
+    """Return the next hidden layer, of which units of mass M are bounded, [p, b, H]."""
+    depth = len(before)
+    z, margin = part.hidden[depth], part.slack(mass)
+    low, high = next_range(part, depth, before[-1].lines.low, before[-1].lines.high)
+    open_ = ~((low >= 0) | (high <= 0))  # what is no number stays open
+    against = torch.where(z >= 0, -1.0, 1.0).to(z.dtype)
+    sides = []
+    for sign in (against, -against):
+        units = chosen(part, open_)
+        forms = unit_forms(part, depth, units, sign < 0, before[-1])
+        above = substitute(part, before, forms[..., :-1], finish) + forms[..., -1]
+        above = above + taken(margin, units) if part.outward else above
+        low = replaced(low, units, open_ & (sign < 0), -above)
+        high = replaced(high, units, open_ & (sign > 0), above)
+        open_ = open_ & ~((low >= 0) | (high <= 0))
+        sides.append(units)
+    return layer_of(part, lines(low, high, z, rule), before, sides)
+
+
+def first_lines(part: Part, rule: str = "adaptive") -> Lines:
+    """Return the lines of the first layer, whose bounds are exact."""
     reach = part.ball.reach(part.steps.mT.unsqueeze(1))
-    mass, slack = part.mass, part.margin(part.mass)
-    z = part.hidden[0]
-    found = [lines(z - reach - slack, z + reach + slack, z, rule)]
-    for weight, bias, z in zip(part.weights[1:], part.biases[1:], part.hidden[1:], strict=True):
-        mass = _next_mass(part, mass, found[-1], weight, bias)
-        slack = part.margin(mass)
-        rows = weight.mT.unsqueeze(1)  # [p, 1, H, H]
-        above = substitute(part, found, torch.cat([rows, -rows], dim=2), finish)
-        high, low = above.chunk(2, dim=2)
-        high, low = high + bias.unsqueeze(1) + slack, bias.unsqueeze(1) - low - slack
-        found.append(lines(low, high, z, rule))
-    return Relaxed(found, mass + found[-1].intercept.detach())
+    slack, z = part.margin(part.mass), part.hidden[0]
+    return lines(z - reach - slack, z + reach + slack, z, rule)
 
 
-def _next_mass(part: Part, mass: Tensor, before: Lines, weight: Tensor, bias: Tensor) -> Tensor:
-    size = (bias.detach().abs() + part.vanishing).unsqueeze(1)
-    return torch.baddbmm(size, mass + before.intercept.detach(), weight.detach().abs())
+def layer_of(
+    part: Part, own: Lines, before: Sequence[Layer] = (), sides: Sequence[Tensor | None] = ()
+) -> Layer:
+    """Return a hidden layer with these lines.
+
+    Args:
+        part: some networks at some examples.
+        own: its lines.
+        before: the hidden layers before it.
+        sides: the units that were bounded by substitution.
+    """
+    depth = len(before)
+    bends, used = own.intercept != 0, own.lower != 0  # a bound that is no number is both
+    units = chosen(part, bends | used, bends)
+    bent = int(bends.sum(dim=2).max()) if part.counted else bends.shape[2]
+    if units is None:
+        bent = bends.shape[2]
+    few = own if units is None else own.at(units)
+    step = unit_forms(part, depth, units, None, before[-1]) if depth else _first_step(part, units)
+    line = step * few.lower.unsqueeze(3)
+    return Layer(own, units, bent, few.first(bent), step[:, :, :bent], line, sides)
 
 
-def substitute(part: Part, layers: Sequence[Lines], forms: Tensor, finish: Finish) -> Tensor:
+def _first_step(part: Part, units: Tensor | None) -> Tensor:
+    """Return what steps of the inputs add to units of the first layer, and z_1 at x."""
+    rows = part.steps.mT.unsqueeze(1)  # [p, 1, H, D]
+    rows = picked(rows, units) if units is not None else rows
+    rows = rows.expand(-1, part.hidden[0].shape[1], -1, -1)
+    return torch.cat([rows, taken(part.hidden[0], units).unsqueeze(3)], dim=3)
+
+
+def chosen(part: Part, wanted: Tensor, first: Tensor | None = None) -> Tensor | None:
+    """Return the index of the units that are wanted, as many for each example; None for all.
+
+    Args:
+        part: some networks at some examples.
+        wanted: which, [p, b, H], boolean.
+        first: those of them that come first.
+
+    Returns:
+        [p, b, N]: N of the example that wants most; others are filled up with units not wanted.
+    """
+    count = max(1, int(wanted.sum(dim=2).max())) if part.counted else wanted.shape[2]
+    if count > TAKEN * wanted.shape[2]:
+        return None
+    rank = wanted.to(torch.int8)
+    rank = rank if first is None else rank + first
+    return rank.argsort(dim=2, descending=True, stable=True)[..., :count]
+
+
+def taken(values: Tensor, units: Tensor | None) -> Tensor:
+    """Return the values of some units, [p, b, H] or [p, 1, H] -> [p, b, N]; all where None."""
+    if units is None:
+        return values
+    return values.expand(-1, units.shape[1], -1).gather(2, units)
+
+
+def replaced(values: Tensor, units: Tensor | None, where: Tensor, new: Tensor) -> Tensor:
+    """Return values with new ones of some units, [p, b, N], in those places that are asked for."""
+    full = new if units is None else values.scatter(2, units, new)
+    return torch.where(where, full, values)
+
+
+def picked(rows: Tensor, units: Tensor) -> Tensor:
+    """Return some rows of each network for each example, [p, 1, R, n] -> [p, b, N, n]."""
+    networks, _, count, _ = rows.shape
+    offset = torch.arange(networks, device=rows.device).view(-1, 1, 1) * count
+    found = rows.flatten(0, 2).index_select(0, (units + offset).flatten())
+    return found.view(*units.shape, rows.shape[3])
+
+
+def unit_forms(
+    part: Part, depth: int, units: Tensor | None, minus: Tensor | None, before: Layer
+) -> Tensor:
+    """Return units of a layer, from the second on, as forms of the layer before.
+
+    Args:
+        part: some networks at some examples.
+        depth: of the layer, from 1.
+        units: which, [p, b, N]; None for all.
+        minus: units of which the form is taken times -1, [p, b, H]; None for none.
+        before: the layer before.
+
+    Returns:
+        Coefficients of the units kept of that layer, and the constant, [p, b, N, n+1]; where all
+        examples have the same [p, 1, H, H+1].
+    """
+    every = part.hidden[depth].shape[2]
+    rows = part.rows[depth].unsqueeze(1)  # [p, 1, 2H, h+1]
+    if minus is not None:
+        index = torch.arange(every, device=rows.device).expand_as(minus)
+        rows = picked(rows, taken(index + every * minus, units))
+    else:
+        rows = rows[:, :, :every] if units is None else picked(rows, units)
+    if before.units is None:
+        return rows
+    constant = torch.full_like(before.units[..., :1], rows.shape[3] - 1)
+    ins = torch.cat([before.units, constant], dim=2).unsqueeze(2)
+    rows = rows.expand(-1, ins.shape[1], -1, -1)
+    return rows.gather(3, ins.expand(-1, -1, rows.shape[2], -1))
+
+
+def substitute(part: Part, layers: Sequence[Layer], forms: Tensor, finish: Finish) -> Tensor:
     """Return upper bounds of linear forms of a hidden layer's activations.
 
     Args:
         part: some networks at some examples.
-        layers: lines of the hidden layers up to that one.
-        forms: a, [p, b, U, H], or [p, 1, U, H] where all examples share them.
+        layers: the hidden layers up to that one.
+        forms: a, of the units of it that are kept, [p, b, U, N], or [p, 1, U, N] where all
+            examples share them.
         finish: what bounds the forms of the first layer's activations.
 
     Returns:
         [p, b, U].
     """
     constant: Tensor | float = 0.0
-    depth = len(layers)
-    for own, weight, bias in zip(
-        reversed(layers[1:]),
-        reversed(part.weights[1:depth]),
-        reversed(part.biases[1:depth]),
-        strict=True,
-    ):
-        forms, above = through_lines(own, forms)
-        constant = constant + above + torch.matmul(forms, bias[:, None, :, None]).squeeze(3)
-        flat = torch.bmm(forms.flatten(1, 2), weight.mT)
-        forms = flat.view(*forms.shape[:3], flat.shape[2])
+    for layer in reversed(layers[1:]):
+        forms, above = through(layer, forms)
+        constant = constant + above
     return finish(part, layers[0], forms) + constant
 
 
-def through_lines(own: Lines, forms: Tensor) -> tuple[Tensor, Tensor]:
-    """Put lines in for activations: [a]^+ (s z + t) - [-a]^+ lower z.
+def through(layer: Layer, forms: Tensor) -> tuple[Tensor, Tensor]:
+    """Put lines in for a layer's activations and the affine layer in for z.
 
     Args:
-        own: lines of a layer.
-        forms: a, [p, b, U, H] or [p, 1, U, H].
+        layer: a hidden layer.
+        forms: a, of its activations, [p, b, U, N] or [p, 1, U, N].
 
     Returns:
-        Coefficients of z, [p, b, U, H], and [a]^+'t, [p, b, U].
+        Forms of what is before it, [p, b, U, n], and what is added to them, [p, b, U].
     """
-    towards = torch.relu(forms)
-    above = torch.matmul(towards, own.intercept.unsqueeze(3)).squeeze(3)
-    flat = own.lower.unsqueeze(2), (own.upper - own.lower).unsqueeze(2)
-    return forms * flat[0] + towards * flat[1], above
+    bend = layer.step * (layer.own.upper - layer.own.lower).unsqueeze(3)
+    raised = bend[..., -1:] + layer.own.intercept.unsqueeze(3)
+    bend = torch.cat([bend[..., :-1], raised], dim=3)
+    towards = torch.relu(forms[..., : layer.bent])
+    found = torch.matmul(forms, layer.line) + torch.matmul(towards, bend)
+    return found[..., :-1], found[..., -1]
 
 
-def class_bounds(part: Part, layers: Relaxed, finish: Finish) -> tuple[Tensor, Tensor]:
+def class_forms(part: Part, last: Layer) -> Tensor:
+    """Return c_k W_L, k != y, as forms of the last hidden layer's activations, [p, b, K-1, N]."""
+    rows = part.last.weight
+    if last.units is None:
+        return rows
+    return rows.gather(3, last.units.unsqueeze(2).expand(-1, -1, rows.shape[2], -1))
+
+
+def class_bounds(part: Part, found: Relaxed, finish: Finish) -> tuple[Tensor, Tensor]:
     """Return bounds of z_k - z_y, k != y, and what rounding may have taken, [p, b, K-1] each."""
-    upper = substitute(part, layers.lines, part.last.weight, finish) + part.last.bias
+    forms = class_forms(part, found.layers[-1])
+    upper = substitute(part, found.layers, forms, finish) + part.last.bias
     rows = part.last.weight.detach().abs()
-    size = torch.matmul(rows, layers.mass.unsqueeze(3)).squeeze(3)
+    size = torch.matmul(rows, found.mass.unsqueeze(3)).squeeze(3)
     size = size + part.last.bias.detach().abs() + part.vanishing
     # c_k W and c_k b are rounded differences: twice their roundoff at most, as for `rounding`.
     return upper, part.slack(size)
@@ -259,9 +318,3 @@ def bounds_of(
     for at, part in parts(net, x, y, ball, vertices):
         upper[at], slack[at] = class_bounds(part, relaxed(part, finish, rule), finish)
     return upper, slack
-
-
-def first_reach(part: Part, forms: Tensor) -> Tensor:
-    """Return the largest change of forms of z_1 over the ball, [p, b, U, H] -> [p, b, U]."""
-    at_input = torch.bmm(forms.flatten(1, 2), part.steps.mT)
-    return part.ball.reach(at_input.view(*forms.shape[:3], at_input.shape[2]))

@@ -21,56 +21,89 @@ import torch
 from torch import Tensor
 
 from robust.bounds.ball import Ball
-from robust.bounds.lines import Lines
-from robust.bounds.substitution import Part, bounds_of
+from robust.bounds.parts import Part
+from robust.bounds.substitution import Layer, bounds_of
 from robust.networks.mlp import MLP
 
 
-def finish(part: Part, first: Lines, forms: Tensor) -> Tensor:
+def finish(part: Part, first: Layer, forms: Tensor) -> Tensor:
     """Return bounds of forms of the first layer's activations at their worst vertex, [p, b, U]."""
-    with torch.no_grad():
-        found, worst = values(part, first, forms).max(dim=3)
     if not (torch.is_grad_enabled() and forms.requires_grad):
-        return found
-    return value_at(part, first, forms, worst)
+        plus, minus, at_x = values(part, first, forms)
+        return torch.maximum(plus.amax(dim=3), minus.amax(dim=3)) + at_x
+    return value_at(part, first, forms, search(part, first, forms)[1])
 
 
-def values(part: Part, first: Lines, forms: Tensor) -> Tensor:
-    """Return the bound of forms, [p, b, U, H] or [p, 1, U, H], at every vertex, [p, b, U, V]."""
-    z, step = part.hidden[0], part.ball.radius[..., None, None] * part.steps.unsqueeze(1)
-    lower = first.lower.unsqueeze(2)
-    sloped = forms * lower  # [p, b, U, H]
-    moved = torch.bmm(sloped.flatten(1, 2), part.steps.mT).view(*sloped.shape[:3], -1)
-    moved = moved * part.ball.radius[..., None, None]  # [p, b, U, D]
-    at_x = torch.matmul(sloped, z.unsqueeze(3))
-    corners = torch.cat([z.unsqueeze(2) + step, z.unsqueeze(2) - step], dim=2)  # [p, b, V, H]
-    bump = torch.relu(corners) - lower * corners
-    both = torch.cat([moved, -moved], dim=3).add_(at_x)
-    return both.add_(torch.matmul(torch.relu(forms), bump.mT))
+@torch.no_grad()
+def search(part: Part, first: Layer, forms: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the largest bound of each form over the vertices, and at which, [p, b, U] each.
+
+    Args:
+        part: some networks at some examples.
+        first: the first hidden layer.
+        forms: [p, b, U, N] or [p, 1, U, N].
+
+    Returns:
+        Bounds, and vertices in 0..2D-1: +step of feature v, then -step of feature v - D.
+    """
+    plus, minus, at_x = values(part, first, forms)
+    found, worst = torch.cat([plus, minus], dim=3).max(dim=3)
+    return found + at_x, worst
 
 
-def value_at(part: Part, first: Lines, forms: Tensor, vertices: Tensor) -> Tensor:
+def values(part: Part, first: Layer, forms: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the bound of forms at every vertex: after + and - each step, and what both add.
+
+    Args:
+        part: some networks at some examples.
+        first: the first hidden layer.
+        forms: [p, b, U, N] or [p, 1, U, N].
+
+    Returns:
+        Two tensors [p, b, U, D], and one [p, b, U] to be added to both.
+    """
+    sloped = torch.matmul(forms, first.line)
+    towards = torch.relu(forms[..., : first.bent])
+    towards = towards.expand(-1, sloped.shape[1], -1, -1).flatten(0, 1)
+    radius = part.ball.radius[..., None, None]
+    moved = (sloped[..., :-1] * radius).flatten(0, 1)
+    step = first.step[..., :-1] * radius
+    plus = torch.baddbmm(moved, towards, _bump(first, step).flatten(0, 1))
+    minus = torch.baddbmm(moved, towards, _bump(first, -step).flatten(0, 1), beta=-1)
+    shape = *sloped.shape[:3], step.shape[3]
+    return plus.view(shape), minus.view(shape), sloped[..., -1]
+
+
+def _bump(first: Layer, step: Tensor) -> Tensor:
+    """Return [z]^+ - lower z of the units that are not linear, after steps, [p, b, bent, D]."""
+    corner = first.step[..., -1:] + step
+    return torch.relu(corner) - first.own.lower.unsqueeze(3) * corner
+
+
+def value_at(part: Part, first: Layer, forms: Tensor, vertices: Tensor) -> Tensor:
     """Return the bound of each form at one vertex, with gradient.
 
     Args:
         part: some networks at some examples.
-        first: the first layer's lines.
-        forms: [p, b, U, H] or [p, 1, U, H].
-        vertices: in 0..2D-1, +step of feature v, then -step of feature v - D, [p, b, U].
+        first: the first hidden layer.
+        forms: [p, b, U, N] or [p, 1, U, N].
+        vertices: as `search` returns them, [p, b, U].
 
     Returns:
         [p, b, U].
     """
     features = part.steps.shape[1]
     sign = torch.where(vertices < features, 1.0, -1.0).to(forms.dtype)
-    rows = torch.stack(
-        [own[index] for own, index in zip(part.steps, vertices % features, strict=True)]
-    )
-    signed = (sign * part.ball.radius.unsqueeze(2)).unsqueeze(3)
-    corner = part.hidden[0].unsqueeze(2) + signed * rows  # [p, b, U, H]
-    lower = first.lower.unsqueeze(2)
-    towards = torch.relu(forms)
-    return (towards * torch.relu(corner) + (forms - towards) * (lower * corner)).sum(dim=3)
+    feature = (vertices % features).unsqueeze(3)
+    signed = sign * part.ball.radius.unsqueeze(2)
+    sloped = torch.matmul(forms, first.line)
+    moved = sloped.gather(3, feature).squeeze(3)
+    rows = first.step[..., :-1].mT  # [p, b, D, bent]
+    rows = rows.gather(2, feature.expand(-1, -1, -1, rows.shape[3]))
+    corner = first.step[..., -1].unsqueeze(2) + signed.unsqueeze(3) * rows  # [p, b, U, bent]
+    bump = torch.relu(corner) - first.own.lower.unsqueeze(2) * corner
+    towards = torch.relu(forms[..., : first.bent])
+    return sloped[..., -1] + signed * moved + (towards * bump).sum(dim=3)
 
 
 def worst_case_differences(

@@ -215,9 +215,10 @@ def _of_another_version(path: Path, versions: set[int]) -> str:
     """What to do with records of another schema."""
     whole = path.parent.parent
     older = bool(versions) and max(versions) < schema.SCHEMA_VERSION
+    found = ", ".join(map(str, sorted(versions))) or "unknown"
     way = f"`{MIGRATE} results={whole.parent}` brings them along; or " if older else ""
     return (
-        f"{path}: records of schema version {versions or 'unknown'}, this program writes "
+        f"{path}: records of schema version {found}, this program writes "
         f"{schema.SCHEMA_VERSION}; {way}move the folder {whole} away or set paths.results to "
         "another folder"
     )

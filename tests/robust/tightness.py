@@ -18,7 +18,7 @@ from torch import Tensor
 
 from robust import attacks, networks
 from robust.bounds import methods
-from robust.evaluation.proofs import prover
+from robust.evaluation.proofs import largest, prover
 from robust.networks import MLP
 from robust.train import train
 
@@ -77,7 +77,7 @@ def smallest_broken(net: MLP, x: Tensor, y: Tensor) -> float:
 
 def row(x: Tensor, y: Tensor, net: MLP) -> list[float]:
     """Return the mean radius that each method proves, and the limit that an attack sets."""
-    proven = [mean_radius(prover(net, name).largest(x, y, LADDER)) for name in METHODS]
+    proven = [mean_radius(largest(prover(net, name), x, y, LADDER)) for name in METHODS]
     return [*proven, smallest_broken(net, x, y)]
 
 

@@ -147,8 +147,8 @@ def attack_best_certified(
     """
     generator = torch.Generator().manual_seed(0)
     wide = copy.deepcopy(net).double()
-    largest = prover(net, "best", norm).largest(x, y, ladder)
-    pairs = torch.nonzero(largest.unsqueeze(1) >= torch.arange(len(ladder)), as_tuple=True)
+    proven = prover(net, "best", norm).proven(x, y, ladder)
+    pairs = torch.nonzero(proven.mT, as_tuple=True)
     errors = 0
     for example, level in zip(*(part.split(4096) for part in pairs), strict=True):
         at, labels, radius = x[example].double(), y[example], ladder[level]

@@ -7,15 +7,25 @@ import pytest
 import torch
 from torch import Tensor
 
-from robust.bounds import crown, interval, rub, substitution, vertex_crown, vertex_crown_training
+from robust.bounds import (
+    crown,
+    interval,
+    rub,
+    substitution,
+    vertex_crown,
+    vertex_crown_training,
+)
+from robust.bounds import parts as cutting
 from robust.bounds.ball import Ball
 from robust.bounds.lines import SLOPES
-from robust.bounds.substitution import class_bounds, parts, relaxed
+from robust.bounds.parts import parts
+from robust.bounds.substitution import class_bounds, relaxed
 from robust.losses import other_classes
 from robust.networks import MLP
 from robust.norms import Norm
 from tests.robust import reference
-from tests.robust.crown import upper_bounds
+from tests.robust.crown import interval as interval_step
+from tests.robust.crown import upper_bounds, where_linear
 from tests.robust.helpers import (
     golden_batch,
     golden_files,
@@ -95,7 +105,9 @@ def plain_vertex_crown(
     for depth in range(1, len(weights) - 1):
         units = np.eye(weights[depth].shape[1])
         low = np.array([-bound(-e, depth) for e in units])
-        lines.append((low, np.array([bound(e, depth) for e in units])))
+        high = np.array([bound(e, depth) for e in units])
+        wide = interval_step(weights[depth], biases[depth], *lines[-1])
+        lines.append(where_linear(wide, (low, high)))
     return np.array([bound(form, len(weights) - 1) for form in forms])
 
 
@@ -173,12 +185,31 @@ def test_vertex_crown_with_one_hidden_layer_is_rub_at_equal_slopes() -> None:
         torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("method", ["crown", "vertex-crown"])
+def test_leaving_out_units_changes_no_bound(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for radius in (0.0, 0.02, 0.3, 3.0):
+        net, x, y = case()
+        with torch.no_grad():
+            net.biases[1][:, 1:4] = -1e3  # dead units, of which nothing is taken
+        few = METHODS[method](net, x, y, ball(radius))
+        kept: list[int] = []
+        with monkeypatch.context() as patch:
+            patch.setattr(substitution, "TAKEN", 0.0)
+            every = METHODS[method](net, x, y, ball(radius))
+        for _, part in parts(net, x, y, ball(radius)):
+            layers = relaxed(part, crown.finish).layers
+            kept += [layer.line.shape[2] for layer in layers]
+        assert radius > 0.02 or min(kept) < 10  # of layers of 10 to 14 units
+        for one, other in zip(few, every, strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_bounds_do_not_depend_on_chunks(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
     net, x, y = case()
     whole = METHODS[method](net, x, y, ball(0.3))
     for elements in (1, 1500):
-        monkeypatch.setitem(substitution.CHUNK_ELEMENTS, "cpu", elements)
+        monkeypatch.setitem(cutting.CHUNK_ELEMENTS, "cpu", elements)
         cut = METHODS[method](net, x, y, ball(0.3))
         for one, other in zip(cut, whole, strict=True):
             torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)
@@ -212,7 +243,7 @@ def test_training_bounds_and_gradient_are_those_of_the_whole_computation(
         ]
     expected = gradients(plain)
     for elements in (2**21, 2000):  # 2000: several parts, computed again for the gradient
-        monkeypatch.setitem(substitution.CHUNK_ELEMENTS, "cpu", elements)
+        monkeypatch.setitem(cutting.CHUNK_ELEMENTS, "cpu", elements)
         ours = vertex_crown_training.worst_case_differences(net, x, y, at)
         torch.testing.assert_close(ours, plain, rtol=1e-10, atol=1e-10)
         for one, other in zip(gradients(ours), expected, strict=True):

@@ -12,7 +12,7 @@ from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTens
 from torch._subclasses.fake_tensor import DynamicOutputShapeException as UnknownShape
 
 from robust import defenses, networks
-from robust.bounds import coap_excess, interval_walk
+from robust.bounds import coap_excess, interval_walk, parts, vertex_crown_training
 from robust.bounds.rub import cnn_search, mlp_screened_search, mlp_search
 from robust.evaluation import attack_batches
 from robust.networks import linearization
@@ -30,6 +30,8 @@ BY_DEVICE = (
     cnn_search.CHUNK_ELEMENTS,
     coap_excess.BLOCK_ELEMENTS,
     interval_walk.BLOCK_ELEMENTS,
+    parts.CHUNK_ELEMENTS,
+    vertex_crown_training.COUNTED,
     attack_batches.CHUNK_ROWS,
     attack_batches.GROUP,
 )

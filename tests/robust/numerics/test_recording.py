@@ -15,6 +15,7 @@ from robust.attacks.gradient import GradientAttack
 from robust.evaluate import survivors
 from robust.networks import CNN, MLP, linearization
 from robust.numerics import recording
+from robust.supports import supports
 from robust.training import checkpoint
 from robust.training.checkpoint import CheckpointFile
 from robust.training.optimizer import PackedAdam
@@ -40,11 +41,11 @@ def same(one: MLP | CNN, other: MLP | CNN) -> bool:
     return all(map(torch.equal, one.parameters(), other.parameters()))
 
 
-# COAP's bound is for MLPs; PGD-L1 and PGD-L2 go PGD-Linf's way, which takes long on convolutions.
+# PGD-L1 and PGD-L2 go PGD-Linf's way, which takes long on convolutions.
 ON_CONVOLUTIONS = [
     pytest.param(name, "cnn", marks=[pytest.mark.slow] if name in ("pgd-l1", "pgd-l2") else [])
     for name in defenses.names()
-    if name != "coap-linf"
+    if supports("cnn", name)
 ]
 
 
@@ -204,8 +205,8 @@ def test_cuda_graph_of_an_attack_finds_the_same(attack: str, network: str) -> No
 @pytest.mark.parametrize("network", ["mlp-2x8", "cnn"])
 @pytest.mark.parametrize("defense", defenses.names())
 def test_cuda_graph_trains_the_same_networks(defense: str, network: str) -> None:
-    if (defense, network) == ("coap-linf", "cnn"):
-        pytest.skip("COAP's bound is for MLPs")
+    if not supports(network, defense):
+        pytest.skip("not trained on such networks")
     anew, replayed = fresh(network).cuda(), fresh(network).cuda()
     expected, _ = trained(anew, defense, None)
     result, _ = trained(replayed, defense, None, record=True)
