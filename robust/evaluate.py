@@ -234,6 +234,8 @@ def _certified(
     ladder = radii.to(x.device, torch.float64)
     for p in range(net.num_networks):
         some = clean[p].nonzero().squeeze(1)
-        own = prover(net.subset([p]), certificate.method, certificate.norm, costs, AS_RUN)
+        own = prover(
+            net.subset([p]), certificate.method, certificate.norm, costs, precision=AS_RUN
+        )
         kept[p][:, some.cpu()] = own.proven(x[some], y[some], ladder).cpu()
     return kept

@@ -71,7 +71,7 @@ class Refuter:
     Attributes:
         net: P networks.
         norm: of the balls.
-        costs: of weighted L1 balls, > 0, [D]; None is 1 for all.
+        costs: of weighted L1 balls, [D]; None for plain ones.
     """
 
     net: Any
@@ -81,7 +81,7 @@ class Refuter:
     def broken(self, x: Tensor, y: Tensor, radius: Tensor, left: Tensor) -> Tensor:
         """Return which of the examples that are left, [P, B], some quick attack breaks."""
         broken = torch.zeros_like(left)
-        costs = None if self.costs is None else self.costs.to(x)
+        costs = None if self.costs is None else self.costs.to(x.dtype)
         for name in REFUTED_BY[self.norm]:
             some = (left & ~broken).any(dim=0).nonzero().squeeze(1)
             if not len(some):
