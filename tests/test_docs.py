@@ -6,7 +6,9 @@ import re
 import shlex
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import polars as pl
 import pytest
 import torch
 
@@ -25,6 +27,7 @@ CALLED = (
     "README.md",
     "first-sweep.md",
     "results.md",
+    "reading-records.md",
     "cluster.md",
 )  # pages whose commands are called here
 PROGRAMS = ("robust-sweep", "python", "make", "ray", "pip")
@@ -47,7 +50,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     small = config(root / "results", name="quickstart", keep=Keep("all"))
     small.grid.dataset, small.grid.defense = ["wine"], ["nominal", "rub"]
     small.evaluation = Evaluation(
-        attacks=["pgd-l2", "pgd-linf"], attack_grid_radii=[0.0, 0.1], max_samples=20
+        attacks=["pgd-l2", "pgd-linf", "fgsm-linf"], attack_grid_radii=[0.0, 0.1], max_samples=20
     )
     for job in jobs(small):
         assert run_pack(job).error is None
@@ -123,6 +126,25 @@ def test_python_of_the_library_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         exec(compile(block, "docs/library.md", "exec"), names)
     assert (tmp_path / "pack.safetensors").is_file()
     assert (tmp_path / "second.onnx").is_file()
+
+
+def test_cell_is_read_from_records(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(folder)
+    page = text_of(ROOT / "docs" / "reading-records.md")
+    (block,) = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(compile(block, "docs/reading-records.md", "exec"), names)
+    assert cli.main(["tables", "experiment=quickstart", "only=accuracy", "out=tables"]) == 0
+    table = pl.read_csv(folder / "tables" / "accuracy.csv")
+    shown = table.filter(
+        pl.col("attack_norm") == "linf",
+        pl.col("attack_grid_radius") == 0.1,
+        pl.col("defense") == "rub",
+    )
+    assert names["best"]["test"].mean() == pytest.approx(shown["accuracy"].item(), abs=1e-12)
+    capsys.readouterr()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
