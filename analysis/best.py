@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from analysis.certificates import IS_CERTIFICATE
-from analysis.records import Records
+from analysis.records import IS_WEIGHTED, Records
 
 _RADIUS_DIGITS = 6  # as records are read
 
@@ -40,7 +40,7 @@ def choose(
     """Return the trial with the highest accuracy on validation data, by a measure.
 
     Of a trial's several attacks in the norm at the radius the lowest accuracy counts, of its
-    several certificates the highest.
+    several certificates the highest. Balls with costs are others, and choose nothing.
 
     Raises:
         ValueError: nothing of that data set and defense finished, or was measured at the radius.
@@ -80,9 +80,9 @@ def _rounded(radius: float) -> float:
 
 
 def _measured(records: Records, norm: str, measure: str, trials: pl.DataFrame) -> pl.DataFrame:
-    """The cells of a norm and measure in which some of the trials have a row."""
+    """The cells of a norm's plain balls and a measure in which some of the trials have a row."""
     wanted = IS_CERTIFICATE if measure == "certified" else ~IS_CERTIFICATE
-    cells = records.cells.filter((pl.col("attack_norm") == norm) & wanted)
+    cells = records.cells.filter((pl.col("attack_norm") == norm) & wanted & ~IS_WEIGHTED)
     own = records.validation.join(trials.select("trial"), on="trial", how="semi")
     return cells.join(own.select("cell").unique(), on="cell", how="semi")
 

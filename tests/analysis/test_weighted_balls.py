@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from analysis import autoattack, certificates
+from analysis.best import choose
 from analysis.certificates import proof_title
 from analysis.figures import bounds
 from analysis.names import label
@@ -57,6 +58,15 @@ def test_best_proof_is_of_plain_balls() -> None:
     assert set(found["attacks"]) == {"certified-l1-best"}
     assert sorted(found["accuracy"].round(9)) == [0.4, 0.45]
     assert certificates.recorded(made()) == ["certified-l1-best", "certified-l1"]
+
+
+def test_the_best_network_is_chosen_in_plain_balls() -> None:
+    records = made()
+    (radius,) = records.cells["attack_grid_radius"].unique().to_list()
+    for measure, expected in (("attacked", 0.55), ("certified", 0.45)):
+        chosen = choose(records, "iris", "l1", radius, measure)
+        assert round(chosen.validation, 9) == expected
+        assert chosen.trial["defense"] == "rub(costs=catalog)"
 
 
 def test_bounds_of_one_network_are_of_plain_balls() -> None:

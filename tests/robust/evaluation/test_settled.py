@@ -142,7 +142,7 @@ def test_foolbox_and_attacks_of_others_run_in_full() -> None:
     class Mine(GradientAttack):
         """May leave the ball."""
 
-    assert all(skips(attacks.get(name)) for name in attacks.names())
+    assert [name for name in attacks.names() if not skips(attacks.get(name))] == ["apgd-l1"]
     assert not skips(Mine("mine", "l1"))
     assert not skips(FoolboxAttack.of(attacks.get("pgd-l1")))
     assert pays(VertexAttack("v", "l1")) and pays(attacks.get("pgd-l2"))

@@ -15,11 +15,12 @@ from robust import certify
 from robust.networks import load
 from sweep import datasets
 from sweep.config.schema import Data, SweepConfig, data_options
-from sweep.pack import run
+from sweep.pack import assess, run
 from sweep.pack.run import Job, run_pack
 from tests.sweep.helpers import config, jobs
 
 RADII = [0.0, 0.1, 0.5]
+CATALOG = "(costs=catalog)"
 
 
 def priced(tmp_path: Path, costs: str, *defenses: str) -> SweepConfig:
@@ -108,3 +109,30 @@ def test_an_entry_that_changed_under_a_plan_stops_its_packs(tmp_path: Path) -> N
     rows = pq.read_table(path).to_pylist()
     assert {row["status"] for row in rows} == {"failed"}
     assert "other costs here" in rows[0]["error"]
+
+
+def test_what_is_settled_in_plain_balls_says_nothing_of_wider_ones(tmp_path: Path) -> None:
+    """At costs below 1 the ball is wider, and would count as kept what attacks there break."""
+    told = []
+    for skip in (True, False):
+        folder = tmp_path / str(skip)
+        folder.mkdir()
+        made = priced(folder, "{default: 0.2}", "rub")
+        job = jobs(replace(made, evaluation=replace(made.evaluation, skip=skip)))[0]
+        found = {key: (row["accuracy"], row["flags"]) for key, row in measured(job).items()}
+        told.append(found)
+    assert told[0] == told[1]
+    wide, plain = (told[0]["test", name, 0.1][0] for name in (f"vertex-l1{CATALOG}", "vertex-l1"))
+    assert wide < plain
+
+
+def test_rows_in_balls_with_costs_are_judged_beside_attacks_there() -> None:
+    asked = {f"vertex-l1{CATALOG}": {1.0}, f"pgd-l1{CATALOG}": {2.0}, "pgd-l1": {3.0}}
+    assert assess.with_companions({**asked, f"certified-l1{CATALOG}": {4.0}}) == {
+        f"vertex-l1{CATALOG}": (1.0,),
+        f"pgd-l1{CATALOG}": (1.0, 2.0),
+        f"fgm-l1{CATALOG}": (1.0, 2.0),
+        "pgd-l1": (3.0,),
+        "fgm-l1": (3.0,),
+        f"certified-l1{CATALOG}": (4.0,),
+    }
