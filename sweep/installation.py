@@ -6,6 +6,8 @@ conf/ into this package, and the command `robust-sweep` stands for the scripts.
 
 from __future__ import annotations
 
+import shlex
+import sys
 from pathlib import Path
 
 _HERE = Path(__file__).resolve().parent
@@ -25,12 +27,16 @@ def command_of(script: str, *, installed: bool | None = None) -> str:
 
     Args:
         script: its path in a checkout, as in `sweep/run.py`.
-        installed: whether the command `robust-sweep` stands for it; None: where the project is
-            installed, and wherever a checkout's root is not the folder one is in.
+        installed: whether the command `robust-sweep` stands for it; None: where it is there and
+            the folder one is in is not a checkout's root.
 
     Returns:
         `python sweep/run.py`, or `robust-sweep run`.
     """
+    elsewhere = Path.cwd() != ROOT
     if installed is None:
-        installed = INSTALLED or Path.cwd() != ROOT
-    return f"robust-sweep {_COMMANDS[script]}" if installed else f"python {script}"
+        there = Path(sys.executable).with_name("robust-sweep").exists()
+        installed = INSTALLED or (elsewhere and there)
+    if installed:
+        return f"robust-sweep {_COMMANDS[script]}"
+    return f"python {shlex.quote(str(ROOT / script)) if elsewhere else script}"

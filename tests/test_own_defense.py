@@ -30,7 +30,7 @@ def follow(project: Path, block: tuple[str, str]) -> None:
     """Do what a block says; hold what it prints against what stands there, up to `...`."""
     kind, text = block
     if kind == "python" and "register(" in text:
-        (project / "robust" / "defenses" / "trades_linf.py").write_text(text)
+        (project / "robust" / "defenses" / "my_trades_linf.py").write_text(text)
         return
     if kind == "python":
         call(project, "-c", text)

@@ -169,7 +169,7 @@ def test_script_of_a_checkout_runs_where_nothing_is_installed(
     done = run([commands / "python", ROOT / script], folder)
     assert done.returncode == 2, done.stderr
     assert done.stderr.count("\n") == 1
-    assert "`python sweep/run.py +experiment=quickstart`" in done.stderr
+    assert f"`python {ROOT / 'sweep' / 'run.py'} +experiment=quickstart`" in done.stderr
 
 
 def test_editable_install_reads_the_configuration_of_its_checkout(
@@ -183,7 +183,7 @@ def test_editable_install_reads_the_configuration_of_its_checkout(
     done = run([commands / "robust-sweep", "plan"], tmp_path_factory.mktemp("elsewhere"))
     assert done.returncode == 2
     assert "mine" in done.stderr
-    assert "`python sweep/run.py +experiment=quickstart`" in done.stderr
+    assert "`robust-sweep run +experiment=quickstart`" in done.stderr
 
 
 def test_installed_packages_are_not_those_of_the_checkout(installed: Path, tmp_path: Path) -> None:

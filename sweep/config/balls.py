@@ -10,7 +10,6 @@ have balls of their own, whatever the costs.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from robust import attacks, defenses
 from robust.defenses import Defense
@@ -38,11 +37,6 @@ def _with(method: Defense, costs: str) -> Defense:
         raise ValueError(f"grid.costs={costs}: defense {method.name!r} {reason}")
     name = method.name.partition("(")[0]
     return defenses.variant(name, {**method.parameters, "costs": costs})
-
-
-def in_balls(evaluation: Evaluation, grid: Grid) -> Evaluation:
-    """Return the evaluation with the costs of the grid, where it names none of its own."""
-    return replace(evaluation, costs=evaluation.costs or grid.costs)
 
 
 def measured(names: Sequence[str], evaluation: Evaluation) -> list[str]:

@@ -21,8 +21,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from sweep.config.balls import in_balls
-from sweep.config.schema import Grid, SweepConfig, debugged
+from sweep.config.schema import Grid, SweepConfig, debugged, in_balls
 from sweep.errors import unknown
 from sweep.files import reading_yaml
 from sweep.installation import CONF, command_of

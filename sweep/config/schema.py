@@ -184,6 +184,11 @@ def data_options(config: SweepConfig) -> datasets.DataOptions:
     )
 
 
+def in_balls(evaluation: Evaluation, grid: Grid) -> Evaluation:
+    """Return the evaluation with the costs of the grid, where it names none of its own."""
+    return replace(evaluation, costs=evaluation.costs or grid.costs)
+
+
 def debugged(config: SweepConfig) -> SweepConfig:
     """The same sweep cut down to a few trials, few steps and few samples."""
     grid = Grid(**{axis: values[:2] for axis, values in vars(config.grid).items()})

@@ -12,9 +12,8 @@ from robust import networks
 from robust.registry import CATALOG, weighted
 from robust.supports import supports
 from sweep import datasets
-from sweep.config.balls import in_balls
 from sweep.config.checks import AUTO
-from sweep.config.schema import SweepConfig, data_options
+from sweep.config.schema import SweepConfig, data_options, in_balls
 from sweep.cost import calibration, memory, model
 from sweep.cost.calibration import Rates
 from sweep.cost.check import check_memory

@@ -28,10 +28,15 @@ def test_command_of_a_script_depends_on_where_it_is_called(script: str, installe
     assert command_of(script, installed=True) == installed
 
 
-def test_script_is_named_in_the_checkouts_root_and_the_command_elsewhere(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("there", [False, True])
+def test_elsewhere_a_command_is_named_that_is_there(
+    there: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("sys.executable", str(tmp_path / "python"))
+    if there:
+        (tmp_path / "robust-sweep").touch()
     monkeypatch.chdir(ROOT)
     assert command_of("sweep/run.py") == "python sweep/run.py"
     monkeypatch.chdir(tmp_path)
-    assert command_of("sweep/run.py") == "robust-sweep run"
+    expected = "robust-sweep run" if there else f"python {ROOT / 'sweep' / 'run.py'}"
+    assert command_of("sweep/run.py") == expected

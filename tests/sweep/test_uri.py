@@ -87,7 +87,7 @@ def test_printed_command_of_a_database_holds_no_password(tmp_path: Path) -> None
     plan = Plan("small", (), {})
     object.__setattr__(plan, "parts", (type("Part", (), {"config": small}),))
     printed = "\n".join(report.where(plan))
-    assert "mlflow ui --backend-store-uri postgresql://***@h/d" in printed
+    assert "mlflow ui --backend-store-uri 'postgresql://***@h/d'" in printed
 
 
 def test_shown_configuration_holds_no_password(capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,6 +19,8 @@ PACK, STEPS = 1, 2
 FEATURES = {"mlp-3x200": 37, "mlp-1x200": 37, "resmlp-2x64": 37, "cnn": 784, "lenet": 256}
 SHAPES = {"cnn": (28, 28, 1), "lenet": (16, 16, 1)}
 BATCH = {"mlp-3x200": 32, "mlp-1x200": 32, "resmlp-2x64": 32, "cnn": 8, "lenet": 8}
+# The model takes every unit as open, as they are in balls of the size that one trains with.
+OPEN_UNITS = {"vertex-crown-l1": 0.35}
 # RUB searches 25 times as many windows on convolutions as the model counts; no grid has it there.
 NOT_MODELLED = (("cnn", "rub"),)
 
@@ -80,5 +82,6 @@ def test_training_costs_what_is_counted(network: str, defense: str) -> None:
     size = networks.size(network, FEATURES[network], 7, SHAPES.get(network))
     modelled = model.training_flops(defense, size, BATCH[network], STEPS, BATCH[network])
     # More: rows for biases, sides padded for the processor, and forms that COAP carries again on a
-    # graph. Less: Adam's are not counted.
-    assert 0.85 < counted(network, defense) / modelled < 1.15
+    # graph. Less: Adam's are not counted; units that a small ball leaves linear cost nothing.
+    least = OPEN_UNITS.get(defense, 0.85)
+    assert least < counted(network, defense) / modelled < 1.15

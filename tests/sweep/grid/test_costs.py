@@ -9,9 +9,8 @@ from dataclasses import replace
 import pytest
 
 from sweep.config import compose
-from sweep.config.balls import in_balls
 from sweep.config.checks import check
-from sweep.config.schema import Grid, SweepConfig
+from sweep.config.schema import Grid, SweepConfig, in_balls
 from sweep.datasets import DatasetInfo
 from sweep.grid.expand import expand
 from sweep.grid.packing import pack_key
