@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from analysis.artifact import figures
-from analysis.names import adopt, given
+from analysis.names import given, learn
 from analysis.render import to_csv
 
 MOST_DRAWN_HERE = 2  # figures, up to which a second process costs more than it saves
@@ -29,11 +29,14 @@ def draw_figure(name: str, frame: pd.DataFrame, out: Path, marks: Sequence[str] 
 
 
 def _draw_elsewhere(
-    labels: Mapping[str, str], name: str, frame: pd.DataFrame, out: Path, marks: Sequence[str]
+    labels: Mapping[str, str | None],
+    name: str,
+    frame: pd.DataFrame,
+    out: Path,
+    marks: Sequence[str],
 ) -> None:
     """Draw in a process that has not read the records, and so not their labels."""
-    for one, text in labels.items():  # in this order: colours follow it
-        adopt({one: text})
+    learn(labels)
     draw_figure(name, frame, out, marks)
 
 

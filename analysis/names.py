@@ -72,7 +72,7 @@ _NAME = re.compile(
 
 # What the records at hand call methods that the paper does not have, and their spare styles.
 _adopted: dict[str, str] = {}
-_given: dict[str, str] = {}  # all that was adopted, in the order that spare styles follow
+_given: dict[str, str] = {}  # all that was adopted
 _spare_places: dict[str, int] = {}
 
 
@@ -84,9 +84,22 @@ def adopt(labels: Mapping[str, str]) -> None:
         _styled(name)
 
 
-def given() -> dict[str, str]:
-    """Return all labels that were adopted, for another process to adopt one by one."""
-    return dict(_given)
+def given() -> dict[str, str | None]:
+    """Return what another process must `learn` to print and draw all names as this one does.
+
+    Returns:
+        Name -> label, None where it has none, in the order in which spare styles were taken.
+    """
+    return {name: _given.get(name) for name in (*_spare_places, *_given)}
+
+
+def learn(known: Mapping[str, str | None]) -> None:
+    """Take over labels and styles that another process has given (`given`)."""
+    for name, text in known.items():
+        if text is None:
+            _styled(name)
+        else:
+            adopt({name: text})
 
 
 def _parts(name: str) -> tuple[str, str | None, str]:
