@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import polars as pl
 import torch
@@ -119,7 +118,7 @@ def prune(folder: store.Folder, selected: Container[str], *, but_kept: bool = Fa
         trial
         for other in store.folders(folder.root)
         if other.experiment != folder.experiment
-        for trial in _asked(other.manifest)
+        for trial in manifests.asked_trials(other)
     }
     with locked(folder.path):
         asked = manifests.kept_trials(folder) if but_kept else frozenset[str]()
@@ -129,15 +128,6 @@ def prune(folder: store.Folder, selected: Container[str], *, but_kept: bool = Fa
             if trial in selected or trial in shared or trial in asked
         }
         return weights.prune(folder, kept)
-
-
-def _asked(manifest: Path) -> list[str]:
-    """The trials that a manifest names; none where it cannot be read."""
-    try:
-        found = json.loads(manifest.read_bytes())
-        return [*found.get("trial_ids", []), *found.get("older_trial_ids", [])]
-    except (OSError, ValueError, AttributeError, TypeError):
-        return []
 
 
 def _identity(rows: pl.DataFrame) -> dict[str, str]:

@@ -77,11 +77,25 @@ def kept_trials(folder: Folder) -> frozenset[str]:
 
     A manifest that cannot be read names none.
     """
+    return _kept(_content(folder))
+
+
+def asked_trials(folder: Folder) -> frozenset[str]:
+    """The trials that any command asked for, of older versions too.
+
+    A manifest that cannot be read names none.
+    """
+    manifest = _content(folder)
+    return frozenset(_texts(manifest, "trial_ids") + _texts(manifest, "older_trial_ids"))
+
+
+def _content(folder: Folder) -> Mapping[str, object]:
+    """What a manifest says; nothing where it cannot be read."""
     try:
         manifest = json.loads(folder.manifest.read_bytes())
     except (OSError, ValueError):
-        return frozenset()
-    return _kept(manifest) if isinstance(manifest, dict) else frozenset()
+        return {}
+    return manifest if isinstance(manifest, dict) else {}
 
 
 def _kept(manifest: Mapping[str, object]) -> frozenset[str]:

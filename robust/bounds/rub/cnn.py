@@ -22,6 +22,7 @@ from torch.nn import functional
 
 from robust.bounds.rub.cnn_search import worst_vertices
 from robust.bounds.rub.output_layer import output_layer
+from robust.bounds.rub.walk import vertex_inputs
 from robust.layers.convolution import convolve
 from robust.layers.streams import halves, sides, through_affine, through_last, through_relu
 from robust.networks.cnn import CNN, Trace
@@ -69,22 +70,13 @@ def vertex_bounds(net: CNN, x: Tensor, y: Tensor, radius: Tensor, vertices: Tens
     """
     with torch.no_grad():
         trace = net.trace(x)
-    total, gap = _pooled_streams(net, trace, _vertex_inputs(net, x, radius, vertices))
+    points = vertex_inputs(x, radius, vertices).flatten(1, 2)
+    total, gap = _pooled_streams(net, trace, points)
     total, gap = _dense_streams(net, trace, total, gap)
     shape = (*vertices.shape, -1)
     last = output_layer(net, y)
     bounds = through_last(total.view(shape), gap.view(shape), last.weight)
     return bounds + last.bias.unsqueeze(2)
-
-
-def _vertex_inputs(net: CNN, x: Tensor, radius: Tensor, vertices: Tensor) -> Tensor:
-    """Return x at each vertex, [P, N, D]."""
-    networks, batch, count = vertices.shape
-    sign = torch.where(vertices < net.num_features, 1.0, -1.0).to(x.dtype)
-    step = (sign * radius.unsqueeze(2)).unsqueeze(3)
-    points = x.expand(networks, batch, -1).unsqueeze(2).expand(-1, -1, count, -1)
-    feature = (vertices % net.num_features).unsqueeze(3)
-    return points.scatter_add(3, feature, step).flatten(1, 2)
 
 
 def _pooled_streams(net: CNN, trace: Trace, points: Tensor) -> tuple[Tensor, Tensor]:
